@@ -1,0 +1,171 @@
+"""What passes between a browser and the chat over the websocket. Wire types only: no Django, no Redis.
+
+A frame to the server is a command; a frame to the browser is either an event of a turn's log, with the turn's
+id and its dense sequence number, or a reply to a command, with neither.
+"""
+
+from typing import Literal
+
+import msgspec
+
+MAX_FRAME_BYTES = 2_000_000
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits a person set for one turn; None takes the preset of the effort."""
+
+    max_steps: int | None = None
+    max_seconds: int | None = None
+    max_reasoning_tokens: int | None = None
+    max_cost: str | None = None
+
+
+# ---- browser → server
+
+
+class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
+    """Start a turn. `client_id` makes a resend harmless; `conversation` None opens one; with `is_branch` the turn hangs on `parent`
+    (null: the root) beside what is there already, else on the leaf of the branch on show."""
+
+    client_id: str
+    text: str
+    model: str
+    conversation: str | None = None
+    parent: str | None = None
+    is_branch: bool = False
+    long_thinking: bool = False
+    effort: Literal["auto", "low", "high"] = "auto"
+    limits: Limits = Limits()
+
+
+class TurnAttach(msgspec.Struct, frozen=True, tag_field="op", tag="turn.attach"):
+    """Send every event of the turn after `after`, then the ones to come."""
+
+    turn: str
+    after: int = 0
+
+
+class TurnStop(msgspec.Struct, frozen=True, tag_field="op", tag="turn.stop"):
+    turn: str
+
+
+class TurnRegenerate(msgspec.Struct, frozen=True, tag_field="op", tag="turn.regenerate"):
+    """Answer the same user message again, as a sibling branch."""
+
+    turn: str
+    client_id: str
+
+
+class Ping(msgspec.Struct, frozen=True, tag_field="op", tag="ping"):
+    pass
+
+
+Command = TurnSend | TurnAttach | TurnStop | TurnRegenerate | Ping
+
+# ---- server → browser: replies, no sequence number
+
+
+class TurnAccepted(msgspec.Struct, frozen=True, tag_field="type", tag="turn.accepted"):
+    """The turn exists and its money is held: the browser attaches to it and may forget the draft."""
+
+    client_id: str
+    conversation: str
+    turn: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
+    """A command was not carried out, and why; nothing was changed. `code` is stable, `message` is for the person."""
+
+    code: str
+    message: str
+    client_id: str | None = None
+    turn: str | None = None
+
+
+class Pong(msgspec.Struct, frozen=True, tag_field="type", tag="pong"):
+    pass
+
+
+class Draining(msgspec.Struct, frozen=True, tag_field="type", tag="draining"):
+    """This server is about to restart: reconnect soon."""
+
+
+# ---- server → browser: events of a turn's log. Each is stored and sent with `turn` and `seq`.
+
+
+class TurnStarted(msgspec.Struct, frozen=True, tag_field="type", tag="turn.started"):
+    """First event. `at_ms` is the server's clock, which the page counts its timers from."""
+
+    at_ms: int
+
+
+class StepStarted(msgspec.Struct, frozen=True, tag_field="type", tag="step.started"):
+    """A model call begins. Anything shown of this step or a later one is void: its worker died and the call is made again."""
+
+    step: int
+    at_ms: int
+
+
+class ReasoningPiece(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning.delta"):
+    step: int
+    text: str
+
+
+class ReasoningFinished(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning.finished"):
+    """Once per step that reasoned, before its content. `num_tokens` is the backend's count, or an estimate while it has none."""
+
+    step: int
+    duration_ms: int
+    num_tokens: int
+
+
+class ContentPiece(msgspec.Struct, frozen=True, tag_field="type", tag="content.delta"):
+    step: int
+    text: str
+
+
+class ToolCallStarted(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call.started"):
+    step: int
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolCallFinished(msgspec.Struct, frozen=True, tag_field="type", tag="tool_call.finished"):
+    step: int
+    id: str
+    result: str
+    is_error: bool
+    duration_ms: int
+
+
+class TurnFinished(msgspec.Struct, frozen=True, tag_field="type", tag="turn.finished"):
+    """Last event of a turn. `error` says what happened and what to do when the reason is `error` or `cancelled`;
+    `text_sha256` is of the answer's text, so that a page can prove it shows all of it. The page then fetches the
+    turn's fragment for tokens, cost and actions."""
+
+    finish_reason: str
+    error: str
+    text_sha256: str
+
+
+PlainEvent = (
+    TurnStarted
+    | StepStarted
+    | ReasoningPiece
+    | ReasoningFinished
+    | ContentPiece
+    | ToolCallStarted
+    | ToolCallFinished
+    | TurnFinished
+)
+
+
+class TurnSnapshot(msgspec.Struct, frozen=True, tag_field="type", tag="turn.snapshot"):
+    """The whole turn as it stands at this sequence number, as the shortest list of events that shows it: clear what is
+    shown of the turn, apply these, and go on from here. Sent when the log cannot bridge the reader's gap."""
+
+    events: list[PlainEvent]
+
+
+Event = PlainEvent | TurnSnapshot

@@ -1,0 +1,158 @@
+"""A conversation is a tree of turns; a turn is one user message and all that answers it; a message is made of parts."""
+
+import uuid
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from webapp.accounts.models import User
+from webapp.billing.models import Hold
+from webapp.catalog.models import ServedModel
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def for_user(self, user: User) -> Self:
+        return self.filter(user=user)
+
+
+class Conversation(models.Model):
+    """`current_turn` is the leaf of the branch on show."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    title = models.CharField(_("title"), max_length=200, blank=True)
+    current_turn = models.ForeignKey("Turn", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    objects: ClassVar[models.Manager["Conversation"]] = ConversationQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("-updated_at",)
+        indexes: ClassVar = [models.Index(fields=("user", "-updated_at"), name="conversations_of_user")]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class TurnQuerySet(models.QuerySet["Turn"]):
+    def for_user(self, user: User) -> Self:
+        return self.filter(conversation__user=user)
+
+
+class Turn(models.Model):
+    """The durable state of one turn. Its worker holds `fence` and the lease; every write of a worker repeats the fence."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        FINISHED = "finished", _("Finished")
+
+    class Effort(models.TextChoices):
+        AUTO = "auto", _("Auto")
+        LOW = "low", _("Low")
+        HIGH = "high", _("High")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="children")
+    client_id = models.UUIDField(default=uuid.uuid4)
+    model = models.ForeignKey(ServedModel, on_delete=models.PROTECT, related_name="+")
+    hold = models.OneToOneField(Hold, on_delete=models.PROTECT, related_name="turn")
+
+    long_thinking = models.BooleanField(default=False)
+    effort = models.CharField(max_length=8, choices=Effort, default=Effort.AUTO)
+    max_steps = models.PositiveIntegerField()
+    max_seconds = models.PositiveIntegerField()
+    max_reasoning_tokens = models.PositiveIntegerField()
+    max_output_tokens = models.PositiveIntegerField()
+    max_cost_nano = models.BigIntegerField(null=True, blank=True)
+
+    status = models.CharField(max_length=8, choices=Status, default=Status.QUEUED)
+    next_step = models.PositiveIntegerField(default=1)
+    fence = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    wake_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    last_seq = models.PositiveIntegerField(default=0)
+
+    finish_reason = models.CharField(max_length=12, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[models.Manager["Turn"]] = TurnQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("created_at",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("conversation", "client_id"), name="one_turn_per_client_id"),
+        ]
+        indexes: ClassVar = [models.Index(fields=("status", "lease_until"), name="turn_sweep")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Message(models.Model):
+    """One message of a turn: the user's is step 0, the model's is step n, tool results follow it in the same step."""
+
+    class Role(models.TextChoices):
+        USER = "user", _("User")
+        ASSISTANT = "assistant", _("Assistant")
+        TOOL = "tool", _("Tool")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="messages")
+    step = models.PositiveIntegerField()
+    position = models.PositiveIntegerField(default=0)
+    role = models.CharField(max_length=9, choices=Role)
+    finish_reason = models.CharField(max_length=12, blank=True)
+    input_uncached_tokens = models.PositiveBigIntegerField(default=0)
+    input_cached_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    reasoning_tokens = models.PositiveBigIntegerField(default=0)
+    duration_ms = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("step", "position")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("turn", "step", "position"), name="one_message_per_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.turn_id} {self.step}.{self.position} {self.role}"
+
+
+class Part(models.Model):
+    """A piece of a message: text, reasoning, a tool call (its arguments in `text`) or a tool result."""
+
+    class Kind(models.TextChoices):
+        TEXT = "text", _("Text")
+        REASONING = "reasoning", _("Reasoning")
+        TOOL_CALL = "tool_call", _("Tool call")
+        TOOL_RESULT = "tool_result", _("Tool result")
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="parts")
+    position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    tool_name = models.CharField(max_length=64, blank=True)
+    tool_call_id = models.CharField(max_length=128, blank=True)
+    is_error = models.BooleanField(default=False)
+    num_tokens = models.PositiveBigIntegerField(default=0)
+    duration_ms = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("position",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=("message", "position"), name="one_part_per_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.message_id} {self.position} {self.kind}"

@@ -1,0 +1,60 @@
+"""The models that people can choose, each under its own name, and the backend that serves each."""
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class ServedModelQuerySet(models.QuerySet["ServedModel"]):
+    def offered(self) -> Self:
+        """Models that are switched on, in the order the picker shows them."""
+        return self.filter(is_active=True).order_by("position", "name")
+
+
+class ServedModel(models.Model):
+    """A model as the picker, the API and the price list name it."""
+
+    class Backend(models.TextChoices):
+        LOCAL = "local", _("Local inference worker")
+        OPENAI_COMPATIBLE = "openai_compatible", _("OpenAI-compatible provider")
+        SCRIPTED = "scripted", _("Scripted model")
+
+    class ThinkingDialect(models.TextChoices):
+        """How a provider is told to think, and where it puts its reasoning."""
+
+        NONE = "none", _("Does not think")
+        ALWAYS = "always", _("Always thinks (reasoning_content)")
+        THINKING_TYPE = "thinking_type", "thinking: {type}"
+        TEMPLATE_KWARGS = "template_kwargs", "chat_template_kwargs"
+        THINK_TAGS = "think_tags", _("<think> tags, asked for in the system prompt")
+
+    name = models.SlugField(_("name"), max_length=80, unique=True, allow_unicode=False)
+    label = models.CharField(_("label"), max_length=80)
+    description = models.CharField(_("description"), max_length=200, blank=True)
+    backend = models.CharField(_("backend"), max_length=20, choices=Backend)
+    upstream_name = models.CharField(_("name at the backend"), max_length=120)
+    base_url = models.CharField(_("base URL"), max_length=200, blank=True)
+    api_key_env = models.CharField(
+        _("variable that holds the key"), max_length=60, blank=True, help_text=_("The key itself is never stored here.")
+    )
+    system_prompt = models.TextField(_("default system prompt"), blank=True)
+    context_tokens = models.PositiveIntegerField(_("context length"))
+    max_output_tokens = models.PositiveIntegerField(_("longest answer"))
+    thinks = models.BooleanField(_("can think"), default=True)
+    calls_tools = models.BooleanField(_("can call tools"), default=True)
+    thinking_dialect = models.CharField(
+        _("thinking dialect"), max_length=20, choices=ThinkingDialect, default=ThinkingDialect.THINK_TAGS
+    )
+    is_active = models.BooleanField(_("offered"), default=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=100)
+
+    objects: ClassVar[models.Manager["ServedModel"]] = ServedModelQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("position", "name")
+        verbose_name = _("model")
+        verbose_name_plural = _("models")
+
+    def __str__(self) -> str:
+        return self.label
