@@ -1,6 +1,6 @@
 """The words spoken between the platform and a model: requests, deltas, usage. Plain data, no behaviour.
 
-Everything here is a frozen msgspec struct, so that the same type is checked on the wire (queue, REST) and in the code.
+Everything here is a frozen msgspec struct, so that the same type is checked on the wire and in the code.
 """
 
 from enum import StrEnum
@@ -25,7 +25,7 @@ class FinishReason(StrEnum):
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call as the model wrote it: `arguments` is its JSON text, not yet checked against the tool's schema."""
+    """A call as the model wrote it: `arguments` is its JSON text, not yet checked against a schema."""
 
     id: str
     name: str
@@ -66,14 +66,14 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether to think before answering, and for at most how many tokens (None: until the model stops by itself)."""
+    """Whether to think before answering, and for at most how many tokens (None: until the model stops)."""
 
     enabled: bool = False
     budget_tokens: int | None = None
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One call on a backend. `id` is unique per call: it names the request in the queue, the logs and an abort."""
+    """One call on a backend. `id` is unique per call: it names the request in queue, logs and abort."""
 
     id: str
     model: str
@@ -119,7 +119,7 @@ class ContentDelta(msgspec.Struct, frozen=True, tag="content"):
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call", kw_only=True):
-    """A piece of call number `index` of this reply; `id` and `name` come whole, with the first piece of each call."""
+    """A piece of call number `index` of this reply; `id` and `name` come whole, with its first piece."""
 
     index: int
     id: str = ""

@@ -1,4 +1,4 @@
-"""The port every model is reached through, and the faults it may raise. Knows no provider and no transport."""
+"""The port every model is reached through, and the faults it may raise. Knows no provider, no transport."""
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
@@ -23,7 +23,7 @@ class BackendOverloaded(BackendError):
 
 
 class RequestRejected(BackendError):
-    """The request itself is at fault (too long, unknown model, bad parameter): a retry would fail the same way."""
+    """The request itself is at fault (too long, unknown model, bad parameter); a retry fails the same way."""
 
 
 class StreamBroken(BackendError):
