@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-load_dotenv(BASE_DIR / ".env")
+load_dotenv(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 
 
 def text(name: str, default: str = "") -> str:

@@ -1,0 +1,116 @@
+"""What every test may ask for: a Redis, a database, people with money, a scripted model; see tests/environment.py for the rest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from inference.backends.scripted import Reply, Script
+from tests import environment, services
+from webapp.accounts.models import User
+from webapp.billing.models import Account
+from webapp.catalog.models import ServedModel
+
+CREDIT_NANO = 5 * 10**9
+
+
+class WriteScript(Protocol):
+    """`script("think: hm", "text: 4")` is one reply for every request; `script(Reply(...), Reply(...))` chooses among several."""
+
+    def __call__(self, *lines: str | Reply) -> None: ...
+
+
+def pytest_configure() -> None:
+    # The manifest that names hashed files exists only after collectstatic, which a test need not wait for.
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    terminalreporter.section("this run")
+    terminalreporter.write_line(f"database: {settings.DATABASES['default']['ENGINE'].rpartition('.')[2]}")
+    for line in environment.missing() or ["every part of the suite had what it needs"]:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_url() -> Iterator[str]:
+    """The run's own Redis, the one that settings.REDIS_URL, the channel layer and Celery's broker name."""
+    server = services.RedisServer(Path(settings.VAR_DIR) / "redis")
+    assert server.url == settings.REDIS_URL
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(redis_url: str) -> Iterator[None]:
+    yield
+    services.flush(redis_url)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """A SQLite test database is a file, so that threads and other processes see it."""
+    database = connections.databases["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(Path(settings.VAR_DIR) / "test.sqlite3")
+    elif environment.WORKER:
+        database["TEST"]["NAME"] = f"test_{environment.WORKER}"
+
+
+@pytest.fixture
+def script() -> Iterator[WriteScript]:
+    """Writes what the scripted model answers; the file is the one that settings.SCRIPT_FILE names."""
+    path = Path(settings.SCRIPT_FILE)
+
+    def write(*lines: str | Reply) -> None:
+        replies = tuple(line for line in lines if isinstance(line, Reply))
+        texts = tuple(line for line in lines if isinstance(line, str))
+        (Script(replies=replies) if replies else Script.of(*texts)).write(path)
+
+    yield write
+    path.unlink(missing_ok=True)
+
+
+def _person(name: str) -> User:
+    """A user whose account holds CREDIT_NANO, whatever sign-up gives."""
+    user = User.objects.create_user(name, f"{name}@example.com", f"{name}-password-1")
+    Account.objects.update_or_create(
+        user=user,
+        defaults={"currency": settings.BILLING_CURRENCY, "balance_nano": CREDIT_NANO, "held_nano": 0},
+    )
+    return user
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    """Signs in with the password `alice-password-1`."""
+    return _person("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return _person("bob")
+
+
+@pytest.fixture
+def scripted_model(db: None) -> ServedModel:
+    """A free model that plays the script."""
+    model, _ = ServedModel.objects.update_or_create(
+        name="scripted",
+        defaults={
+            "label": "Scripted",
+            "backend": ServedModel.Backend.SCRIPTED,
+            "upstream_name": "scripted",
+            "context_tokens": 32_768,
+            "max_output_tokens": 8_192,
+            "position": 1,
+            "is_active": True,
+        },
+    )
+    return model

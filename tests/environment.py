@@ -1,0 +1,90 @@
+"""A pytest plugin that is loaded before Django's settings are read: it makes the environment that they are read from.
+
+Everything a run writes lies in one folder of its own, which the controller makes, its xdist workers share and
+the controller removes. A developer's .env, keys and database are never seen by a test.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests import services
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+IS_CONTROLLER = not WORKER
+FOREIGN = (
+    *("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL", "MOONSHOT_API_KEY", "SECRET_KEY", "EMAIL_BACKEND"),
+    *(
+        "ALLOWED_HOSTS",
+        "CSRF_TRUSTED_ORIGINS",
+        "DEBUG",
+        "SECURE",
+        "BEHIND_PROXY",
+        "BILLING_CURRENCY",
+        "MODEL",
+    ),
+)
+
+_missing: list[str] = []
+_postgres: services.PostgresCluster | None = None
+
+
+def missing() -> list[str]:
+    """What this machine could not give the tests, in words for the closing summary."""
+    return _missing
+
+
+def _prepare_folder() -> Path:
+    if IS_CONTROLLER:
+        os.environ["TEST_RUN_DIR"] = tempfile.mkdtemp(prefix="tests-")
+        Path(os.environ["TEST_RUN_DIR"]).chmod(0o755)  # PostgreSQL runs as another user below it
+    folder = Path(os.environ["TEST_RUN_DIR"]) / (WORKER or "main")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _choose_database(folder: Path) -> None:
+    """SQLite, or with TEST_DATABASE=postgres one cluster for the whole run, which the workers inherit by its URL."""
+    if os.environ.get("TEST_DATABASE", "sqlite") != "postgres":
+        os.environ["DATABASE_URL"] = f"sqlite:///{folder / 'db.sqlite3'}"
+        return
+    if not IS_CONTROLLER:
+        return
+    programs = services.postgres_programs()
+    if programs is None:
+        raise pytest.UsageError(
+            "TEST_DATABASE=postgres needs PostgreSQL's server: apt-get install postgresql"
+        )
+    global _postgres
+    _postgres = services.PostgresCluster(Path(os.environ["TEST_RUN_DIR"]) / "postgres", programs=programs)
+    _postgres.start()
+    os.environ["DATABASE_URL"] = _postgres.url
+
+
+def _prepare_environment() -> None:
+    folder = _prepare_folder()
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+        os.environ.pop(f"{name}_FILE", None)
+    os.environ["ENV_FILE"] = os.devnull
+    os.environ.setdefault("MODELS_DIR", str(ROOT / "var" / "models"))
+    os.environ["VAR_DIR"] = str(folder)
+    os.environ["REDIS_URL"] = services.RedisServer(folder / "redis").url
+    os.environ["SCRIPT_FILE"] = str(folder / "script.json")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
+    _choose_database(folder)
+
+
+_prepare_environment()
+
+
+def pytest_unconfigure() -> None:
+    if not IS_CONTROLLER:
+        return
+    if _postgres is not None:
+        _postgres.stop()
+    shutil.rmtree(os.environ["TEST_RUN_DIR"], ignore_errors=True)

