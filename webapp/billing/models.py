@@ -1,7 +1,7 @@
 """Money and what it is spent on. All amounts are whole nano-units of the account's currency (1 USD = 10⁹)."""
 
 import uuid
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -17,10 +17,16 @@ class Currency(models.TextChoices):
     CNY = "CNY", "CNY"
 
 
+class RowIsFinal(Exception):
+    """This row says what was billed, and so it stays as it is."""
+
+
 class Price(models.Model):
     """What a million tokens of a model cost from `valid_from` on, until a later price of the same currency."""
 
-    model = models.ForeignKey(ServedModel, on_delete=models.PROTECT, related_name="prices", verbose_name=_("model"))
+    model = models.ForeignKey(
+        ServedModel, on_delete=models.PROTECT, related_name="prices", verbose_name=_("model")
+    )
     currency = models.CharField(_("currency"), max_length=3, choices=Currency)
     input_per_million = models.DecimalField(_("input"), max_digits=12, decimal_places=6)
     cached_input_per_million = models.DecimalField(_("cached input"), max_digits=12, decimal_places=6)
@@ -34,7 +40,9 @@ class Price(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=("model", "currency", "valid_from"), name="one_price_at_a_time"),
             models.CheckConstraint(
-                condition=Q(input_per_million__gte=0) & Q(cached_input_per_million__gte=0) & Q(output_per_million__gte=0),
+                condition=Q(input_per_million__gte=0)
+                & Q(cached_input_per_million__gte=0)
+                & Q(output_per_million__gte=0),
                 name="price_not_negative",
             ),
         ]
@@ -56,7 +64,9 @@ class Account(models.Model):
         verbose_name_plural = _("accounts")
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(held_nano__gte=0), name="held_not_negative"),
-            models.CheckConstraint(condition=Q(balance_nano__gte=F("held_nano")), name="balance_covers_holds"),
+            models.CheckConstraint(
+                condition=Q(balance_nano__gte=F("held_nano")), name="balance_covers_holds"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -88,7 +98,22 @@ class Hold(models.Model):
         return f"{self.id} {self.status}"
 
 
-class LedgerEntry(models.Model):
+class AppendOnly(models.Model):
+    """Rows that are written once: `save` of an existing one and `delete` are refused. A correction is a new row."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, **options: Any) -> None:
+        if not self._state.adding:
+            raise RowIsFinal(f"{self._meta.verbose_name} {self.pk} is never edited: add a new row.")
+        super().save(**options)
+
+    def delete(self, **options: Any) -> tuple[int, dict[str, int]]:
+        raise RowIsFinal(f"{self._meta.verbose_name} {self.pk} is never deleted: add a new row.")
+
+
+class LedgerEntry(AppendOnly):
     """One movement of money; never edited, never deleted. A correction is a new entry."""
 
     class Kind(models.TextChoices):
@@ -99,7 +124,9 @@ class LedgerEntry(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="ledger")
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     amount_nano = models.BigIntegerField(_("amount"))
-    hold = models.OneToOneField(Hold, on_delete=models.PROTECT, null=True, blank=True, related_name="ledger_entry")
+    hold = models.OneToOneField(
+        Hold, on_delete=models.PROTECT, null=True, blank=True, related_name="ledger_entry"
+    )
     note = models.CharField(_("note"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("at"), auto_now_add=True)
 
@@ -117,7 +144,7 @@ class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
         return self.filter(user=user)
 
 
-class UsageRecord(models.Model):
+class UsageRecord(AppendOnly):
     """What one request or turn used, with the price it was billed at. Never edited."""
 
     class Source(models.TextChoices):
@@ -125,7 +152,9 @@ class UsageRecord(models.Model):
         API = "api", _("API")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="usage_records")
-    api_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="usage_records")
+    api_key = models.ForeignKey(
+        ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="usage_records"
+    )
     model = models.ForeignKey(ServedModel, on_delete=models.PROTECT, related_name="usage_records")
     source = models.CharField(_("source"), max_length=4, choices=Source)
     hold = models.OneToOneField(Hold, on_delete=models.PROTECT, related_name="usage_record")
@@ -136,6 +165,11 @@ class UsageRecord(models.Model):
     output_tokens = models.PositiveBigIntegerField(_("output tokens"), default=0)
     reasoning_tokens = models.PositiveBigIntegerField(_("of it reasoning"), default=0)
     num_steps = models.PositiveIntegerField(_("steps"), default=1)
+    is_estimated = models.BooleanField(
+        _("estimated"),
+        default=False,
+        help_text=_("Cut before its backend could count: tokens are estimated from text."),
+    )
     price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, related_name="+")
     currency = models.CharField(_("currency"), max_length=3, choices=Currency)
     cost_nano = models.BigIntegerField(_("cost"))

@@ -2,14 +2,21 @@
 
 from typing import ClassVar, Self
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
+MODEL_NAME = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
+    _("A model's name is made of letters, digits and . _ : / @ - and begins with a letter or digit."),
+)
+
+
 class ServedModelQuerySet(models.QuerySet["ServedModel"]):
     def offered(self) -> Self:
-        """Models that are switched on, in the order the picker shows them."""
-        return self.filter(is_active=True).order_by("position", "name")
+        """Models that an operator offers and that have what they need, in the order the picker shows them."""
+        return self.filter(is_active=True, is_configured=True).order_by("position", "name")
 
 
 class ServedModel(models.Model):
@@ -29,14 +36,17 @@ class ServedModel(models.Model):
         TEMPLATE_KWARGS = "template_kwargs", "chat_template_kwargs"
         THINK_TAGS = "think_tags", _("<think> tags, asked for in the system prompt")
 
-    name = models.SlugField(_("name"), max_length=80, unique=True, allow_unicode=False)
+    name = models.CharField(_("name"), max_length=80, unique=True, validators=[MODEL_NAME])
     label = models.CharField(_("label"), max_length=80)
     description = models.CharField(_("description"), max_length=200, blank=True)
     backend = models.CharField(_("backend"), max_length=20, choices=Backend)
     upstream_name = models.CharField(_("name at the backend"), max_length=120)
     base_url = models.CharField(_("base URL"), max_length=200, blank=True)
     api_key_env = models.CharField(
-        _("variable that holds the key"), max_length=60, blank=True, help_text=_("The key itself is never stored here.")
+        _("variable that holds the key"),
+        max_length=60,
+        blank=True,
+        help_text=_("The key itself is never stored here."),
     )
     system_prompt = models.TextField(_("default system prompt"), blank=True)
     context_tokens = models.PositiveIntegerField(_("context length"))
@@ -46,7 +56,12 @@ class ServedModel(models.Model):
     thinking_dialect = models.CharField(
         _("thinking dialect"), max_length=20, choices=ThinkingDialect, default=ThinkingDialect.THINK_TAGS
     )
-    is_active = models.BooleanField(_("offered"), default=True)
+    is_active = models.BooleanField(_("offered"), default=True, help_text=_("The operator's switch."))
+    is_configured = models.BooleanField(
+        _("configured"),
+        default=True,
+        help_text=_("Whether its key, script or model file is given; looked at anew at each start."),
+    )
     position = models.PositiveSmallIntegerField(_("position"), default=100)
 
     objects: ClassVar[models.Manager["ServedModel"]] = ServedModelQuerySet.as_manager()  # type: ignore[assignment]

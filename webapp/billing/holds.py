@@ -1,0 +1,214 @@
+"""Money in two phases: held before the first token, settled once after the last, or released.
+
+`place` and `extend` are one conditional update each, so that any number of callers together never spend what is not
+there. `settle` happens at most once a hold, whatever is called twice or dies in between.
+"""
+
+import logging
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from inference.schema import Usage
+from webapp.accounts.models import ApiKey, User
+from webapp.billing import accounts, prices, pricing
+from webapp.billing.models import Account, Hold, LedgerEntry, UsageRecord
+from webapp.catalog.models import ServedModel
+
+logger = logging.getLogger(__name__)
+
+
+class InsufficientFunds(Exception):
+    """The account cannot cover the hold; the text names the numbers and is fit to show to a user."""
+
+    code = "insufficient_quota"
+
+    def __init__(self, *, needed_nano: int, account: Account) -> None:
+        self.needed_nano = needed_nano
+        self.available_nano = account.balance_nano - account.held_nano
+        self.held_nano = account.held_nano
+        self.currency = account.currency
+        super().__init__(
+            f"This request may cost up to {_show(needed_nano)} {account.currency}, but the account has "
+            f"{_show(self.available_nano)} {account.currency} free ({_show(account.held_nano)} held by requests under "
+            "way). Ask for a shorter answer, or ask an administrator for credit."
+        )
+
+
+class UnknownHold(Exception):
+    """There is no hold of this id."""
+
+
+def place(
+    user: User,
+    *,
+    model: ServedModel,
+    max_input_tokens: int,
+    max_output_tokens: int,
+    ttl: timedelta,
+    api_key: ApiKey | None = None,
+) -> Hold:
+    """Set aside the most that one call can cost, at today's price; a free model holds 0.
+
+    Raises InsufficientFunds or prices.PriceMissing, having changed nothing.
+    """
+    account = accounts.of(user)
+    now = timezone.now()
+    price = prices.price_for(model, account.currency, now)
+    amount_nano = pricing.most_nano(
+        prices.rates_of(price), max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens
+    )
+    with transaction.atomic():
+        _reserve(account.pk, amount_nano)
+        return Hold.objects.create(
+            account=account,
+            price=price,
+            model=model,
+            api_key=api_key,
+            amount_nano=amount_nano,
+            expires_at=now + ttl,
+        )
+
+
+def extend(
+    hold_id: UUID, *, spent: Usage, max_input_tokens: int, max_output_tokens: int, ttl: timedelta
+) -> Hold:
+    """Make an open hold cover what its turn has spent so far plus one more call, and live for another `ttl`.
+
+    The amount may shrink: a call that ended early gives its rest back. Raises InsufficientFunds, having changed nothing.
+    """
+    with transaction.atomic():
+        hold = _locked(hold_id)
+        rates = prices.rates_of(hold.price) if hold.price else pricing.FREE
+        amount_nano = pricing.most_nano(
+            rates, spent=spent, max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens
+        )
+        held_now_nano = hold.amount_nano if hold.status == Hold.Status.OPEN else 0
+        _reserve(hold.account_id, amount_nano - held_now_nano)
+        hold.amount_nano = amount_nano
+        hold.expires_at = timezone.now() + ttl
+        hold.status = Hold.Status.OPEN
+        hold.save(update_fields=["amount_nano", "expires_at", "status"])
+        return hold
+
+
+def keep(hold_id: UUID, *, ttl: timedelta) -> bool:
+    """Let an open hold live for another `ttl`; False when it is open no more."""
+    return (
+        Hold.objects.filter(id=hold_id, status=Hold.Status.OPEN).update(expires_at=timezone.now() + ttl) == 1
+    )
+
+
+def settle(
+    hold_id: UUID,
+    *,
+    usage: Usage,
+    source: str,
+    reference: str,
+    finish_reason: str,
+    num_steps: int = 1,
+    is_estimated: bool = False,
+) -> UsageRecord:
+    """Bill this usage at the hold's price, give back the rest, and record it. A second call returns the first's record.
+
+    A hold that ran out and was released in between is billed all the same, from what is free. Never more is taken than
+    the account has: a backend that counts more than it was asked to is the platform's loss, not an overdraft.
+    """
+    with transaction.atomic():
+        hold = _locked(hold_id)
+        if hold.status == Hold.Status.SETTLED:
+            return UsageRecord.objects.get(hold=hold)
+        charged_nano = _charge(hold, usage)
+        hold.status = Hold.Status.SETTLED
+        hold.save(update_fields=["status"])
+        return UsageRecord.objects.create(
+            user=hold.account.user,
+            api_key=hold.api_key,
+            model=hold.model,
+            source=source,
+            hold=hold,
+            reference=reference,
+            finish_reason=finish_reason,
+            input_uncached_tokens=usage.input_uncached_tokens,
+            input_cached_tokens=usage.input_cached_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            num_steps=num_steps,
+            is_estimated=is_estimated,
+            price=hold.price,
+            currency=hold.account.currency,
+            cost_nano=charged_nano,
+        )
+
+
+def release(hold_id: UUID) -> bool:
+    """Give the whole hold back, unbilled; False when it was settled or released before."""
+    with transaction.atomic():
+        hold = _locked(hold_id)
+        if hold.status != Hold.Status.OPEN:
+            return False
+        hold.status = Hold.Status.RELEASED
+        hold.save(update_fields=["status"])
+        _reserve(hold.account_id, -hold.amount_nano)
+        return True
+
+
+def release_expired() -> int:
+    """Release the holds whose owners died: how many. Safe to run from several sweeps at once."""
+    expired = Hold.objects.filter(status=Hold.Status.OPEN, expires_at__lt=timezone.now())
+    num_released = 0
+    for hold_id in list(expired.values_list("id", flat=True)[:500]):
+        num_released += release(hold_id)
+    if num_released:
+        logger.warning("released %d expired holds", num_released)
+    return num_released
+
+
+def _locked(hold_id: UUID) -> Hold:
+    """The hold, locked until the transaction ends. Always taken before its account's row, so nobody waits in a circle."""
+    try:
+        return Hold.objects.select_for_update(of=("self",)).get(id=hold_id)
+    except Hold.DoesNotExist:
+        raise UnknownHold(f"no hold {hold_id}") from None
+
+
+def _reserve(account_id: int, amount_nano: int) -> None:
+    """Move this much of the account's free money into its holds (back, when negative), or raise InsufficientFunds."""
+    if amount_nano == 0:
+        return
+    account = Account.objects.filter(pk=account_id)
+    can_cover = account.filter(balance_nano__gte=F("held_nano") + amount_nano)
+    if can_cover.update(held_nano=F("held_nano") + amount_nano) == 0:
+        raise InsufficientFunds(needed_nano=amount_nano, account=account.get())
+
+
+def _charge(hold: Hold, usage: Usage) -> int:
+    """Take the usage's cost from the account, together with the hold's reservation: what was taken."""
+    account = Account.objects.select_for_update().get(pk=hold.account_id)
+    held_nano = hold.amount_nano if hold.status == Hold.Status.OPEN else 0
+    cost_nano = pricing.cost_nano(prices.rates_of(hold.price), usage) if hold.price else 0
+    charged_nano = min(cost_nano, account.balance_nano - account.held_nano + held_nano)
+    if charged_nano < cost_nano:
+        logger.warning(
+            "hold %s: cost %d exceeds what the account has, charged %d", hold.id, cost_nano, charged_nano
+        )
+    account.balance_nano -= charged_nano
+    account.held_nano -= held_nano
+    account.save(update_fields=["balance_nano", "held_nano"])
+    if charged_nano:
+        LedgerEntry.objects.create(
+            account=account,
+            kind=LedgerEntry.Kind.USAGE,
+            amount_nano=-charged_nano,
+            hold=hold,
+            note=hold.model.name,
+        )
+    return charged_nano
+
+
+def _show(amount_nano: int) -> Decimal:
+    return pricing.to_decimal(amount_nano).quantize(Decimal("0.0001"))
