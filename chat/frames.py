@@ -141,7 +141,7 @@ class ToolCallFinished(msgspec.Struct, frozen=True, tag_field="type", tag="tool_
 
 class TurnFinished(msgspec.Struct, frozen=True, tag_field="type", tag="turn.finished"):
     """Last event of a turn. `error` says what happened and what to do when the reason is `error` or `cancelled`;
-    `text_sha256` is of the answer's text, so that a page can prove it shows all of it. The page then fetches the
+    `text_sha256` is of the answer's text (the content of every step, joined), so that a page can prove it shows all of it. The page then fetches the
     turn's fragment for tokens, cost and actions."""
 
     finish_reason: str

@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
@@ -23,7 +24,9 @@ class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(_("title"), max_length=200, blank=True)
-    current_turn = models.ForeignKey("Turn", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    current_turn = models.ForeignKey(
+        "Turn", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
@@ -43,7 +46,11 @@ class TurnQuerySet(models.QuerySet["Turn"]):
 
 
 class Turn(models.Model):
-    """The durable state of one turn. Its worker holds `fence` and the lease; every write of a worker repeats the fence."""
+    """The durable state of one turn. Its worker holds `fence` and the lease; every write of a worker repeats the fence.
+
+    `next_step` is the first step whose reply is not stored. `wake_at` is when the sweep rings for an open turn that
+    nobody drives. A finished turn keeps its lease until its last event, number `last_seq`, is out.
+    """
 
     class Status(models.TextChoices):
         QUEUED = "queued", _("Queued")
@@ -57,7 +64,9 @@ class Turn(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="children")
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="children"
+    )
     client_id = models.UUIDField(default=uuid.uuid4)
     model = models.ForeignKey(ServedModel, on_delete=models.PROTECT, related_name="+")
     hold = models.OneToOneField(Hold, on_delete=models.PROTECT, related_name="turn")
@@ -90,6 +99,11 @@ class Turn(models.Model):
         ordering = ("created_at",)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=("conversation", "client_id"), name="one_turn_per_client_id"),
+            models.UniqueConstraint(
+                fields=("conversation",),
+                condition=~Q(status="finished"),
+                name="one_open_turn_per_conversation",
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=("status", "lease_until"), name="turn_sweep")]
 
@@ -115,6 +129,7 @@ class Message(models.Model):
     input_cached_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     reasoning_tokens = models.PositiveBigIntegerField(default=0)
+    is_estimated = models.BooleanField(default=False)  # the call was cut before its backend counted
     duration_ms = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,0 +1,25 @@
+"""Changes to a conversation as a whole: its name, its branch on show, its end."""
+
+from django.db import transaction
+
+from chat import history, turns
+from chat.models import Conversation, Turn
+
+
+def rename(conversation: Conversation, *, title: str) -> None:
+    conversation.title = " ".join(title.split())[: Conversation._meta.get_field("title").max_length]
+    conversation.save(update_fields=["title"])
+
+
+def show_branch(conversation: Conversation, *, turn: Turn) -> None:
+    """Put the newest branch through `turn` on show."""
+    conversation.current_turn = history.leaf(conversation, turn)
+    conversation.save(update_fields=["current_turn"])
+
+
+def delete(conversation: Conversation) -> None:
+    """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the bill."""
+    with transaction.atomic():
+        for turn in conversation.turns.exclude(status=Turn.Status.FINISHED):
+            turns.abandon(turn)
+        conversation.delete()

@@ -1,0 +1,255 @@
+"""What a conversation holds, read: for the page as views, for the model as messages, for a snapshot as events. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from chat.models import Conversation, Message, Part, Turn
+from inference.schema import ChatMessage, Role, ToolCall, Usage
+from webapp.billing import pricing
+from webapp.billing.models import UsageRecord
+
+NOT_RUN = "Not run: the turn ended before this call had a result."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCallView:
+    """`result` is None while the call runs."""
+
+    id: str
+    name: str
+    arguments: str
+    result: str | None
+    is_error: bool
+    duration_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepView:
+    """One model call and its tool calls. `num_tokens` and `duration_ms` are the reasoning's."""
+
+    number: int
+    reasoning: str
+    reasoning_html: str
+    num_tokens: int
+    duration_ms: int
+    content: str
+    content_html: str
+    tool_calls: tuple[ToolCallView, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnView:
+    """A turn as the page shows it. `siblings` are the turns with the same parent, itself among them at `index`, oldest first.
+
+    `usage`, `cost` and `currency` are what was billed; before the turn is finished `cost` is None.
+    """
+
+    turn: Turn
+    user_text: str
+    steps: tuple[StepView, ...]
+    status: str
+    finish_reason: str
+    error: str
+    usage: Usage
+    cost: Decimal | None
+    currency: str
+    model_label: str
+    siblings: tuple[UUID, ...]
+    index: int
+    last_seq: int
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status == Turn.Status.FINISHED
+
+    @property
+    def answer(self) -> str:
+        """The content of every step, joined."""
+        return "".join(step.content for step in self.steps)
+
+    @property
+    def previous(self) -> UUID | None:
+        return self.siblings[self.index - 1] if self.index > 0 else None
+
+    @property
+    def next(self) -> UUID | None:
+        return self.siblings[self.index + 1] if self.index + 1 < len(self.siblings) else None
+
+
+def branch(conversation: Conversation) -> list[TurnView]:
+    """The turns of the branch on show, first to last."""
+    family = dict(conversation.turns.values_list("id", "parent_id"))
+    path = _path(family, conversation.current_turn_id)
+    turns = Turn.objects.select_related("model").prefetch_related("messages__parts").in_bulk(path)
+    bills = UsageRecord.objects.filter(hold__turn__in=path).in_bulk(field_name="hold_id")
+    return [_view(turns[turn_id], bills.get(turns[turn_id].hold_id), family) for turn_id in path]
+
+
+def turn_view(turn: Turn) -> TurnView:
+    family = dict(turn.conversation.turns.values_list("id", "parent_id"))
+    return _view(turn, UsageRecord.objects.filter(hold_id=turn.hold_id).first(), family)
+
+
+def steps_of(turn: Turn) -> tuple[StepView, ...]:
+    """The stored steps of a turn, in order."""
+    steps: dict[int, list[Message]] = {}
+    for message in turn.messages.all():
+        if message.step:
+            steps.setdefault(message.step, []).append(message)
+    return tuple(_step(number, messages, turn) for number, messages in sorted(steps.items()))
+
+
+def user_text(turn: Turn) -> str:
+    return "".join(
+        part.text
+        for message in turn.messages.all()
+        if message.role == Message.Role.USER
+        for part in message.parts.all()
+    )
+
+
+def request_messages(turn: Turn) -> list[ChatMessage]:
+    """What the model is told before its first step of the turn: its system prompt, the earlier turns of the branch, the user's text.
+
+    Earlier turns come without their reasoning. A call without a result is paired with one that says so.
+    """
+    messages = []
+    if turn.model.system_prompt:
+        messages.append(ChatMessage(role=Role.SYSTEM, content=turn.model.system_prompt))
+    for earlier in _ancestors(turn):
+        messages.append(ChatMessage(role=Role.USER, content=user_text(earlier)))
+        messages.extend(step_messages(earlier, with_reasoning=False))
+    messages.append(ChatMessage(role=Role.USER, content=user_text(turn)))
+    return messages
+
+
+def step_messages(turn: Turn, *, with_reasoning: bool) -> list[ChatMessage]:
+    """The stored steps of a turn as the model wrote them, each call followed by its result."""
+    messages = []
+    for step in steps_of(turn):
+        messages.append(
+            ChatMessage(
+                role=Role.ASSISTANT,
+                content=step.content,
+                reasoning=step.reasoning if with_reasoning else "",
+                tool_calls=tuple(
+                    ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in step.tool_calls
+                ),
+            )
+        )
+        messages.extend(
+            ChatMessage(role=Role.TOOL, content=call.result or NOT_RUN, tool_call_id=call.id, name=call.name)
+            for call in step.tool_calls
+        )
+    return [message for message in messages if message.role is Role.TOOL or _says_something(message)]
+
+
+def stored_usage(turn: Turn) -> Usage:
+    """The sum over the stored replies: what the turn is billed for."""
+    return sum((usage_of(message) for message in turn.messages.all()), Usage())
+
+
+def usage_of(message: Message) -> Usage:
+    return Usage(
+        input_uncached_tokens=message.input_uncached_tokens,
+        input_cached_tokens=message.input_cached_tokens,
+        output_tokens=message.output_tokens,
+        reasoning_tokens=message.reasoning_tokens,
+    )
+
+
+def leaf(conversation: Conversation, turn: Turn) -> Turn:
+    """The turn at the end of the newest branch through `turn`."""
+    children: dict[UUID, Turn] = {}
+    for candidate in conversation.turns.order_by("created_at").exclude(parent=None):
+        if candidate.parent_id:
+            children[candidate.parent_id] = candidate
+    while turn.id in children:
+        turn = children[turn.id]
+    return turn
+
+
+def _ancestors(turn: Turn) -> list[Turn]:
+    family = dict(turn.conversation.turns.values_list("id", "parent_id"))
+    path = _path(family, turn.parent_id)
+    turns = Turn.objects.prefetch_related("messages__parts").in_bulk(path)
+    return [turns[turn_id] for turn_id in path]
+
+
+def _path(family: dict[UUID, UUID | None], end: UUID | None) -> list[UUID]:
+    path = []
+    while end is not None:
+        path.append(end)
+        end = family[end]
+    return path[::-1]
+
+
+def _says_something(message: ChatMessage) -> bool:
+    return bool(message.content or message.tool_calls)
+
+
+def _view(turn: Turn, bill: UsageRecord | None, family: dict[UUID, UUID | None]) -> TurnView:
+    siblings = tuple(turn_id for turn_id, parent_id in family.items() if parent_id == turn.parent_id)
+    return TurnView(
+        turn=turn,
+        user_text=user_text(turn),
+        steps=steps_of(turn),
+        status=turn.status,
+        finish_reason=turn.finish_reason,
+        error=turn.error,
+        usage=stored_usage(turn),
+        cost=pricing.to_decimal(bill.cost_nano) if bill else None,
+        currency=bill.currency if bill else "",
+        model_label=turn.model.label,
+        siblings=siblings,
+        index=siblings.index(turn.id),
+        last_seq=turn.last_seq,
+    )
+
+
+def _step(number: int, messages: list[Message], turn: Turn) -> StepView:
+    reply = messages[0]
+    parts = list(reply.parts.all())
+    reasoning = _part(parts, Part.Kind.REASONING)
+    content = _part(parts, Part.Kind.TEXT)
+    results = {part.tool_call_id: part for message in messages[1:] for part in message.parts.all()}
+    is_over = turn.status == Turn.Status.FINISHED
+    return StepView(
+        number=number,
+        reasoning=reasoning.text,
+        reasoning_html=reasoning.html,
+        num_tokens=reasoning.num_tokens,
+        duration_ms=reasoning.duration_ms,
+        content=content.text,
+        content_html=content.html,
+        tool_calls=tuple(_calls(parts, results, is_over=is_over)),
+        at=reply.created_at,
+    )
+
+
+def _part(parts: list[Part], kind: Part.Kind) -> Part:
+    return next((part for part in parts if part.kind == kind), Part(kind=kind))
+
+
+def _calls(parts: list[Part], results: dict[str, Part], *, is_over: bool) -> Iterable[ToolCallView]:
+    for part in parts:
+        if part.kind != Part.Kind.TOOL_CALL:
+            continue
+        result = results.get(part.tool_call_id)
+        missing = _("Stopped before it had a result.") if is_over else None
+        yield ToolCallView(
+            id=part.tool_call_id,
+            name=part.tool_name,
+            arguments=part.text,
+            result=result.text if result else missing,
+            is_error=result.is_error if result else is_over,
+            duration_ms=result.duration_ms if result else 0,
+        )
