@@ -1,4 +1,4 @@
-"""Proves that the vendored browser files are the ones that scripts/vendor.mjs wrote: `python -m webapp.vendored`."""
+"""Proves that the vendored browser files are what scripts/vendor.mjs wrote: `python -m webapp.vendored`."""
 
 import hashlib
 import sys
