@@ -1,4 +1,4 @@
-"""What every test may ask for: a Redis, a database, people with money, a scripted model; see tests/environment.py for the rest."""
+"""What every test may ask for: a Redis, a database, people with money, a scripted model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ CREDIT_NANO = 5 * 10**9
 
 
 class WriteScript(Protocol):
-    """`script("think: hm", "text: 4")` is one reply for every request; `script(Reply(...), Reply(...))` chooses among several."""
+    """`script("think: hm", "text: 4")` answers every request; `script(Reply(...), Reply(...))` chooses."""
 
     def __call__(self, *lines: str | Reply) -> None: ...
 

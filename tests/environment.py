@@ -1,4 +1,4 @@
-"""A pytest plugin that is loaded before Django's settings are read: it makes the environment that they are read from.
+"""A pytest plugin, loaded before Django's settings are read: it makes the environment they are read from.
 
 Everything a run writes lies in one folder of its own, which the controller makes, its xdist workers share and
 the controller removes. A developer's .env, keys and database are never seen by a test.
@@ -48,7 +48,7 @@ def _prepare_folder() -> Path:
 
 
 def _choose_database(folder: Path) -> None:
-    """SQLite, or with TEST_DATABASE=postgres one cluster for the whole run, which the workers inherit by its URL."""
+    """SQLite; with TEST_DATABASE=postgres one cluster for the whole run, which workers inherit by its URL."""
     if os.environ.get("TEST_DATABASE", "sqlite") != "postgres":
         os.environ["DATABASE_URL"] = f"sqlite:///{folder / 'db.sqlite3'}"
         return

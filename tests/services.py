@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL servers that belong to one test run: started on nothing that is in use, ended by their own process id."""
+"""Redis and PostgreSQL servers of one test run, on addresses of their own, ended by their own process id."""
 
 import contextlib
 import os
@@ -86,7 +86,7 @@ def postgres_programs() -> Path | None:
 
 
 class PostgresCluster:
-    """A throw-away cluster on a free port of the loopback; durability is off, for a test's data need not last."""
+    """A throw-away cluster on a free port of the loopback, without durability: its data need not last."""
 
     def __init__(self, folder: Path, *, programs: Path) -> None:
         self.folder = folder
@@ -101,60 +101,41 @@ class PostgresCluster:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.user is not None:
             shutil.chown(self.folder, user=self.user)
-        data = self.folder / "data"
-        initdb = [
-            self.programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
+        self._create()
+        options = [
+            *("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"),
+            *("listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.folder}"),
         ]
-        subprocess.run(
-            [*initdb, "--locale=C.UTF-8"],
-            check=True,
-            user=self.user,
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-        )
-        options = (
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-            "listen_addresses=127.0.0.1",
-        )
-        options = (
-            *options,
-            f"port={self.port}",
-            f"unix_socket_directories={self.folder}",
-            "max_connections=200",
-        )
         switches = [word for option in options for word in ("-c", option)]
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                [self.programs / "postgres", "-D", data, *switches],
+                [str(self.programs / "postgres"), "-D", str(self.folder / "data"), *switches],
                 user=self.user,
                 cwd=self.folder,
                 stderr=log,
             )
         wait_until(self.answers, within_s=30, what="PostgreSQL")
 
-    def answers(self) -> bool:
-        ready = [
-            self.programs / "pg_isready",
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
+    def _create(self) -> None:
+        initdb = [
+            str(self.programs / "initdb"),
+            "-D",
+            str(self.folder / "data"),
             "-U",
             "postgres",
+            "--no-sync",
         ]
-        return subprocess.run(ready, check=False).returncode == 0
+        subprocess.run(
+            [*initdb, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"],
+            check=True,
+            user=self.user,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def answers(self) -> bool:
+        ready = [str(self.programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run([*ready, "-U", "postgres"], check=False).returncode == 0
 
     def stop(self) -> None:
         if self.process is not None:

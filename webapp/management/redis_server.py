@@ -18,9 +18,9 @@ def binary() -> Path | None:
 
 
 def command(executable: Path, *, folder: Path, socket: Path, is_durable: bool) -> list[str]:
-    """The command line of a Redis that listens on `socket` alone and, when durable, keeps its append-only file in `folder`.
+    """The command line of a Redis that listens on `socket` alone.
 
-    Durable means that every write is on disk within a second, and that a killed server reads them all back.
+    When durable it keeps an append-only file in `folder`: a killed server reads its writes back.
     """
     durability = (
         ["--appendonly", "yes", "--appendfsync", "everysec"] if is_durable else ["--appendonly", "no"]
