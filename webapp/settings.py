@@ -216,6 +216,11 @@ MAX_MESSAGE_CHARS = number("MAX_MESSAGE_CHARS", 400_000, minimum=1)
 TURN_LEASE_S = number("TURN_LEASE_S", 4, minimum=1)
 TURN_SEGMENT_STEPS = number("TURN_SEGMENT_STEPS", 25, minimum=1)
 TURN_SEGMENT_S = number("TURN_SEGMENT_S", 60, minimum=1)
+REQUESTS_PER_MINUTE = number("REQUESTS_PER_MINUTE", 600, minimum=1)  # of a user, over the API
+KEY_REQUESTS_PER_MINUTE = number("KEY_REQUESTS_PER_MINUTE", 600, minimum=1)
+CONCURRENT_REQUESTS = number("CONCURRENT_REQUESTS", 32, minimum=1)  # of a user
+TURNS_PER_MINUTE = number("TURNS_PER_MINUTE", 30, minimum=1)  # of a user, in the chat
+CONCURRENT_TURNS = number("CONCURRENT_TURNS", 4, minimum=1)
 EVENT_LOG_TTL_S = number("EVENT_LOG_TTL_S", 86_400, minimum=60)
 
 # ---- language and time

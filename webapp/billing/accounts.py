@@ -24,7 +24,7 @@ def open_for(user: User, *, credit: Decimal) -> Account:
 
 
 def of(user: User) -> Account:
-    """The user's account. Every user has one from their creation; one made behind the ORM's back gets it now."""
+    """The user's account. Everyone has one from the start; a user made behind the ORM's back gets it now."""
     try:
         return Account.objects.get(user=user)
     except Account.DoesNotExist:
@@ -42,7 +42,7 @@ def sign_up_credit() -> Decimal:
 
 
 def credit(user: User, amount: Decimal, note: str) -> LedgerEntry:
-    """Add money to the user's account, in its own currency. Raises ValueError unless the amount is positive."""
+    """Add money to the user's account, in its own currency. Raises ValueError unless there is some to add."""
     if amount <= 0:
         raise ValueError("A credit is more than zero; a correction takes money back.")
     with transaction.atomic():

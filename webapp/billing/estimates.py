@@ -1,7 +1,7 @@
-"""How many tokens a text may be, where no tokenizer is at hand: an upper bound to hold by, and an estimate to bill by.
+"""How many tokens a text may be, where no tokenizer is at hand: a bound to hold by, an estimate to bill by.
 
-The bound needs no model: every token of a byte-level vocabulary stands for at least one byte. The estimate serves only
-streams that were cut before their backend could count them, and marks their records as estimated.
+The bound needs no model: every token of a byte-level vocabulary stands for at least one byte. The estimate is
+for streams that were cut before their backend could count them; their records are marked as estimated.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ TOKENS_OF_A_PROMPT = (
 def most_input_tokens(
     messages: Iterable[ChatMessage], *, tools: Iterable[ToolSpec] = (), context_tokens: int
 ) -> int:
-    """The most tokens this prompt can be; never more than the model's context, past which a backend refuses it."""
+    """The most tokens this prompt can be: at most the model's context, past which a backend refuses it."""
     num_messages = num_bytes = 0
     for message in messages:
         num_messages += 1
@@ -29,7 +29,7 @@ def most_input_tokens(
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens this text is: four ASCII characters to a token, two thirds of a token for any other."""
+    """About how many tokens this text is: a quarter for each ASCII character, two thirds for any other."""
     num_other = sum(1 for character in text if ord(character) > 127)
     num_ascii = len(text) - num_other
     return -(-num_ascii // 4) + -(-num_other * 2 // 3)

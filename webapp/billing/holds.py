@@ -1,7 +1,7 @@
 """Money in two phases: held before the first token, settled once after the last, or released.
 
-`place` and `extend` are one conditional update each, so that any number of callers together never spend what is not
-there. `settle` happens at most once a hold, whatever is called twice or dies in between.
+`place` and `extend` reserve by one conditional update each, so any number of callers together never spend what is
+not there. `settle` happens at most once a hold, whatever is called twice or dies in between.
 """
 
 import logging
@@ -34,8 +34,8 @@ class InsufficientFunds(Exception):
         self.currency = account.currency
         super().__init__(
             f"This request may cost up to {_show(needed_nano)} {account.currency}, but the account has "
-            f"{_show(self.available_nano)} {account.currency} free ({_show(account.held_nano)} held by requests under "
-            "way). Ask for a shorter answer, or ask an administrator for credit."
+            f"{_show(self.available_nano)} {account.currency} free ({_show(account.held_nano)} is held by "
+            "requests under way). Ask for a shorter answer, or ask an administrator for credit."
         )
 
 
@@ -79,7 +79,7 @@ def extend(
 ) -> Hold:
     """Make an open hold cover what its turn has spent so far plus one more call, and live for another `ttl`.
 
-    The amount may shrink: a call that ended early gives its rest back. Raises InsufficientFunds, having changed nothing.
+    The amount may shrink: a call that ended early gives its rest back. Raises InsufficientFunds.
     """
     with transaction.atomic():
         hold = _locked(hold_id)
@@ -113,10 +113,10 @@ def settle(
     num_steps: int = 1,
     is_estimated: bool = False,
 ) -> UsageRecord:
-    """Bill this usage at the hold's price, give back the rest, and record it. A second call returns the first's record.
+    """Bill this usage at the hold's price, give back the rest, record it. Again: returns the first's record.
 
-    A hold that ran out and was released in between is billed all the same, from what is free. Never more is taken than
-    the account has: a backend that counts more than it was asked to is the platform's loss, not an overdraft.
+    A hold that ran out and was released in between is billed all the same, from what is free. Never more is
+    taken than the account has: a backend that counts more than it was asked for is the platform's loss.
     """
     with transaction.atomic():
         hold = _locked(hold_id)
@@ -169,7 +169,7 @@ def release_expired() -> int:
 
 
 def _locked(hold_id: UUID) -> Hold:
-    """The hold, locked until the transaction ends. Always taken before its account's row, so nobody waits in a circle."""
+    """The hold, locked until the transaction ends. Always before its account: nobody waits in a circle."""
     try:
         return Hold.objects.select_for_update(of=("self",)).get(id=hold_id)
     except Hold.DoesNotExist:
@@ -177,7 +177,7 @@ def _locked(hold_id: UUID) -> Hold:
 
 
 def _reserve(account_id: int, amount_nano: int) -> None:
-    """Move this much of the account's free money into its holds (back, when negative), or raise InsufficientFunds."""
+    """Move free money of the account into its holds (back, when negative), or raise InsufficientFunds."""
     if amount_nano == 0:
         return
     account = Account.objects.filter(pk=account_id)

@@ -22,7 +22,7 @@ class RowIsFinal(Exception):
 
 
 class Price(models.Model):
-    """What a million tokens of a model cost from `valid_from` on, until a later price of the same currency."""
+    """What a million tokens of a model cost from `valid_from` on, until a later price in its currency."""
 
     model = models.ForeignKey(
         ServedModel, on_delete=models.PROTECT, related_name="prices", verbose_name=_("model")
@@ -99,7 +99,7 @@ class Hold(models.Model):
 
 
 class AppendOnly(models.Model):
-    """Rows that are written once: `save` of an existing one and `delete` are refused. A correction is a new row."""
+    """Rows that are written once: `save` of an existing one and `delete` are refused."""
 
     class Meta:
         abstract = True

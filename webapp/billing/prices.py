@@ -1,4 +1,4 @@
-"""Which price holds for a model at a moment. Prices are dated: a later one never changes what was billed before."""
+"""Which price holds for a model at a moment. Prices are dated: a later one never changes what was billed."""
 
 from datetime import datetime
 
@@ -14,19 +14,19 @@ class PriceMissing(Exception):
 
 
 def price_for(model: ServedModel, currency: str, at: datetime) -> Price:
-    """The newest price that had begun by `at`. Raises PriceMissing: nothing is sold without a price, not even for 0."""
+    """The newest price begun by `at`. Raises PriceMissing: nothing is given out unpriced, not even for 0."""
     begun = Price.objects.filter(model=model, currency=currency, valid_from__lte=at)
     price = begun.order_by("-valid_from").first()
     if price is None:
         raise PriceMissing(
-            f"{model.label} has no price in {currency}. An administrator can add one under Prices (0 makes it free)."
+            f"{model.label} has no price in {currency}. An administrator can add one under Prices (0: free)."
         )
     return price
 
 
 def rates_of(price: Price) -> Rates:
     return Rates.per_million(
-        input=price.input_per_million,
-        cached_input=price.cached_input_per_million,
+        uncached=price.input_per_million,
+        cached=price.cached_input_per_million,
         output=price.output_per_million,
     )

@@ -1,4 +1,4 @@
-"""What tokens cost, in whole nano-units. Pure arithmetic: knows no database, no clock and no rounding but its own."""
+"""What tokens cost, in whole nano-units. Pure arithmetic: knows no database and no clock."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,11 +19,9 @@ class Rates:
     output_nano: int
 
     @classmethod
-    def per_million(cls, *, input: Decimal, cached_input: Decimal, output: Decimal) -> Self:
+    def per_million(cls, *, uncached: Decimal, cached: Decimal, output: Decimal) -> Self:
         """From a price list. Raises ValueError for a price that is negative or finer than a nano-unit."""
-        return cls(
-            input_nano=to_nano(input), cached_input_nano=to_nano(cached_input), output_nano=to_nano(output)
-        )
+        return cls(input_nano=to_nano(input), cached_input_nano=to_nano(cached), output_nano=to_nano(output))
 
     @property
     def is_free(self) -> bool:
@@ -57,8 +55,11 @@ def cost_nano(rates: Rates, usage: Usage) -> int:
     )
 
 
-def most_nano(rates: Rates, *, spent: Usage = Usage(), max_input_tokens: int, max_output_tokens: int) -> int:
-    """The most that `spent` and one more call can cost together, whatever part of its input turns out to be cached."""
+NOTHING = Usage()
+
+
+def most_nano(rates: Rates, *, spent: Usage = NOTHING, max_input_tokens: int, max_output_tokens: int) -> int:
+    """The most that `spent` and one more call can cost together, whatever part of its input is cached."""
     dearest_input = max(rates.input_nano, rates.cached_input_nano)
     return _per_million(
         spent.input_uncached_tokens * rates.input_nano

@@ -6,11 +6,14 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-
 MODEL_NAME = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
     _("A model's name is made of letters, digits and . _ : / @ - and begins with a letter or digit."),
 )
+
+
+# Narrow on purpose: an administrator must not be able to send SECRET_KEY to an address of their choice.
+KEY_VARIABLE = RegexValidator(r"^[A-Z0-9_]*API_KEY$", _("The name of a variable that ends in API_KEY."))
 
 
 class ServedModelQuerySet(models.QuerySet["ServedModel"]):
@@ -46,6 +49,7 @@ class ServedModel(models.Model):
         _("variable that holds the key"),
         max_length=60,
         blank=True,
+        validators=[KEY_VARIABLE],
         help_text=_("The key itself is never stored here."),
     )
     system_prompt = models.TextField(_("default system prompt"), blank=True)

@@ -7,132 +7,320 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('catalog', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("catalog", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(choices=[('USD', 'USD'), ('CNY', 'CNY')], max_length=3, verbose_name='currency')),
-                ('balance_nano', models.BigIntegerField(default=0, verbose_name='balance')),
-                ('held_nano', models.BigIntegerField(default=0, verbose_name='held')),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='account', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "currency",
+                    models.CharField(
+                        choices=[("USD", "USD"), ("CNY", "CNY")], max_length=3, verbose_name="currency"
+                    ),
+                ),
+                ("balance_nano", models.BigIntegerField(default=0, verbose_name="balance")),
+                ("held_nano", models.BigIntegerField(default=0, verbose_name="held")),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="account",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'account',
-                'verbose_name_plural': 'accounts',
+                "verbose_name": "account",
+                "verbose_name_plural": "accounts",
             },
         ),
         migrations.CreateModel(
-            name='Hold',
+            name="Hold",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('amount_nano', models.BigIntegerField()),
-                ('status', models.CharField(choices=[('open', 'Open'), ('settled', 'Settled'), ('released', 'Released')], default='open', max_length=8)),
-                ('expires_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='holds', to='billing.account')),
-                ('api_key', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.apikey')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='catalog.servedmodel')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("amount_nano", models.BigIntegerField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("open", "Open"), ("settled", "Settled"), ("released", "Released")],
+                        default="open",
+                        max_length=8,
+                    ),
+                ),
+                ("expires_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="holds",
+                        to="billing.account",
+                    ),
+                ),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="accounts.apikey",
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="catalog.servedmodel",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('credit', 'Credit'), ('usage', 'Usage'), ('correction', 'Correction')], max_length=12, verbose_name='kind')),
-                ('amount_nano', models.BigIntegerField(verbose_name='amount')),
-                ('note', models.CharField(blank=True, max_length=200, verbose_name='note')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='at')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='ledger', to='billing.account')),
-                ('hold', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='ledger_entry', to='billing.hold')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("credit", "Credit"), ("usage", "Usage"), ("correction", "Correction")],
+                        max_length=12,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("amount_nano", models.BigIntegerField(verbose_name="amount")),
+                ("note", models.CharField(blank=True, max_length=200, verbose_name="note")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="at")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ledger",
+                        to="billing.account",
+                    ),
+                ),
+                (
+                    "hold",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ledger_entry",
+                        to="billing.hold",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ledger entry',
-                'verbose_name_plural': 'ledger',
-                'ordering': ('-id',),
+                "verbose_name": "ledger entry",
+                "verbose_name_plural": "ledger",
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(choices=[('USD', 'USD'), ('CNY', 'CNY')], max_length=3, verbose_name='currency')),
-                ('input_per_million', models.DecimalField(decimal_places=6, max_digits=12, verbose_name='input')),
-                ('cached_input_per_million', models.DecimalField(decimal_places=6, max_digits=12, verbose_name='cached input')),
-                ('output_per_million', models.DecimalField(decimal_places=6, max_digits=12, verbose_name='output')),
-                ('valid_from', models.DateTimeField(verbose_name='valid from')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='catalog.servedmodel', verbose_name='model')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "currency",
+                    models.CharField(
+                        choices=[("USD", "USD"), ("CNY", "CNY")], max_length=3, verbose_name="currency"
+                    ),
+                ),
+                (
+                    "input_per_million",
+                    models.DecimalField(decimal_places=6, max_digits=12, verbose_name="input"),
+                ),
+                (
+                    "cached_input_per_million",
+                    models.DecimalField(decimal_places=6, max_digits=12, verbose_name="cached input"),
+                ),
+                (
+                    "output_per_million",
+                    models.DecimalField(decimal_places=6, max_digits=12, verbose_name="output"),
+                ),
+                ("valid_from", models.DateTimeField(verbose_name="valid from")),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="prices",
+                        to="catalog.servedmodel",
+                        verbose_name="model",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'price',
-                'verbose_name_plural': 'prices',
-                'ordering': ('model', 'currency', '-valid_from'),
+                "verbose_name": "price",
+                "verbose_name_plural": "prices",
+                "ordering": ("model", "currency", "-valid_from"),
             },
         ),
         migrations.AddField(
-            model_name='hold',
-            name='price',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price'),
+            model_name="hold",
+            name="price",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.price"
+            ),
         ),
         migrations.CreateModel(
-            name='UsageRecord',
+            name="UsageRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source', models.CharField(choices=[('chat', 'Chat'), ('api', 'API')], max_length=4, verbose_name='source')),
-                ('reference', models.CharField(db_index=True, max_length=64, verbose_name='turn or request')),
-                ('finish_reason', models.CharField(max_length=12, verbose_name='finish reason')),
-                ('input_uncached_tokens', models.PositiveBigIntegerField(default=0, verbose_name='input tokens')),
-                ('input_cached_tokens', models.PositiveBigIntegerField(default=0, verbose_name='cached input tokens')),
-                ('output_tokens', models.PositiveBigIntegerField(default=0, verbose_name='output tokens')),
-                ('reasoning_tokens', models.PositiveBigIntegerField(default=0, verbose_name='of it reasoning')),
-                ('num_steps', models.PositiveIntegerField(default=1, verbose_name='steps')),
-                ('is_estimated', models.BooleanField(default=False, help_text='Cut before its backend could count: tokens are estimated from text.', verbose_name='estimated')),
-                ('currency', models.CharField(choices=[('USD', 'USD'), ('CNY', 'CNY')], max_length=3, verbose_name='currency')),
-                ('cost_nano', models.BigIntegerField(verbose_name='cost')),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True, verbose_name='at')),
-                ('api_key', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='usage_records', to='accounts.apikey')),
-                ('hold', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='usage_record', to='billing.hold')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to='catalog.servedmodel')),
-                ('price', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='usage_records', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("chat", "Chat"), ("api", "API")], max_length=4, verbose_name="source"
+                    ),
+                ),
+                ("reference", models.CharField(db_index=True, max_length=64, verbose_name="turn or request")),
+                ("finish_reason", models.CharField(max_length=12, verbose_name="finish reason")),
+                (
+                    "input_uncached_tokens",
+                    models.PositiveBigIntegerField(default=0, verbose_name="input tokens"),
+                ),
+                (
+                    "input_cached_tokens",
+                    models.PositiveBigIntegerField(default=0, verbose_name="cached input tokens"),
+                ),
+                ("output_tokens", models.PositiveBigIntegerField(default=0, verbose_name="output tokens")),
+                (
+                    "reasoning_tokens",
+                    models.PositiveBigIntegerField(default=0, verbose_name="of it reasoning"),
+                ),
+                ("num_steps", models.PositiveIntegerField(default=1, verbose_name="steps")),
+                (
+                    "is_estimated",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Cut before its backend could count: tokens are estimated from text.",
+                        verbose_name="estimated",
+                    ),
+                ),
+                (
+                    "currency",
+                    models.CharField(
+                        choices=[("USD", "USD"), ("CNY", "CNY")], max_length=3, verbose_name="currency"
+                    ),
+                ),
+                ("cost_nano", models.BigIntegerField(verbose_name="cost")),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True, verbose_name="at")),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="usage_records",
+                        to="accounts.apikey",
+                    ),
+                ),
+                (
+                    "hold",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage_record",
+                        to="billing.hold",
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage_records",
+                        to="catalog.servedmodel",
+                    ),
+                ),
+                (
+                    "price",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.price",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="usage_records",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'usage record',
-                'verbose_name_plural': 'usage',
-                'ordering': ('-id',),
+                "verbose_name": "usage record",
+                "verbose_name_plural": "usage",
+                "ordering": ("-id",),
             },
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('held_nano__gte', 0)), name='held_not_negative'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("held_nano__gte", 0)), name="held_not_negative"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('balance_nano__gte', models.F('held_nano'))), name='balance_covers_holds'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("balance_nano__gte", models.F("held_nano"))), name="balance_covers_holds"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(fields=('model', 'currency', 'valid_from'), name='one_price_at_a_time'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                fields=("model", "currency", "valid_from"), name="one_price_at_a_time"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('input_per_million__gte', 0), ('cached_input_per_million__gte', 0), ('output_per_million__gte', 0)), name='price_not_negative'),
+            model_name="price",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("input_per_million__gte", 0),
+                    ("cached_input_per_million__gte", 0),
+                    ("output_per_million__gte", 0),
+                ),
+                name="price_not_negative",
+            ),
         ),
         migrations.AddIndex(
-            model_name='hold',
-            index=models.Index(fields=['status', 'expires_at'], name='hold_sweep'),
+            model_name="hold",
+            index=models.Index(fields=["status", "expires_at"], name="hold_sweep"),
         ),
         migrations.AddIndex(
-            model_name='usagerecord',
-            index=models.Index(fields=['user', 'created_at'], name='usage_by_user'),
+            model_name="usagerecord",
+            index=models.Index(fields=["user", "created_at"], name="usage_by_user"),
         ),
     ]

@@ -5,38 +5,104 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ServedModel',
+            name="ServedModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9._:/@-]*$', "A model's name is made of letters, digits and . _ : / @ - and begins with a letter or digit.")], verbose_name='name')),
-                ('label', models.CharField(max_length=80, verbose_name='label')),
-                ('description', models.CharField(blank=True, max_length=200, verbose_name='description')),
-                ('backend', models.CharField(choices=[('local', 'Local inference worker'), ('openai_compatible', 'OpenAI-compatible provider'), ('scripted', 'Scripted model')], max_length=20, verbose_name='backend')),
-                ('upstream_name', models.CharField(max_length=120, verbose_name='name at the backend')),
-                ('base_url', models.CharField(blank=True, max_length=200, verbose_name='base URL')),
-                ('api_key_env', models.CharField(blank=True, help_text='The key itself is never stored here.', max_length=60, verbose_name='variable that holds the key')),
-                ('system_prompt', models.TextField(blank=True, verbose_name='default system prompt')),
-                ('context_tokens', models.PositiveIntegerField(verbose_name='context length')),
-                ('max_output_tokens', models.PositiveIntegerField(verbose_name='longest answer')),
-                ('thinks', models.BooleanField(default=True, verbose_name='can think')),
-                ('calls_tools', models.BooleanField(default=True, verbose_name='can call tools')),
-                ('thinking_dialect', models.CharField(choices=[('none', 'Does not think'), ('always', 'Always thinks (reasoning_content)'), ('thinking_type', 'thinking: {type}'), ('template_kwargs', 'chat_template_kwargs'), ('think_tags', '<think> tags, asked for in the system prompt')], default='think_tags', max_length=20, verbose_name='thinking dialect')),
-                ('is_active', models.BooleanField(default=True, help_text="The operator's switch.", verbose_name='offered')),
-                ('is_configured', models.BooleanField(default=True, help_text='Whether its key, script or model file is given; looked at anew at each start.', verbose_name='configured')),
-                ('position', models.PositiveSmallIntegerField(default=100, verbose_name='position')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=80,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
+                                "A model's name is made of letters, digits and . _ : / @ - and begins with a letter or digit.",
+                            )
+                        ],
+                        verbose_name="name",
+                    ),
+                ),
+                ("label", models.CharField(max_length=80, verbose_name="label")),
+                ("description", models.CharField(blank=True, max_length=200, verbose_name="description")),
+                (
+                    "backend",
+                    models.CharField(
+                        choices=[
+                            ("local", "Local inference worker"),
+                            ("openai_compatible", "OpenAI-compatible provider"),
+                            ("scripted", "Scripted model"),
+                        ],
+                        max_length=20,
+                        verbose_name="backend",
+                    ),
+                ),
+                ("upstream_name", models.CharField(max_length=120, verbose_name="name at the backend")),
+                ("base_url", models.CharField(blank=True, max_length=200, verbose_name="base URL")),
+                (
+                    "api_key_env",
+                    models.CharField(
+                        blank=True,
+                        help_text="The key itself is never stored here.",
+                        max_length=60,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Z0-9_]*API_KEY$", "The name of a variable that ends in API_KEY."
+                            )
+                        ],
+                        verbose_name="variable that holds the key",
+                    ),
+                ),
+                ("system_prompt", models.TextField(blank=True, verbose_name="default system prompt")),
+                ("context_tokens", models.PositiveIntegerField(verbose_name="context length")),
+                ("max_output_tokens", models.PositiveIntegerField(verbose_name="longest answer")),
+                ("thinks", models.BooleanField(default=True, verbose_name="can think")),
+                ("calls_tools", models.BooleanField(default=True, verbose_name="can call tools")),
+                (
+                    "thinking_dialect",
+                    models.CharField(
+                        choices=[
+                            ("none", "Does not think"),
+                            ("always", "Always thinks (reasoning_content)"),
+                            ("thinking_type", "thinking: {type}"),
+                            ("template_kwargs", "chat_template_kwargs"),
+                            ("think_tags", "<think> tags, asked for in the system prompt"),
+                        ],
+                        default="think_tags",
+                        max_length=20,
+                        verbose_name="thinking dialect",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True, help_text="The operator's switch.", verbose_name="offered"
+                    ),
+                ),
+                (
+                    "is_configured",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Whether its key, script or model file is given; looked at anew at each start.",
+                        verbose_name="configured",
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=100, verbose_name="position")),
             ],
             options={
-                'verbose_name': 'model',
-                'verbose_name_plural': 'models',
-                'ordering': ('position', 'name'),
+                "verbose_name": "model",
+                "verbose_name_plural": "models",
+                "ordering": ("position", "name"),
             },
         ),
     ]
