@@ -1,4 +1,4 @@
-"""API keys: made, recognised, revoked. A secret exists in full only in the answer to `create`; here it is a hash."""
+"""API keys: made, recognised, revoked. A secret is shown by `create` alone; kept is its hash."""
 
 import hashlib
 import secrets
@@ -23,7 +23,7 @@ def create(user: User, *, name: str) -> tuple[ApiKey, str]:
 
 
 def authenticate(secret: str) -> ApiKey | None:
-    """The key of this secret, with its user; None when there is none, or it is revoked, or its user switched off."""
+    """The key of this secret, with its user; None when it is unknown or revoked, or its user switched off."""
     key = (
         ApiKey.objects.select_related("user")
         .filter(secret_hash=_hash(secret), revoked_at=None, user__is_active=True)

@@ -1,7 +1,7 @@
 """Money in two phases: held before the first token, settled once after the last, or released.
 
-`place` and `extend` reserve by one conditional update each, so any number of callers together never spend what is
-not there. `settle` happens at most once a hold, whatever is called twice or dies in between.
+`place` and `extend` reserve by one conditional update each, so any number of callers together never spend
+what is not there. `settle` happens at most once a hold, whatever is called twice or dies in between.
 """
 
 import logging

@@ -109,7 +109,7 @@ class AppendOnly(models.Model):
             raise RowIsFinal(f"{self._meta.verbose_name} {self.pk} is never edited: add a new row.")
         super().save(**options)
 
-    def delete(self, **options: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         raise RowIsFinal(f"{self._meta.verbose_name} {self.pk} is never deleted: add a new row.")
 
 
@@ -175,7 +175,7 @@ class UsageRecord(AppendOnly):
     cost_nano = models.BigIntegerField(_("cost"))
     created_at = models.DateTimeField(_("at"), auto_now_add=True, db_index=True)
 
-    objects: ClassVar[models.Manager["UsageRecord"]] = UsageRecordQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["UsageRecord"]] = UsageRecordQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)

@@ -21,7 +21,9 @@ class Rates:
     @classmethod
     def per_million(cls, *, uncached: Decimal, cached: Decimal, output: Decimal) -> Self:
         """From a price list. Raises ValueError for a price that is negative or finer than a nano-unit."""
-        return cls(input_nano=to_nano(input), cached_input_nano=to_nano(cached), output_nano=to_nano(output))
+        return cls(
+            input_nano=to_nano(uncached), cached_input_nano=to_nano(cached), output_nano=to_nano(output)
+        )
 
     @property
     def is_free(self) -> bool:

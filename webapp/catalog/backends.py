@@ -1,8 +1,9 @@
-"""From a row of the catalogue to the backend that serves it. The one place that knows which backend needs what."""
+"""From a row of the catalogue to the backend that serves it: the one place that knows what each needs."""
 
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 
 from inference.backends.base import BackendUnavailable, ChatBackend
 from inference.backends.scripted import ScriptedBackend
@@ -58,6 +59,8 @@ def _api_key(model: ServedModel) -> str:
 
 def provider_key(name: str) -> str:
     """The key that this variable holds, or the empty text. Other variables than keys are not read."""
-    if not name or not KEY_VARIABLE.regex.search(name):
+    try:
+        KEY_VARIABLE(name)
+    except ValidationError:
         return ""
-    return getattr(settings, name, "") or environment.text(name)
+    return str(getattr(settings, name, "")) or environment.text(name)

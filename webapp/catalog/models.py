@@ -68,7 +68,7 @@ class ServedModel(models.Model):
     )
     position = models.PositiveSmallIntegerField(_("position"), default=100)
 
-    objects: ClassVar[models.Manager["ServedModel"]] = ServedModelQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["ServedModel"]] = ServedModelQuerySet.as_manager()
 
     class Meta:
         ordering = ("position", "name")
