@@ -11,7 +11,9 @@ from django.db import connections
 from inference.backends.scripted import Reply, Script
 from tests import environment, services
 from webapp.accounts.models import User
+from webapp.billing import seeds
 from webapp.catalog.models import ServedModel
+
 
 class WriteScript(Protocol):
     """`script("think: hm", "text: 4")` answers every request; `script(Reply(...), Reply(...))` chooses."""
@@ -104,4 +106,5 @@ def scripted_model(db: None) -> ServedModel:
             "is_active": True,
         },
     )
+    seeds.seed()  # a price of 0
     return model
