@@ -3,8 +3,8 @@
 What it answers depends on the request alone, so any number of processes sharing one script agree.
 
 A script is a JSON file, `{"replies": [{"when": "regex", "step": 1, "lines": [...]}]}`. The first reply
-that fits the request is played: `when` is searched for in the last user message, `step` counts model calls since
-that message, from 1; either may be left out. The lines of a reply:
+that fits the request is played: `when` is searched for in the last user message, `step` counts model calls
+since that message, from 1; either may be left out. The lines of a reply:
 
     think: text           reasoning, skipped unless the request asks for thinking
     text: text            content

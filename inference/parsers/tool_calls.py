@@ -1,0 +1,98 @@
+"""Tool calls as Qwen-style models write them: `<tool_call>{json}</tool_call>`, or a fenced JSON block.
+
+A call is a JSON object with `name` and `arguments`. A fenced block counts only when it names an offered tool:
+everything else in a fence is the answer's own text.
+"""
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+OPEN = "<tool_call>"
+CLOSE = "</tool_call>"
+FENCE = "```"
+
+_FENCE_LANGUAGES = ("", "json", "tool_call")
+# The start of a call, as far as it is there: the first key and, after the colon, the value.
+_START = re.compile(
+    r'\{+\s*(?:"(?P<key>[^"]*)(?P<key_end>")?)?\s*:?\s*(?:"(?P<value>[^"]*)(?P<value_end>")?)?'
+)
+
+
+class Call(NamedTuple):
+    """`arguments` is JSON text."""
+
+    name: str
+    arguments: str
+
+
+def parse(text: str) -> list[Call]:
+    """The calls that the text consists of; none when anything else is in it."""
+    calls: list[Call] = []
+    rest = _without_fence(text.strip())
+    while rest:
+        decoded, rest = _decode(rest)
+        found = decoded if isinstance(decoded, list) else [decoded]
+        for one in found:
+            call = _call(one)
+            if call is None:
+                return []
+            calls.append(call)
+    return calls
+
+
+def may_be_fenced_call(block: str, offered: Collection[str]) -> bool:
+    """Whether this text after an opening fence can still turn out to be a call of an offered tool."""
+    language, newline, body = block.partition("\n")
+    language = language.strip()
+    if not newline:
+        return any(known.startswith(language) for known in _FENCE_LANGUAGES)
+    if language not in _FENCE_LANGUAGES:
+        return False
+    body = body.lstrip()
+    return not body or (body[0] in "{[" and _may_start_call(body.lstrip("[ \n"), offered))
+
+
+def _may_start_call(body: str, offered: Collection[str]) -> bool:
+    start = _START.match(body)
+    if start is None:
+        return not body
+    key, value = start["key"], start["value"]
+    if not start["key_end"]:
+        return start.end() == len(body) and any(
+            known.startswith(key or "") for known in ("name", "arguments")
+        )
+    if key != "name":
+        return key == "arguments"
+    if not start["value_end"]:
+        return start.end() == len(body) and any(name.startswith(value or "") for name in offered)
+    return value in offered
+
+
+def _without_fence(text: str) -> str:
+    if not text.startswith(FENCE):
+        return text
+    return text.removesuffix(FENCE).partition("\n")[2].strip()
+
+
+def _decode(text: str) -> tuple[Any, str]:
+    """The first JSON value and the text after it; (None, "") when there is none."""
+    # The templates of Qwen 2.5 show the call's form in doubled braces, and small models copy them.
+    for candidate in (text, text.removeprefix("{")):
+        try:
+            decoded, end = json.JSONDecoder(strict=False).raw_decode(candidate)
+        except ValueError:
+            continue
+        rest = candidate[end:].lstrip()
+        return decoded, rest.removeprefix("}").lstrip() if candidate is not text else rest
+    return None, ""
+
+
+def _call(decoded: Any) -> Call | None:
+    if not isinstance(decoded, dict) or not isinstance(decoded.get("name"), str):
+        return None
+    arguments = decoded.get("arguments", decoded.get("parameters", {}))
+    if isinstance(arguments, str):
+        return Call(decoded["name"], arguments)
+    return Call(decoded["name"], json.dumps(arguments, ensure_ascii=False))
