@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,3 +144,7 @@ class PostgresCluster:
                 2
             )  # SIGINT: PostgreSQL's "fast" shutdown, which does not wait for clients
             self.process.wait(timeout=30)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if postgres_programs() else 1)

@@ -1,0 +1,104 @@
+# Everything a person does with this project, one line each: `make` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3))
+VENV := .venv
+PY := $(VENV)/bin/python
+WORKERS ?= 2
+
+ifdef PORT
+export PORT
+endif
+ifdef MODEL
+export MODEL
+endif
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.dev ## Make .venv with everything for running, testing and checking
+
+.PHONY: run
+run: $(VENV)/.run ## Start the platform on this machine [PORT=8000] [MODEL=name|none] [MODEL_PATH=file]
+	@exec $(PY) manage.py up
+
+.PHONY: doctor
+doctor: $(VENV)/.run ## Say what is missing on this machine, and how to fix it
+	@$(PY) manage.py doctor
+
+.PHONY: test
+test: $(VENV)/.dev needs ## Run every test; the database-bound ones on PostgreSQL too, if there is one
+	$(PY) -m pytest -n $(WORKERS) -m "not e2e and not faults"
+	$(PY) -m pytest -m "e2e or faults"
+	@if $(PY) -m tests.services; then TEST_DATABASE=postgres $(PY) -m pytest -n $(WORKERS) \
+	  -m "database and not e2e and not faults"; else echo "PostgreSQL is not installed: its tests did not run."; fi
+
+.PHONY: e2e
+e2e: $(VENV)/.dev needs ## Run the browser tests alone
+	$(PY) -m pytest -m e2e
+
+.PHONY: check
+check: $(VENV)/.dev gettext ## Prove style, types, who imports whom, migrations, vendored files, translations
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy .
+	$(VENV)/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) -m webapp.vendored
+	@scripts/check-translations
+
+.PHONY: fmt
+fmt: $(VENV)/.dev ## Format the code and mend what ruff can mend
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure the engine on the default model [JSON=file]
+	@$(PY) manage.py models pull qwen2.5-coder-1.5b
+	@$(PY) -m inference.bench $(if $(JSON),--json $(JSON))
+
+.PHONY: clean
+clean: ## Remove .venv and caches; var/ with its data and models stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- what the targets above stand on
+
+.PHONY: needs
+needs: $(VENV)/.dev
+	@scripts/test-needs browser postgres
+	@$(PY) manage.py models pull smollm2 > /dev/null
+	@if [ -z "$${CI_FAST:-}" ]; then $(PY) manage.py models pull qwen2.5-coder-1.5b > /dev/null; fi
+
+.PHONY: gettext
+gettext:
+	@scripts/test-needs gettext
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or set PYTHON=/path/to/it."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than Python 3.11: set PYTHON=/path/to/a/newer/one."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)."; exit 1; }
+
+# TORCH_INDEX chooses the build of torch, as README says. pip's own PIP_* variables hold for everything.
+define install
+@echo "Installing $(1) into $(VENV) ..."
+@if [ -n "$${TORCH_INDEX:-}" ]; then $(PY) -m pip install --quiet --index-url "$$TORCH_INDEX" torch==2.13.0; fi
+@$(PY) -m pip install --quiet --disable-pip-version-check "$(1)"
+@touch $@
+endef
+
+$(VENV)/.run: pyproject.toml | $(PY)
+	$(call install,.[cpu])
+
+$(VENV)/.dev: pyproject.toml | $(PY)
+	$(call install,.[cpu$(,)dev])
+	@touch $(VENV)/.run
+
+, := ,
