@@ -20,7 +20,6 @@ from webapp.management.first_run import Login
 from webapp.management.parts import Plan
 from webapp.management.supervision import SupervisionError, Supervisor
 
-NO_MODEL = "none"
 READY_WITHIN_S = 600.0
 
 
@@ -67,7 +66,7 @@ class Command(BaseCommand):
             supervisor.stop()
 
     def _plan(self, host: str, port: int, model: str, model_path: Path | None) -> Plan:
-        is_local = model != NO_MODEL
+        is_local = model != model_file.NO_MODEL
         return Plan(
             host=host,
             port=port,

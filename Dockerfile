@@ -1,0 +1,38 @@
+# Three images from one file:
+#   web        pages, sockets, REST, Celery worker and beat; no torch
+#   inference  the inference worker on a CPU
+#   gpu        the inference worker on an NVIDIA GPU
+# docker build --target web .
+
+FROM python:3.11-slim AS base
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN useradd --create-home --uid 10001 app && install -d -o app /var/lib/platform /app
+WORKDIR /app
+# The dependencies alone: this layer stays while only code changes.
+COPY pyproject.toml README.md LICENSE ./
+RUN pip install ".[postgres]"
+ENV VAR_DIR=/var/lib/platform STATIC_ROOT=/app/staticfiles
+
+FROM base AS web
+COPY . .
+RUN VAR_DIR=/tmp/build SECRET_KEY=build python manage.py collectstatic --noinput && rm -r /tmp/build
+USER app
+VOLUME /var/lib/platform
+EXPOSE 8000
+CMD ["python", "-m", "daphne", "-b", "0.0.0.0", "-p", "8000", "webapp.asgi:application"]
+
+FROM base AS inference
+# Which build of torch pip takes: empty is the package index's own.
+ARG TORCH_INDEX=""
+RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" torch==2.13.0; fi && pip install ".[cpu]"
+COPY . .
+USER app
+VOLUME /var/lib/platform
+CMD ["python", "-m", "inference.worker"]
+
+FROM base AS gpu
+RUN pip install ".[gpu]"
+COPY . .
+USER app
+VOLUME /var/lib/platform
+CMD ["python", "-m", "inference.worker"]
