@@ -1,4 +1,4 @@
-"""docker-compose.yml and Dockerfile: every part is there, healthy before others need it, secrets are asked for."""
+"""docker-compose.yml and Dockerfile: every part is there, healthy before others need it, secrets asked."""
 
 import os
 import re

@@ -19,6 +19,7 @@ Dialect = ServedModel.ThinkingDialect
 
 KIMI_PROMPT = "You are Kimi, an AI assistant created by Moonshot AI."
 PLAIN_PROMPT = "You are a helpful assistant."
+NO_MODEL = "none"  # MODEL=none: no local model is served
 OPENAI_KEY = "OPENAI_API_KEY"
 MOONSHOT_KEY = "MOONSHOT_API_KEY"
 
@@ -101,7 +102,7 @@ def _seed_local() -> None:
     for row in LOCAL:
         _ensure(row)
     local = ServedModel.objects.filter(backend=Backend.LOCAL)
-    if not local.filter(upstream_name=settings.MODEL).exists():
+    if settings.MODEL != NO_MODEL and not local.filter(upstream_name=settings.MODEL).exists():
         _ensure(_of_registry(settings.MODEL))
     local.exclude(upstream_name=settings.MODEL).update(is_configured=False)
     local.filter(upstream_name=settings.MODEL).update(is_configured=True)

@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 
 from inference import registry
 from webapp import settings as environment
-from webapp.management import model_file, redis_server
+from webapp.catalog.seeds import NO_MODEL
+from webapp.management import redis_server
 
 OLDEST_PYTHON = (3, 11)
 SPARE_BYTES = 500_000_000
@@ -70,7 +71,7 @@ def _is_installed(requirement: Requirement) -> bool:
 
 def _local_model() -> Iterator[Finding]:
     """Of torch only its presence is asked: the site never imports it."""
-    if settings.MODEL == model_file.NO_MODEL:
+    if settings.MODEL == NO_MODEL:
         yield Finding("local model", "none is served (MODEL=none)")
         return
     try:

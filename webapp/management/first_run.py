@@ -12,7 +12,8 @@ from django.db import transaction
 
 from webapp.accounts.models import User
 from webapp.billing import accounts
-from webapp.catalog import seeds
+from webapp.billing import seeds as prices
+from webapp.catalog import seeds as models
 
 DEMO_CREDIT = Decimal("20.00")
 PASSWORDS_FILE = "first-run-passwords"
@@ -36,7 +37,8 @@ def prepare() -> list[Login]:
 def seed() -> list[Login]:
     """Models and prices as the settings ask for them; on an empty installation the first users too."""
     with transaction.atomic():
-        seeds.seed()
+        models.seed()
+        prices.seed()
         if User.objects.exists():
             return []
         logins = [Login(name, secrets.token_urlsafe(12)) for name in ("admin", "demo")]

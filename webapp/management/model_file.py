@@ -6,8 +6,6 @@ from tqdm import tqdm
 
 from inference import registry
 
-NO_MODEL = "none"  # MODEL=none: no local model is served
-
 
 def fetch(name: str, *, models_dir: Path, given_path: Path | None) -> Path:
     """The file of this model; raises registry.RegistryError, which says what to do."""

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference import registry
 from webapp import settings as environment
+from webapp.catalog.seeds import NO_MODEL
 from webapp.management import first_run, model_file, parts, readiness
 from webapp.management.first_run import Login
 from webapp.management.parts import Plan
@@ -66,7 +67,7 @@ class Command(BaseCommand):
             supervisor.stop()
 
     def _plan(self, host: str, port: int, model: str, model_path: Path | None) -> Plan:
-        is_local = model != model_file.NO_MODEL
+        is_local = model != NO_MODEL
         return Plan(
             host=host,
             port=port,
