@@ -1,7 +1,7 @@
 """From a model's text, in pieces of any size, to deltas: reasoning, then content, then tool calls.
 
-One state machine for all of it, because the three are tangled in practice: a model may call a tool without closing
-its reasoning, or write a call in a code fence. Knows nothing of tokens, and nothing of what a tool does.
+One state machine for all of it, because the three are tangled in practice: a model may call a tool without
+closing its reasoning, or write a call in a code fence. Knows nothing of tokens, and nothing of what a tool does.
 """
 
 from collections.abc import Callable, Collection
