@@ -28,6 +28,14 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test that touches the database gets the mark `database`: those run on PostgreSQL too."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
+            item.add_marker("database")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("this run")
     terminalreporter.write_line(f"database: {settings.DATABASES['default']['ENGINE'].rpartition('.')[2]}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from inference import registry
 from tests import services
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,13 +30,20 @@ FOREIGN = (
     ),
 )
 
-_missing: list[str] = []
 _postgres: services.PostgresCluster | None = None
 
 
 def missing() -> list[str]:
     """What this machine could not give the tests, in words for the closing summary."""
-    return _missing
+    models_dir = Path(os.environ["MODELS_DIR"])
+    lacks = [
+        (services.chromium() is None, "no Chromium: browser tests did not run (apt-get install chromium)"),
+        (services.postgres_programs() is None, "no PostgreSQL server: database tests ran on SQLite alone"),
+    ]
+    for name, entry in registry.load().items():
+        is_missing = not registry.is_at_hand(entry, models_dir)
+        lacks.append((is_missing, f"no model {name}: its tests did not run (manage.py models pull {name})"))
+    return [words for is_lacking, words in lacks if is_lacking]
 
 
 def _prepare_folder() -> Path:

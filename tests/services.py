@@ -77,6 +77,18 @@ def flush(redis_url: str) -> None:
         client.flushall()
 
 
+def chromium() -> str | None:
+    """A Chromium that Playwright can drive: the system's, else the one that Playwright downloaded."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if on_path := next((path for name in names if (path := shutil.which(name))), None):
+        return on_path
+    downloads = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
+    found = sorted(
+        path for name in ("chrome", "headless_shell") for path in downloads.glob(f"chromium*/*/{name}")
+    )
+    return str(found[-1]) if found else None
+
+
 def postgres_programs() -> Path | None:
     """The folder that holds `initdb` and `postgres`; None when no server is installed."""
     if found := shutil.which("initdb"):
