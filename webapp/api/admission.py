@@ -1,0 +1,155 @@
+"""The door of the data plane: who asks, may they, for what, with which money; one visit to the database.
+
+Sync, as the ORM is; handlers call these functions through webapp.api.database.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import OperationalError
+
+from inference.schema import ChatRequest, Usage
+from webapp.accounts import keys
+from webapp.accounts.models import ApiKey
+from webapp.api import chat_request
+from webapp.api.errors import invalid_key, of_refusal, unknown_model
+from webapp.billing import estimates, holds, limits
+from webapp.billing.holds import InsufficientFunds
+from webapp.billing.limits import Allowance, RateLimited
+from webapp.billing.models import UsageRecord
+from webapp.billing.prices import PriceMissing
+from webapp.catalog.models import ServedModel
+
+logger = logging.getLogger(__name__)
+
+# A request that is not renewed for this long is taken for dead: its place and its money are free again.
+LIVES_FOR = timedelta(seconds=120)
+SETTLE_PAUSES_S = (0.2, 1.0, 5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A request that was let in. Its hold is settled or released, and its place given back, exactly once."""
+
+    request: ChatRequest
+    model: ServedModel
+    user_id: int
+    hold_id: UUID
+    lease_id: str
+    allowance: Allowance | None
+    is_stream: bool
+    includes_usage: bool
+
+
+def authenticate(secret: str) -> ApiKey:
+    """Raises ApiError 401."""
+    key = keys.authenticate(secret)
+    if key is None:
+        raise invalid_key()
+    return key
+
+
+def admit(secret: str, content: bytes, *, id: str) -> Admitted:
+    """Let one chat request in. Raises ApiError, having changed nothing."""
+    key = authenticate(secret)
+    body = chat_request.decode(content)
+    model = _offered(body.model)
+    request = chat_request.to_chat_request(body, id=id, model=model, tenant=str(key.user_id))
+    try:
+        allowance = limits.enter(
+            "request",
+            user_id=key.user_id,
+            lease_id=id,
+            ttl_s=LIVES_FOR.total_seconds(),
+            key_id=key.id,
+        )
+    except RateLimited as refusal:
+        raise of_refusal(refusal) from None
+    try:
+        hold_id = _hold(key, request, model)
+    except (InsufficientFunds, PriceMissing) as refusal:
+        limits.leave("request", user_id=key.user_id, lease_id=id)
+        raise of_refusal(refusal) from None
+    return Admitted(
+        request=request,
+        model=model,
+        user_id=key.user_id,
+        hold_id=hold_id,
+        lease_id=id,
+        allowance=allowance,
+        is_stream=body.is_stream,
+        includes_usage=body.includes_usage,
+    )
+
+
+def renew(admitted: Admitted) -> None:
+    """Say that the request is still under way."""
+    holds.keep(admitted.hold_id, ttl=LIVES_FOR)
+    limits.renew(
+        "request",
+        user_id=admitted.user_id,
+        lease_id=admitted.lease_id,
+        ttl_s=LIVES_FOR.total_seconds(),
+    )
+
+
+def close(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool) -> None:
+    """Bill the usage, or nothing when there is none, and give the place back. Again is harmless."""
+    try:
+        _settle(admitted, usage=usage, finish_reason=finish_reason, is_estimated=is_estimated)
+    finally:
+        limits.leave("request", user_id=admitted.user_id, lease_id=admitted.lease_id)
+
+
+def offered_models() -> list[ServedModel]:
+    return list(ServedModel.objects.offered())
+
+
+def _offered(name: str) -> ServedModel:
+    model = None
+    if name.isprintable():  # PostgreSQL takes no NUL, and no model is called so
+        model = ServedModel.objects.offered().filter(name=name).first()
+    if model is None:
+        raise unknown_model(name)
+    return model
+
+
+def _hold(key: ApiKey, request: ChatRequest, model: ServedModel) -> UUID:
+    max_input_tokens = estimates.most_input_tokens(
+        request.messages, tools=request.tools, context_tokens=model.context_tokens
+    )
+    hold = holds.place(
+        key.user,
+        model=model,
+        max_input_tokens=max_input_tokens,
+        max_output_tokens=request.sampling.max_tokens or model.max_output_tokens,
+        ttl=LIVES_FOR,
+        api_key=key,
+    )
+    return hold.id
+
+
+def _settle(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool) -> None:
+    """A database that is away for some seconds loses no bill."""
+    for pause_s in (*SETTLE_PAUSES_S, None):
+        try:
+            if usage is None:
+                holds.release(admitted.hold_id)
+                return
+            holds.settle(
+                admitted.hold_id,
+                usage=usage,
+                source=UsageRecord.Source.API,
+                reference=admitted.request.id,
+                finish_reason=finish_reason,
+                is_estimated=is_estimated,
+            )
+            return
+        except OperationalError:
+            if pause_s is None:
+                raise
+            logger.warning("request %s: the database is away, settling again soon", admitted.request.id)
+            time.sleep(pause_s)

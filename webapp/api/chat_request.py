@@ -1,0 +1,212 @@
+"""The body of POST /v1/chat/completions: what may be asked for, and its translation into a ChatRequest.
+
+Unknown fields are ignored, as clients send many; a field of the wrong type, or one that asks for what this
+platform does not do, is refused by name.
+"""
+
+from typing import Annotated, Any, Literal, Never
+
+import msgspec
+from msgspec import Meta, Struct
+
+from inference.schema import ChatMessage, ChatRequest, Role, Sampling, ToolCall, ToolSpec
+from webapp.api import thinking_switch
+from webapp.api.errors import bad_request
+from webapp.catalog.models import ServedModel
+
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Count = Annotated[int, Meta(ge=1)]
+MAX_STOPS = 16
+MAX_TOOLS = 128
+
+
+class TextPart(Struct, tag_field="type", tag="text"):
+    text: str
+
+
+class CalledFunction(Struct):
+    name: str
+    arguments: str = "{}"
+
+
+class WireToolCall(Struct):
+    id: str
+    function: CalledFunction
+
+
+class WireMessage(Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    name: str | None = None
+    tool_calls: list[WireToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    partial: bool | None = None
+
+
+class WireFunction(Struct):
+    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_.-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class WireTool(Struct):
+    type: Literal["function"]
+    function: WireFunction
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class ResponseFormat(Struct):
+    type: str
+
+
+class Body(Struct, kw_only=True):
+    """The fields that are read, the last ones only to refuse what is not done."""
+
+    model: str
+    messages: Annotated[list[WireMessage], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_completion_tokens: Count | None = None
+    max_tokens: Count | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    top_k: int | None = None
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    seed: int | None = None
+    stop: str | Annotated[list[str], Meta(max_length=MAX_STOPS)] | None = None
+    tools: Annotated[list[WireTool], Meta(max_length=MAX_TOOLS)] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    thinking: thinking_switch.ThinkingField | None = None
+    reasoning_effort: thinking_switch.Effort | None = None
+    chat_template_kwargs: thinking_switch.TemplateKwargs | None = None
+    n: int | None = None
+    logprobs: bool | None = None
+    response_format: ResponseFormat | None = None
+    logit_bias: dict[str, float] | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        return bool(self.stream)
+
+    @property
+    def includes_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def output_limit(self, model: ServedModel) -> int:
+        """Tokens of reasoning and content together: as asked for, at most the longest answer."""
+        asked = self.max_completion_tokens or self.max_tokens or model.max_output_tokens
+        return min(asked, model.max_output_tokens)
+
+
+_decoder = msgspec.json.Decoder(Body)
+
+
+def decode(content: bytes) -> Body:
+    """The body, checked. Raises ApiError 400 that names the field."""
+    try:
+        body = _decoder.decode(content)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `")
+        param = path.rstrip("`").removeprefix("$").lstrip(".").removesuffix("[...]") or None
+        raise bad_request(f"{problem}{f' at {param}' if param else ''}.", param=param) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"The body is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise bad_request("The body's JSON is nested too deeply.") from None
+    _refuse_what_is_not_done(body)
+    return body
+
+
+def _refuse_what_is_not_done(body: Body) -> None:
+    if body.n not in (None, 1):
+        _refuse("n", "Only one choice is made for a request: leave `n` out or send 1.")
+    if body.logprobs:
+        _refuse("logprobs", "Log probabilities are not given here: leave `logprobs` out.")
+    if body.logit_bias:
+        _refuse("logit_bias", "Token biases are not taken here: leave `logit_bias` out.")
+    if body.response_format and body.response_format.type != "text":
+        _refuse("response_format", "Only the response format `text` is given here.")
+    if body.tool_choice not in (None, "auto", "none"):
+        _refuse("tool_choice", "`tool_choice` is `auto` or `none`; a call cannot be forced.")
+    for index, message in enumerate(body.messages):
+        _check_message(message, f"messages[{index}]")
+
+
+def _check_message(message: WireMessage, place: str) -> None:
+    if message.partial:
+        _refuse(f"{place}.partial", "Continuing a partial answer is not done here.")
+    if message.role == "tool" and not message.tool_call_id:
+        _refuse(f"{place}.tool_call_id", "A tool message names the call that it answers in `tool_call_id`.")
+    if message.content is None and not (message.role == "assistant" and message.tool_calls):
+        _refuse(f"{place}.content", f"The {message.role} message has no content.")
+
+
+def _refuse(param: str, message: str) -> Never:
+    raise bad_request(message, param=param)
+
+
+def to_chat_request(body: Body, *, id: str, model: ServedModel, tenant: str) -> ChatRequest:
+    """The call on the backend. Raises ApiError 400 for what this model cannot do."""
+    if body.tools and not model.calls_tools:
+        _refuse("tools", f"{model.label} cannot call tools: leave `tools` out, or choose another model.")
+    return ChatRequest(
+        id=id,
+        model=model.upstream_name,
+        messages=_messages(body.messages),
+        tools=tuple(_tool(tool.function) for tool in body.tools or ()),
+        tool_choice="none" if body.tool_choice == "none" else "auto",
+        sampling=_sampling(body, model),
+        thinking=thinking_switch.read(
+            body.thinking, body.reasoning_effort, body.chat_template_kwargs, model=model
+        ),
+        tenant=tenant,
+    )
+
+
+def _sampling(body: Body, model: ServedModel) -> Sampling:
+    stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    return Sampling(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        min_p=body.min_p,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        seed=body.seed,
+        stop=tuple(text for text in stop if text),
+        max_tokens=body.output_limit(model),
+    )
+
+
+def _messages(messages: list[WireMessage]) -> tuple[ChatMessage, ...]:
+    """Reasoning is kept for the running tool loop only: whatever precedes the last user message is done."""
+    last_user = max((index for index, message in enumerate(messages) if message.role == "user"), default=-1)
+    return tuple(
+        _message(message, keeps_reasoning=index > last_user) for index, message in enumerate(messages)
+    )
+
+
+def _message(message: WireMessage, *, keeps_reasoning: bool) -> ChatMessage:
+    content = message.content or ""
+    calls = message.tool_calls or ()
+    return ChatMessage(
+        role=Role.SYSTEM if message.role == "developer" else Role(message.role),
+        content=content if isinstance(content, str) else "\n".join(part.text for part in content),
+        reasoning=(message.reasoning_content or "") if keeps_reasoning else "",
+        tool_calls=tuple(
+            ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments) for call in calls
+        ),
+        tool_call_id=message.tool_call_id,
+        name=message.name,
+    )
+
+
+def _tool(function: WireFunction) -> ToolSpec:
+    parameters = function.parameters or {"type": "object", "properties": {}}
+    return ToolSpec(name=function.name, description=function.description or "", parameters=parameters)

@@ -1,0 +1,111 @@
+"""The API's one error shape, and how every fault of the platform is put into it."""
+
+from typing import Any
+
+from inference.backends.base import BackendError, BackendOverloaded, BackendUnavailable, RequestRejected
+from webapp.billing.holds import InsufficientFunds
+from webapp.billing.limits import RateLimited
+from webapp.billing.prices import PriceMissing
+
+Refusal = InsufficientFunds | RateLimited | PriceMissing
+
+
+class ApiError(Exception):
+    """An answer other than the one asked for. `should_retry`: may the same request succeed later?"""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.headers = headers or {}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {
+            "error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code},
+        }
+
+    @property
+    def should_retry(self) -> bool:
+        return self.retry_after_s is not None
+
+
+def bad_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+    return ApiError(400, message, param=param, code=code)
+
+
+def invalid_key() -> ApiError:
+    return ApiError(
+        401,
+        "This API key is missing, wrong or revoked. Send `Authorization: Bearer sk-…` with a key from the "
+        "settings page.",
+        kind="authentication_error",
+        code="invalid_api_key",
+        headers={"www-authenticate": "Bearer"},
+    )
+
+
+def unknown_model(name: str) -> ApiError:
+    return ApiError(
+        404,
+        f"There is no model {name[:80]!r} here. GET /v1/models lists those on offer.",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def unknown_path(method: str, path: str) -> ApiError:
+    return ApiError(404, f"There is no {method} {path[:200]} here.", code="unknown_url")
+
+
+def of_refusal(refusal: Refusal) -> ApiError:
+    """Of what billing says no to. Money does not come back by waiting: only a rate limit invites a retry."""
+    if isinstance(refusal, InsufficientFunds):
+        return ApiError(429, str(refusal), kind="insufficient_quota", code="insufficient_quota")
+    if isinstance(refusal, RateLimited):
+        return ApiError(
+            429,
+            str(refusal),
+            kind="rate_limit_error",
+            code="rate_limit_exceeded",
+            retry_after_s=refusal.retry_after_s,
+        )
+    return ApiError(503, str(refusal), kind="server_error", code="price_missing")
+
+
+def of_backend(error: BackendError) -> ApiError:
+    if isinstance(error, RequestRejected):
+        return bad_request(str(error))
+    if isinstance(error, BackendOverloaded):
+        return ApiError(
+            503,
+            str(error),
+            kind="server_error",
+            code="server_is_overloaded",
+            retry_after_s=error.retry_after_s,
+        )
+    code = "backend_unavailable" if isinstance(error, BackendUnavailable) else "stream_broken"
+    return ApiError(503, str(error), kind="server_error", code=code, retry_after_s=2.0)
+
+
+def internal(request_id: str) -> ApiError:
+    return ApiError(
+        500,
+        f"The server failed on this request. If it does so again, tell an administrator: {request_id}.",
+        kind="server_error",
+        code="internal_error",
+        retry_after_s=1.0,
+    )

@@ -1,0 +1,119 @@
+"""One HTTP request and its answer on raw ASGI: headers, a bounded body, JSON or a stream. Knows no models."""
+
+import asyncio
+import math
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+from webapp.api import sse
+from webapp.api.errors import ApiError, invalid_key
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was whole."""
+
+
+class Exchange:
+    """Parts of an answer may be sent from several tasks; each goes out whole."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.id = uuid.uuid4().hex
+        self.status: int | None = None
+        self.started_at = time.perf_counter()
+        self.sent_at = self.started_at
+        self.extra_headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self._turn = asyncio.Lock()
+
+    @property
+    def request_id(self) -> str:
+        return f"req_{self.id}"
+
+    @property
+    def bearer(self) -> str:
+        """The secret of the Authorization header. Raises ApiError 401 without one."""
+        scheme, _, secret = self._headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise invalid_key()
+        return secret.strip()
+
+    async def read_body(self) -> bytes:
+        """The whole body. Raises ApiError 413 past the limit and ClientGone when it never ends."""
+        announced = self._headers.get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+            raise _too_large()
+        body = bytearray()
+        while True:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise ClientGone
+            body += event.get("body", b"")
+            if len(body) > MAX_BODY_BYTES:
+                raise _too_large()
+            if not event.get("more_body", False):
+                return bytes(body)
+
+    async def wait_until_gone(self) -> None:
+        """Return when the client hangs up; call it once the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def send_json(self, body: Any, *, status: int = 200) -> None:
+        content = orjson.dumps(body)
+        headers = [(b"content-length", str(len(content)).encode())]
+        async with self._turn:
+            await self._start(status, b"application/json", headers)
+            await self._send({"type": "http.response.body", "body": content})
+
+    async def send_error(self, error: ApiError) -> None:
+        headers = {**error.headers, "x-should-retry": "true" if error.should_retry else "false"}
+        if error.retry_after_s is not None:
+            headers["retry-after"] = str(math.ceil(error.retry_after_s))
+            headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
+        self.extra_headers |= headers
+        await self.send_json(error.body, status=error.status)
+
+    async def stream(self, piece: bytes, *, is_last: bool = False) -> None:
+        """Send a piece of an event stream, and the headers before the first."""
+        async with self._turn:
+            if self.status is None:
+                await self._start(200, sse.CONTENT_TYPE, sse.HEADERS)
+            self.sent_at = time.perf_counter()
+            await self._send({"type": "http.response.body", "body": piece, "more_body": not is_last})
+
+    async def _start(self, status: int, content_type: bytes, headers: Headers) -> None:
+        self.status = status
+        elapsed_ms = (time.perf_counter() - self.started_at) * 1000
+        own = {
+            "x-request-id": self.request_id,
+            "openai-processing-ms": f"{elapsed_ms:.0f}",
+            "openai-version": "2020-10-01",
+            **self.extra_headers,
+        }
+        sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own.items()]
+        headers = [(b"content-type", content_type), *headers, *sent]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _too_large() -> ApiError:
+    return ApiError(
+        413,
+        f"The request is longer than {MAX_BODY_BYTES // 1024 // 1024} MB, which is the most. Send less text.",
+        code="request_too_large",
+    )

@@ -1,0 +1,86 @@
+"""The data plane: /v1/* is served here on raw ASGI, past Django's request cycle; the rest goes to Django.
+
+Measured, a Django view costs about 0.8 ms of CPU a request and 12 us a streamed piece; this path much less.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from webapp.api import chat_completions, errors, metrics, model_list
+from webapp.api.errors import ApiError
+from webapp.api.exchange import ClientGone, Exchange, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Exchange], Awaitable[None]]
+
+PREFIX = "/v1/"
+ROUTES: dict[str, tuple[str, Handler]] = {
+    "/v1/chat/completions": ("POST", chat_completions.handle),
+    "/v1/models": ("GET", model_list.handle),
+}
+
+
+class DataPlane:
+    """The ASGI application for HTTP. `fallback` serves what is not the API."""
+
+    def __init__(self, *, fallback: Application) -> None:
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith(PREFIX):
+            await self._fallback(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send)
+        try:
+            await _answer(exchange)
+        except ClientGone:
+            return
+        finally:
+            metrics.requests.labels(_route(exchange.path), exchange.status or 0).inc()
+
+
+async def _answer(exchange: Exchange) -> None:
+    try:
+        await _dispatch(exchange)
+    except ApiError as error:
+        await exchange.send_error(error)
+    except ClientGone:
+        raise
+    except Exception:
+        # The outermost loop of a request: whatever it was, the client gets an answer and the log the cause.
+        logger.exception("request %s failed", exchange.request_id)
+        if exchange.status is None:
+            await exchange.send_error(errors.internal(exchange.request_id))
+
+
+async def _dispatch(exchange: Exchange) -> None:
+    path = exchange.path.rstrip("/")
+    if path.startswith("/v1/models/"):
+        _check_method(exchange, "GET")
+        return await model_list.handle_one(exchange, unquote(path.removeprefix("/v1/models/")))
+    if path not in ROUTES:
+        raise errors.unknown_path(exchange.method, exchange.path)
+    method, handler = ROUTES[path]
+    _check_method(exchange, method)
+    return await handler(exchange)
+
+
+def _check_method(exchange: Exchange, method: str) -> None:
+    if exchange.method != method:
+        raise ApiError(
+            405,
+            f"{exchange.path} takes {method}, not {exchange.method}.",
+            code="method_not_allowed",
+            headers={"allow": method},
+        )
+
+
+def _route(path: str) -> str:
+    """The route as a metric names it: no more values than there are routes."""
+    path = path.rstrip("/")
+    if path in ROUTES:
+        return path
+    return "/v1/models/NAME" if path.startswith("/v1/models/") else "unknown"

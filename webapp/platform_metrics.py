@@ -1,0 +1,138 @@
+"""What Prometheus is told of the whole platform: tokens, turns, the request queue and its inference workers.
+
+Read from the database and Redis, so that any web process tells the same, whatever process did the work.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError
+from django.db.models import Count, Max, QuerySet, Sum
+from django.utils import timezone
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from chat.models import Turn
+from webapp.billing.models import UsageRecord
+
+KINDS = {
+    "input_uncached": "input_uncached_tokens",
+    "input_cached": "input_cached_tokens",
+    "output": "output_tokens",
+    "reasoning": "reasoning_tokens",
+}
+# Ids are given out before their rows are committed: a record this old is surely there with all before it.
+SETTLED_FOR = timedelta(seconds=5)
+ANSWER_WITHIN_S = 1.0
+
+
+class UsageTotals:
+    """Running sums over the usage records. They are append-only, so each reading adds only what is new."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_id = 0
+        self.tokens: Counter[tuple[str, str, str]] = Counter()
+        self.records: Counter[tuple[str, str, str]] = Counter()
+
+    def catch_up(self) -> None:
+        with self._lock:
+            new = UsageRecord.objects.filter(
+                id__gt=self._last_id, created_at__lt=timezone.now() - SETTLED_FOR
+            )
+            last_id = new.aggregate(last=Max("id"))["last"]
+            if last_id is None:
+                return
+            self._add(new.filter(id__lte=last_id))
+            self._last_id = last_id
+
+    def _add(self, records: QuerySet[UsageRecord]) -> None:
+        sums = {kind: Sum(column) for kind, column in KINDS.items()}
+        groups = records.order_by().values("model__name", "source", "finish_reason")
+        for row in groups.annotate(num=Count("id"), **sums):
+            name, source = row["model__name"], row["source"]
+            self.records[name, source, row["finish_reason"]] += row["num"]
+            sums_of_row = dict(row)
+            for kind in KINDS:
+                self.tokens[name, source, kind] += sums_of_row[kind]
+
+
+class PlatformCollector(Collector):
+    """A part that is down is left out: a scrape never fails for it."""
+
+    def __init__(self) -> None:
+        self._usage = UsageTotals()
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            yield from self._of_usage()
+            yield from self._of_turns()
+        except DatabaseError:
+            yield _up("database", 0)
+        else:
+            yield _up("database", 1)
+        try:
+            yield from _of_inference()
+        except redis.RedisError:
+            yield _up("redis", 0)
+        else:
+            yield _up("redis", 1)
+
+    def _of_usage(self) -> Iterator[Metric]:
+        self._usage.catch_up()
+        tokens = CounterMetricFamily(
+            "platform_tokens",
+            "Billed tokens; reasoning is part of output",
+            labels=["model", "source", "kind"],
+        )
+        for labels, value in self._usage.tokens.items():
+            tokens.add_metric(labels, value)
+        yield tokens
+        records = CounterMetricFamily(
+            "platform_usage_records",
+            "Turns and API requests that were billed",
+            labels=["model", "source", "finish_reason"],
+        )
+        for labels, value in self._usage.records.items():
+            records.add_metric(labels, value)
+        yield records
+
+    def _of_turns(self) -> Iterator[Metric]:
+        turns = GaugeMetricFamily("platform_turns", "Turns by status", labels=["status"])
+        counts = dict(Turn.objects.order_by().values_list("status").annotate(Count("id")))
+        for status in Turn.Status:
+            turns.add_metric([status.value], counts.get(status.value, 0))
+        yield turns
+
+
+def _of_inference() -> Iterator[Metric]:
+    depth = GaugeMetricFamily("platform_inference_queue_depth", "Requests in the queue", labels=["model"])
+    running = GaugeMetricFamily(
+        "platform_inference_running", "Requests being answered", labels=["worker", "model"]
+    )
+    waiting = GaugeMetricFamily(
+        "platform_inference_waiting", "Requests waiting in a worker", labels=["worker", "model"]
+    )
+    ready = GaugeMetricFamily("platform_inference_ready", "1 when ready", labels=["worker", "model"])
+    with redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=ANSWER_WITHIN_S, socket_connect_timeout=ANSWER_WITHIN_S
+    ) as client:
+        for key in client.scan_iter("inference:*:requests", _type="stream"):
+            depth.add_metric([key.decode().split(":", 1)[1].rpartition(":")[0]], client.xlen(key))
+        for key in client.scan_iter("inference:worker:*", _type="hash"):
+            fields = {name.decode(): value.decode() for name, value in client.hgetall(key).items()}
+            labels = [key.decode().rpartition(":")[2], fields.get("model", "")]
+            running.add_metric(labels, float(fields.get("num_running", 0)))
+            waiting.add_metric(labels, float(fields.get("num_waiting", 0)))
+            ready.add_metric(labels, fields.get("state") == "ready")
+    yield from (depth, running, waiting, ready)
+
+
+def _up(part: str, value: int) -> Metric:
+    up = GaugeMetricFamily(f"platform_{part}_up", f"1 when the {part} answers")
+    up.add_metric([], value)
+    return up
