@@ -62,7 +62,7 @@ def test_seeds_hold_the_price_list_and_offer_only_what_can_answer(settings: Sett
     settings.MODEL = "smollm2"
     said_by("seed")
     kimi = Price.objects.get(model__name="kimi-k2-thinking", currency="CNY")
-    assert (kimi.input_per_million, kimi.cached_input_per_million, kimi.output_per_million) == (4, 1, 16)
+    assert [kimi.input_per_million, kimi.cached_input_per_million, kimi.output_per_million] == [4, 1, 16]
     turbo = Price.objects.get(model__name="kimi-k2-thinking-turbo", currency="USD")
     assert str(turbo.output_per_million.normalize()) == "8"
     offered = {model.upstream_name for model in ServedModel.objects.offered()}

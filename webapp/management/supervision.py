@@ -27,15 +27,19 @@ class SupervisionError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """One part. A part that has not ended `stop_wait_s` after it was asked to is killed."""
+    """One part. A part that has not ended `stop_wait_s` after it was asked to is killed.
+
+    A `foundation` starts before the others and is ended after them all.
+    """
 
     name: str
     command: list[str]
     stop_wait_s: int = 5
+    is_foundation: bool = False
 
 
 class Supervisor:
-    """Supervisord over these programs, started in their order and ended in the reverse."""
+    """Supervisord over these programs."""
 
     def __init__(self, programs: list[Program], *, root: Path, var: Path) -> None:
         self.programs = programs
@@ -81,7 +85,7 @@ class Supervisor:
         return self._process.wait()
 
     def stop(self) -> None:
-        """Ends every part, the last started first; returns when all are gone."""
+        """Ends every part, foundations last; returns when all are gone."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -103,16 +107,19 @@ class Supervisor:
             "[rpcinterface:supervisor]",
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
         ]
-        for priority, program in enumerate(self.programs):
-            sections += self._section(program, priority)
+        others = [program.name for program in self.programs if not program.is_foundation]
+        # One group is ended at once; supervisord takes a second or more for each group.
+        sections += ["[group:others]", f"programs={','.join(others)}", "priority=2"]
+        for program in self.programs:
+            sections += self._section(program)
         return "\n".join(sections) + "\n"
 
-    def _section(self, program: Program, priority: int) -> list[str]:
+    def _section(self, program: Program) -> list[str]:
         return [
             f"[program:{program.name}]",
             f"command={_escape(shlex.join(program.command))}",
             f"directory={_escape(self._root)}",
-            f"priority={priority}",
+            "priority=1",
             "autorestart=true",
             "startsecs=1",
             "startretries=10",
