@@ -1,0 +1,167 @@
+"""`manage.py up` as one starts it: everything runs, one Ctrl-C ends everything, a second start is fast."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from inference.backends.scripted import Script
+from tests import services
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+READY_WITHIN_S = 90
+
+
+class Platform:
+    """One `manage.py up` on a folder and port of its own."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.port = services.free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._log = folder / "up.log"
+        clean = {
+            name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--port", str(self.port)],
+            cwd=ROOT,
+            env={**clean, "VAR_DIR": str(folder), **environment},
+            stdout=self._log.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def wait_until_ready(self) -> None:
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.said
+            return "Ready: " in self.said
+
+        services.wait_until(is_ready, within_s=READY_WITHIN_S, what="the platform")
+
+    def parts(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def interrupt(self) -> None:
+        """As Ctrl-C does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def var(tmp_path: Path) -> Path:
+    Script.of("text: Paris.").write(tmp_path / "script.json")
+    return tmp_path
+
+
+@pytest.fixture
+def scripted(var: Path) -> Iterator[Platform]:
+    platform = Platform(var, MODEL="none", SCRIPT_FILE=str(var / "script.json"))
+    yield platform
+    platform.interrupt()
+
+
+@pytest.mark.slow
+def test_up_runs_every_part_and_ctrl_c_leaves_none(scripted: Platform, var: Path) -> None:
+    scripted.wait_until_ready()
+    assert httpx.get(f"{scripted.address}/readyz", trust_env=False).status_code == 200
+    commands = " ".join(" ".join(part.cmdline()) for part in scripted.parts())
+    for part in ("redis-server", "daphne", "celery -A webapp worker", "celery -A webapp beat", "supervisord"):
+        assert part in commands
+    parts = scripted.parts()
+    scripted.interrupt()
+    assert [part for part in parts if part.is_running()] == []
+    assert (var / "redis" / "appendonlydir").exists() or (var / "redis" / "appendonly.aof").exists()
+
+
+@pytest.mark.slow
+def test_up_shows_the_first_sign_ins_once_and_the_second_start_is_quick(
+    scripted: Platform, var: Path
+) -> None:
+    scripted.wait_until_ready()
+    logins = re.findall(r"sign in as (\w+) +password (\S+)", scripted.said)
+    assert [name for name, _ in logins] == ["admin", "demo"]
+    scripted.interrupt()
+    started_at = time.monotonic()
+    again = Platform(var, MODEL="none", SCRIPT_FILE=str(var / "script.json"))
+    try:
+        again.wait_until_ready()
+        assert time.monotonic() - started_at < 30
+        assert "password" not in again.said.replace("first-run-passwords", "")
+    finally:
+        again.interrupt()
+
+
+@pytest.mark.slow
+def test_a_part_that_dies_is_back_and_the_platform_ready_again(scripted: Platform) -> None:
+    scripted.wait_until_ready()
+    [redis] = [part for part in scripted.parts() if part.name() == "redis-server"]
+    redis.kill()
+
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"{scripted.address}/readyz", trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    services.wait_until(lambda: not redis.is_running(), within_s=5, what="the end of Redis")
+    services.wait_until(is_ready, within_s=30, what="readiness after the death of Redis")
+
+
+@pytest.mark.slow
+def test_up_serves_a_local_model(var: Path) -> None:
+    models = os.environ["MODELS_DIR"]
+    platform = Platform(var, MODEL="smollm2", MODELS_DIR=models)
+    try:
+        platform.wait_until_ready()
+        backend = httpx.get(f"{platform.address}/readyz", trust_env=False).json()["parts"]["backend"]
+        assert backend["ok"]
+        assert "smollm2" in backend["detail"]
+    finally:
+        platform.interrupt()
+
+
+def test_a_port_in_use_is_refused_with_what_to_do(var: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "manage.py", "up", "--model", "none", "--port", str(port)]
+        answer = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "VAR_DIR": str(var)},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    assert answer.returncode != 0
+    assert f"make run PORT={port + 1}" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_unknown_model_is_refused_with_the_names_there_are(var: Path) -> None:
+    command = [sys.executable, "manage.py", "up", "--model", "gpt-9", "--port", str(services.free_port())]
+    answer = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "VAR_DIR": str(var)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode != 0
+    assert "smollm2" in answer.stderr
+    assert "Traceback" not in answer.stderr
