@@ -44,8 +44,8 @@ class BudgetExhausted(Exception):
 
 
 class Store(Protocol):
-    """What must last. Each method commits before it returns; it raises Interrupted (LOST), having changed
-    nothing, when another worker has taken the turn over."""
+    """What must last. Each method commits before it returns. What it raises when another worker has taken the turn
+    over passes through the loop, which writes nothing more."""
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> None:
         """Set money aside for this call. Raises BudgetExhausted."""

@@ -18,7 +18,8 @@ def show_branch(conversation: Conversation, *, turn: Turn) -> None:
 
 
 def delete(conversation: Conversation) -> None:
-    """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the bill."""
+    """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the
+    bill."""
     with transaction.atomic():
         for turn in conversation.turns.exclude(status=Turn.Status.FINISHED):
             turns.abandon(turn)

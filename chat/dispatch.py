@@ -1,13 +1,36 @@
-"""The one door to the chat for sockets, forms and commands: checks a command, makes the state change, rings the Celery worker.
+"""The one door to the chat for sockets, forms and commands: checks a command, makes the state change, rings
+the Celery worker.
 
 Every refusal is one exception with a stable code and a message for the person; after it nothing has changed.
 """
 
-from uuid import UUID
+import logging
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from uuid import UUID, uuid5
 
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+from redis.exceptions import RedisError
+
+from agents import limits
+from agents.limits import Limits
+from chat import events, history, segment, tasks, turns
 from chat.frames import TurnRegenerate, TurnSend
-from chat.models import Turn
+from chat.models import Conversation, Turn
+from chat.turns import Question
+from inference.backends.base import BackendError, ChatBackend
 from webapp.accounts.models import User
+from webapp.billing import limits as rates
+from webapp.billing import pricing
+from webapp.billing.holds import InsufficientFunds
+from webapp.billing.prices import PriceMissing
+from webapp.catalog import backends
+from webapp.catalog.models import ServedModel
+
+logger = logging.getLogger(__name__)
 
 
 class Refusal(Exception):
@@ -20,14 +43,232 @@ class Refusal(Exception):
 
 
 def submit_turn(user: User, command: TurnSend) -> Turn:
-    """Start the turn; the turn that a first sending of the same `client_id` started, when this one is a resend."""
-    raise Refusal("backend_unavailable", "No model is running.")
+    """Start the turn; when this is a resend, the turn that its first sending started."""
+    client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
+    if (started := _started(user, client_id)) is not None:
+        return started
+    model = _model(command.model)
+    question = Question(
+        text=_text(command.text),
+        model=model,
+        client_id=client_id,
+        long_thinking=command.long_thinking,
+        effort=command.effort,
+        limits=_limits(command, model),
+    )
+    conversation = _conversation(user, command.conversation)
+    parent = _parent(conversation, command)
+    return _start(user, question, conversation=conversation, parent=parent)
 
 
 def regenerate(user: User, command: TurnRegenerate) -> Turn:
     """Answer the same user message again, in a turn beside the first."""
-    raise Refusal("backend_unavailable", "No model is running.")
+    client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
+    if (started := _started(user, client_id)) is not None:
+        return started
+    first = _turn(user, command.turn)
+    question = Question(
+        text=history.user_text(first),
+        model=_model(first.model.name),
+        client_id=client_id,
+        long_thinking=first.long_thinking,
+        effort=first.effort,
+        limits=turns.limits_of(first),
+    )
+    return _start(user, question, conversation=first.conversation, parent=first.parent)
 
 
-def stop(user: User, turn_id: UUID) -> None:
-    """Ask for the turn's end; harmless when it is over. Raises Refusal (unknown_conversation) for nobody's or another's turn."""
+def stop(user: User, turn_id: str | UUID) -> None:
+    """Ask for the turn's end; harmless when it is over. Raises Refusal for nobody's or another's turn."""
+    turn = _turn(user, str(turn_id))
+    turns.request_stop(turn.id)
+    async_to_sync(_tell)(turn.id)
+
+
+def visible_turn(user: User, turn_id: str) -> UUID:
+    """The turn's id, for a reader who may see it. Raises Refusal for nobody's or another's turn."""
+    return _turn(user, turn_id).id
+
+
+async def _tell(turn_id: UUID) -> None:
+    """The database knows already; Redis makes it quick, and a turn that nobody drives is ended here."""
+    try:
+        await events.ask_to_stop(turn_id)
+        await segment.end_unclaimed(turn_id)
+    except (RedisError, events.LogUnreachable):
+        logger.warning("turn %s: Redis is away, its worker will see the stop in the database", turn_id)
+
+
+def _start(user: User, question: Question, *, conversation: Conversation | None, parent: Turn | None) -> Turn:
+    _check_backend(question.model)
+    # The same sending makes the same conversation, so that two resends at once cannot open two.
+    new_id = uuid5(question.client_id, str(user.pk))
+    tools = segment.tool_specs(question.model, long_thinking=question.long_thinking)
+    lease_s = question.limits.max_seconds + turns.SPARE_S
+    try:
+        with transaction.atomic():
+            target = conversation or turns.open_conversation(user, conversation_id=new_id, text=question.text)
+            turn = turns.start(target, question, parent=parent, tools=tools)
+            rates.enter("turn", user_id=user.pk, lease_id=str(turn.id), ttl_s=lease_s)
+            transaction.on_commit(lambda: tasks.ring(turn.id))
+    except (InsufficientFunds, PriceMissing, rates.RateLimited) as fault:
+        raise Refusal(fault.code, str(fault)) from fault
+    except IntegrityError:
+        return _after_collision(user, question.client_id)
+    return turn
+
+
+def _after_collision(user: User, client_id: UUID) -> Turn:
+    """Two were started at once: the same one twice, or two in one conversation."""
+    if (started := _started(user, client_id)) is not None:
+        return started
+    raise Refusal(
+        "turn_running", _("An answer is still being written in this chat. Wait for it, or stop it.")
+    ) from None
+
+
+def _started(user: User, client_id: UUID) -> Turn | None:
+    return Turn.objects.for_user(user).filter(client_id=client_id).first()
+
+
+def _uuid(text: str, *, fault: Refusal) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise fault from None
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise Refusal("empty_message", _("The message is empty: write something first."))
+    if len(text) > settings.MAX_MESSAGE_CHARS:
+        raise Refusal(
+            "message_too_long",
+            _("The message has %(length)d characters; the most is %(most)d. Shorten it or send it in pieces.")
+            % {"length": len(text), "most": settings.MAX_MESSAGE_CHARS},
+        )
+    return text.replace("\x00", "")  # PostgreSQL stores no NUL
+
+
+def _model(name: str) -> ServedModel:
+    model = ServedModel.objects.offered().filter(name=name).first()
+    if model is None:
+        raise Refusal(
+            "unknown_model",
+            _("There is no model %(name)s here (any more). Choose another.") % {"name": name[:80]},
+        )
+    return model
+
+
+def _unknown_conversation() -> Refusal:
+    return Refusal("unknown_conversation", _("This chat does not exist (any more)."))
+
+
+def _conversation(user: User, conversation_id: str | None) -> Conversation | None:
+    if conversation_id is None:
+        return None
+    key = _uuid(conversation_id, fault=_unknown_conversation())
+    conversation = Conversation.objects.filter(user=user, id=key).select_related("current_turn").first()
+    if conversation is None:
+        raise _unknown_conversation()
+    return conversation
+
+
+def _parent(conversation: Conversation | None, command: TurnSend) -> Turn | None:
+    if conversation is None:
+        return None
+    if not command.is_branch:
+        return conversation.current_turn
+    if command.parent is None:
+        return None
+    key = _uuid(command.parent, fault=_unknown_conversation())
+    parent = conversation.turns.filter(id=key).first()
+    if parent is None:
+        raise _unknown_conversation()
+    return parent
+
+
+def _turn(user: User, turn_id: str) -> Turn:
+    key = _uuid(turn_id, fault=_unknown_conversation())
+    turn = (
+        Turn.objects.for_user(user).select_related("conversation", "model", "parent").filter(id=key).first()
+    )
+    if turn is None:
+        raise _unknown_conversation()
+    return turn
+
+
+def _limits(command: TurnSend, model: ServedModel) -> Limits:
+    """The preset of the effort, with what the person set instead; without Long Thinking there is nothing to
+    set."""
+    preset = limits.preset(
+        command.effort, long_thinking=command.long_thinking, reply_tokens=model.max_output_tokens
+    )
+    if not command.long_thinking:
+        return preset
+    wanted, highest = command.limits, limits.HIGHEST
+    most_reasoning = highest.max_reasoning_tokens
+    return replace(
+        preset,
+        max_steps=_within(wanted.max_steps, preset.max_steps, most=highest.max_steps),
+        max_seconds=_within(wanted.max_seconds, preset.max_seconds, most=highest.max_seconds),
+        max_reasoning_tokens=_within(
+            wanted.max_reasoning_tokens,
+            preset.max_reasoning_tokens,
+            fewest=0,
+            most=highest.max_reasoning_tokens,
+        ),
+        max_cost_nano=_cost_nano(wanted.max_cost, preset.max_cost_nano),
+    )
+
+
+def _within(wanted: int | None, preset: int, *, fewest: int = 1, most: int) -> int:
+    if wanted is None:
+        return preset
+    if not fewest <= wanted <= most:
+        raise Refusal(
+            "bad_limits",
+            _("A limit of %(wanted)s is not possible: choose from %(fewest)d to %(most)d.")
+            % {"wanted": str(wanted)[:20], "fewest": fewest, "most": most},
+        )
+    return wanted
+
+
+def _cost_nano(wanted: str | None, preset: int | None) -> int | None:
+    """None or an empty text takes the preset."""
+    if not wanted:
+        return preset
+    try:
+        nano = pricing.to_nano(Decimal(wanted))
+    except (InvalidOperation, ValueError):
+        nano = 0
+    if not 0 < nano <= (limits.HIGHEST.max_cost_nano or 0):
+        raise Refusal("bad_limits", _("The cost limit must be an amount of money above zero, like 0.50."))
+    return nano
+
+
+def _check_backend(model: ServedModel) -> None:
+    """Refuse while nobody serves the model, so that the person keeps the draft instead of waiting for an
+    error.
+
+    A provider is not asked: that would cost every message a round trip, and it answers for itself soon
+    enough.
+    """
+    try:
+        backend = backends.backend_for(model)
+        is_away = model.backend == ServedModel.Backend.LOCAL and not async_to_sync(_is_ready)(backend)
+    except (BackendError, RedisError) as fault:
+        raise Refusal("backend_unavailable", str(fault)) from fault
+    if is_away:
+        raise Refusal(
+            "backend_unavailable",
+            _("%(model)s is not running at the moment. Your message is kept here: try again soon.")
+            % {"model": model.label},
+        )
+
+
+async def _is_ready(backend: ChatBackend) -> bool:
+    try:
+        return await backend.is_ready()
+    finally:
+        await backend.aclose()

@@ -24,8 +24,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
-    """Start a turn. `client_id` makes a resend harmless; `conversation` None opens one; with `is_branch` the turn hangs on `parent`
-    (null: the root) beside what is there already, else on the leaf of the branch on show."""
+    """Start a turn. `client_id` makes a resend harmless; `conversation` None opens one; with `is_branch` the
+    turn hangs on `parent` (null: the root) beside what is there already, else on the leaf of the branch on
+    show."""
 
     client_id: str
     text: str
@@ -74,7 +75,8 @@ class TurnAccepted(msgspec.Struct, frozen=True, tag_field="type", tag="turn.acce
 
 
 class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
-    """A command was not carried out, and why; nothing was changed. `code` is stable, `message` is for the person."""
+    """A command was not carried out, and why; nothing was changed. `code` is stable, `message` is for the
+    person."""
 
     code: str
     message: str
@@ -100,7 +102,8 @@ class TurnStarted(msgspec.Struct, frozen=True, tag_field="type", tag="turn.start
 
 
 class StepStarted(msgspec.Struct, frozen=True, tag_field="type", tag="step.started"):
-    """A model call begins. Anything shown of this step or a later one is void: its worker died and the call is made again."""
+    """A model call begins. Anything shown of this step or a later one is void: its worker died and the call
+    is made again."""
 
     step: int
     at_ms: int
@@ -112,7 +115,8 @@ class ReasoningPiece(msgspec.Struct, frozen=True, tag_field="type", tag="reasoni
 
 
 class ReasoningFinished(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning.finished"):
-    """Once per step that reasoned, before its content. `num_tokens` is the backend's count, or an estimate while it has none."""
+    """Once per step that reasoned, before its content. `num_tokens` is the backend's count, or an estimate
+    while it has none."""
 
     step: int
     duration_ms: int
@@ -140,9 +144,9 @@ class ToolCallFinished(msgspec.Struct, frozen=True, tag_field="type", tag="tool_
 
 
 class TurnFinished(msgspec.Struct, frozen=True, tag_field="type", tag="turn.finished"):
-    """Last event of a turn. `error` says what happened and what to do when the reason is `error` or `cancelled`;
-    `text_sha256` is of the answer's text (the content of every step, joined), so that a page can prove it shows all of it. The page then fetches the
-    turn's fragment for tokens, cost and actions."""
+    """Last event of a turn. `error` says what happened and what to do when the reason is `error` or
+    `cancelled`; `text_sha256` is of the answer's text (the content of every step, joined), so that a page can
+    prove it shows all of it. The page then fetches the turn's fragment for tokens, cost and actions."""
 
     finish_reason: str
     error: str
@@ -162,8 +166,9 @@ PlainEvent = (
 
 
 class TurnSnapshot(msgspec.Struct, frozen=True, tag_field="type", tag="turn.snapshot"):
-    """The whole turn as it stands at this sequence number, as the shortest list of events that shows it: clear what is
-    shown of the turn, apply these, and go on from here. Sent when the log cannot bridge the reader's gap."""
+    """The whole turn as it stands at this sequence number, as the shortest list of events that shows it:
+    clear what is shown of the turn, apply these, and go on from here. Sent when the log cannot bridge the
+    reader's gap."""
 
     events: list[PlainEvent]
 

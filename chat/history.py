@@ -1,8 +1,10 @@
-"""What a conversation holds, read: for the page as views, for the model as messages, for a snapshot as events. Changes nothing."""
+"""What a conversation holds, read: for the page as views, for the model as messages, for a snapshot as
+events. Changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,12 +12,11 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
+from chat import frames
 from chat.models import Conversation, Message, Part, Turn
 from inference.schema import ChatMessage, Role, ToolCall, Usage
 from webapp.billing import pricing
 from webapp.billing.models import UsageRecord
-
-NOT_RUN = "Not run: the turn ended before this call had a result."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class StepView:
 
 @dataclass(frozen=True, kw_only=True)
 class TurnView:
-    """A turn as the page shows it. `siblings` are the turns with the same parent, itself among them at `index`, oldest first.
+    """A turn as the page shows it. `siblings` are the turns with the same parent, itself among them at
+    `index`, oldest first.
 
     `usage`, `cost` and `currency` are what was billed; before the turn is finished `cost` is None.
     """
@@ -116,8 +118,9 @@ def user_text(turn: Turn) -> str:
     )
 
 
-def request_messages(turn: Turn) -> list[ChatMessage]:
-    """What the model is told before its first step of the turn: its system prompt, the earlier turns of the branch, the user's text.
+def request_messages(turn: Turn, *, text: str) -> list[ChatMessage]:
+    """What the model is told before the first step of a turn that asks `text`: its system prompt, the earlier
+    turns of the branch, the text.
 
     Earlier turns come without their reasoning. A call without a result is paired with one that says so.
     """
@@ -127,7 +130,7 @@ def request_messages(turn: Turn) -> list[ChatMessage]:
     for earlier in _ancestors(turn):
         messages.append(ChatMessage(role=Role.USER, content=user_text(earlier)))
         messages.extend(step_messages(earlier, with_reasoning=False))
-    messages.append(ChatMessage(role=Role.USER, content=user_text(turn)))
+    messages.append(ChatMessage(role=Role.USER, content=text))
     return messages
 
 
@@ -146,10 +149,58 @@ def step_messages(turn: Turn, *, with_reasoning: bool) -> list[ChatMessage]:
             )
         )
         messages.extend(
-            ChatMessage(role=Role.TOOL, content=call.result or NOT_RUN, tool_call_id=call.id, name=call.name)
+            ChatMessage(role=Role.TOOL, content=call.result or "", tool_call_id=call.id, name=call.name)
             for call in step.tool_calls
         )
     return [message for message in messages if message.role is Role.TOOL or _says_something(message)]
+
+
+def stored_events(turn: Turn) -> list[frames.PlainEvent]:
+    """The events that show what is stored of the turn, its end included when it has ended."""
+    shown: list[frames.PlainEvent] = []
+    if turn.started_at:
+        shown.append(frames.TurnStarted(at_ms=_ms(turn.started_at)))
+    for step in steps_of(turn):
+        shown.extend(_step_events(step))
+    if turn.status == Turn.Status.FINISHED:
+        shown.append(finished_event(turn))
+    return shown
+
+
+def finished_event(turn: Turn) -> frames.TurnFinished:
+    """The last event of a turn that has ended."""
+    answer = "".join(step.content for step in steps_of(turn))
+    return frames.TurnFinished(
+        finish_reason=turn.finish_reason,
+        error=turn.error,
+        text_sha256=hashlib.sha256(answer.encode()).hexdigest(),
+    )
+
+
+def _step_events(step: StepView) -> Iterator[frames.PlainEvent]:
+    yield frames.StepStarted(step=step.number, at_ms=_ms(step.at))
+    if step.reasoning:
+        yield frames.ReasoningPiece(step=step.number, text=step.reasoning)
+        yield frames.ReasoningFinished(
+            step=step.number, duration_ms=step.duration_ms, num_tokens=step.num_tokens
+        )
+    if step.content:
+        yield frames.ContentPiece(step=step.number, text=step.content)
+    for call in step.tool_calls:
+        yield frames.ToolCallStarted(step=step.number, id=call.id, name=call.name, arguments=call.arguments)
+    for call in step.tool_calls:
+        if call.result is not None:
+            yield frames.ToolCallFinished(
+                step=step.number,
+                id=call.id,
+                result=call.result,
+                is_error=call.is_error,
+                duration_ms=call.duration_ms,
+            )
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def stored_usage(turn: Turn) -> Usage:
@@ -184,7 +235,7 @@ def _ancestors(turn: Turn) -> list[Turn]:
     return [turns[turn_id] for turn_id in path]
 
 
-def _path(family: dict[UUID, UUID | None], end: UUID | None) -> list[UUID]:
+def _path(family: Mapping[UUID, UUID | None], end: UUID | None) -> list[UUID]:
     path = []
     while end is not None:
         path.append(end)
@@ -196,7 +247,7 @@ def _says_something(message: ChatMessage) -> bool:
     return bool(message.content or message.tool_calls)
 
 
-def _view(turn: Turn, bill: UsageRecord | None, family: dict[UUID, UUID | None]) -> TurnView:
+def _view(turn: Turn, bill: UsageRecord | None, family: Mapping[UUID, UUID | None]) -> TurnView:
     siblings = tuple(turn_id for turn_id, parent_id in family.items() if parent_id == turn.parent_id)
     return TurnView(
         turn=turn,

@@ -1,4 +1,5 @@
-"""A conversation is a tree of turns; a turn is one user message and all that answers it; a message is made of parts."""
+"""A conversation is a tree of turns; a turn is one user message and all that answers it; a message is made of
+parts."""
 
 import uuid
 from typing import ClassVar, Self
@@ -46,10 +47,11 @@ class TurnQuerySet(models.QuerySet["Turn"]):
 
 
 class Turn(models.Model):
-    """The durable state of one turn. Its worker holds `fence` and the lease; every write of a worker repeats the fence.
+    """The durable state of one turn. Its worker holds `fence` and the lease; every write of a worker repeats
+    the fence.
 
-    `next_step` is the first step whose reply is not stored. `wake_at` is when the sweep rings for an open turn that
-    nobody drives. A finished turn keeps its lease until its last event, number `last_seq`, is out.
+    `next_step` is the first step whose reply is not stored. `wake_at` is when the sweep rings for an open
+    turn that nobody drives. A finished turn keeps its lease until its last event, number `last_seq`, is out.
     """
 
     class Status(models.TextChoices):
@@ -112,7 +114,8 @@ class Turn(models.Model):
 
 
 class Message(models.Model):
-    """One message of a turn: the user's is step 0, the model's is step n, tool results follow it in the same step."""
+    """One message of a turn: the user's is step 0, the model's is step n, tool results follow it in the same
+    step."""
 
     class Role(models.TextChoices):
         USER = "user", _("User")

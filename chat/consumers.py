@@ -1,0 +1,169 @@
+"""The chat's websocket: parses a frame, makes one domain call, answers. What a turn does is not tied to any
+socket."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from importlib import import_module
+from typing import TypeVar, cast
+from uuid import UUID
+
+import msgspec
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+from redis.exceptions import RedisError
+
+from chat import dispatch, frames, replay
+from chat.dispatch import Refusal
+from chat.models import Turn
+from webapp.accounts.models import User
+
+logger = logging.getLogger(__name__)
+
+SIGNED_OUT = 4401
+TOO_SLOW = 4408
+TRY_AGAIN = 1013
+CHECK_SESSION_S = 60.0
+SEND_WITHIN_S = 60.0  # one frame, to a reader that takes nothing
+MAX_FOLLOWED = 32
+
+A = TypeVar("A")
+S = TypeVar("S", frames.TurnSend, frames.TurnRegenerate)
+R = TypeVar("R")
+
+_COMMAND: msgspec.json.Decoder[frames.Command] = msgspec.json.Decoder(frames.Command)
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """One browser tab. Commands are answered in order; events of the turns it attached to come in between."""
+
+    async def connect(self) -> None:
+        self.user = cast(User, self.scope["user"])
+        self._followers: dict[UUID, asyncio.Task[None]] = {}
+        self._guard: asyncio.Task[None] | None = None
+        await self.accept()  # a page cannot read the code of a handshake that was refused
+        if self.user.is_authenticated:
+            self._guard = asyncio.create_task(self._watch_session())
+        else:
+            await self.close(SIGNED_OUT)
+
+    async def disconnect(self, code: int) -> None:
+        tasks = [*self._followers.values(), *([self._guard] if self._guard else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        text = text_data or ""
+        if len(text) > frames.MAX_FRAME_BYTES:
+            await self._refuse(
+                Refusal("message_too_long", _("This is too much for one message. Send it in pieces."))
+            )
+            return
+        try:
+            command = _COMMAND.decode(text)
+        except msgspec.MsgspecError as fault:
+            await self._refuse(Refusal("bad_frame", f"This frame cannot be read: {fault}"))
+            return
+        await self._answer(command)
+
+    async def _answer(self, command: frames.Command) -> None:
+        if isinstance(command, frames.Ping):
+            await self._reply(frames.Pong())
+        elif not await self._is_signed_in():
+            await self.close(SIGNED_OUT)
+        else:
+            try:
+                await self._carry_out(command)
+            except Refusal as refusal:
+                await self._refuse(refusal, command)
+
+    async def _carry_out(self, command: frames.Command) -> None:
+        if isinstance(command, frames.TurnSend):
+            await self._start(dispatch.submit_turn, command)
+        elif isinstance(command, frames.TurnRegenerate):
+            await self._start(dispatch.regenerate, command)
+        elif isinstance(command, frames.TurnStop):
+            await self._call(dispatch.stop, command.turn)
+        elif isinstance(command, frames.TurnAttach):
+            self._attach(await self._call(dispatch.visible_turn, command.turn), after=command.after)
+
+    async def _start(self, submit: Callable[[User, S], Turn], command: S) -> None:
+        turn = await self._call(submit, command)
+        await self._reply(
+            frames.TurnAccepted(
+                client_id=command.client_id, conversation=str(turn.conversation_id), turn=str(turn.id)
+            )
+        )
+
+    async def _call(self, function: Callable[[User, A], R], argument: A) -> R:
+        """The domain call, in a thread with a database connection and in the person's language."""
+        language = self.user.language or settings.LANGUAGE_CODE
+
+        def call() -> R:
+            with translation.override(language):
+                return function(self.user, argument)
+
+        return await database_sync_to_async(call)()
+
+    # ---- events
+
+    def _attach(self, turn_id: UUID, *, after: int) -> None:
+        """Follow the turn from there on; a second attach takes the place of the first."""
+        if (before := self._followers.pop(turn_id, None)) is not None:
+            before.cancel()
+        if len(self._followers) >= MAX_FOLLOWED:
+            oldest = next(iter(self._followers))
+            self._followers.pop(oldest).cancel()
+        self._followers[turn_id] = asyncio.create_task(self._follow(turn_id, after=after))
+
+    async def _follow(self, turn_id: UUID, *, after: int) -> None:
+        """Send the turn's events as fast as the reader takes them; what it has not taken waits in the turn's
+        log."""
+        try:
+            async with aclosing(replay.follow(turn_id, after=after)) as entries:
+                async for entry in entries:
+                    await asyncio.wait_for(self.send(text_data=entry.decode()), SEND_WITHIN_S)
+        except TimeoutError:
+            await self.close(TOO_SLOW)
+        except RedisError:
+            logger.warning("turn %s: lost Redis while following", turn_id)
+            await self.close(TRY_AGAIN)
+
+    async def _reply(self, frame: msgspec.Struct) -> None:
+        await self.send(text_data=msgspec.json.encode(frame).decode())
+
+    async def _refuse(self, refusal: Refusal, command: frames.Command | None = None) -> None:
+        await self._reply(
+            frames.Refused(
+                code=refusal.code,
+                message=refusal.message,
+                client_id=getattr(command, "client_id", None),
+                turn=getattr(command, "turn", None),
+            )
+        )
+
+    # ---- who is there
+
+    async def _watch_session(self) -> None:
+        """The handshake's session may end meanwhile: signed out elsewhere, password changed, account
+        closed."""
+        while True:
+            await asyncio.sleep(CHECK_SESSION_S)
+            if not await self._is_signed_in():
+                await self.close(SIGNED_OUT)
+                return
+
+    async def _is_signed_in(self) -> bool:
+        """Whether the session that opened this socket is still that of its person."""
+        key = self.scope["session"].session_key
+        if key is None:
+            return False
+        store = import_module(settings.SESSION_ENGINE).SessionStore(key)
+        user = await get_user({**self.scope, "session": store})
+        return user.pk is not None and user.pk == self.user.pk

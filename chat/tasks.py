@@ -1,0 +1,59 @@
+"""The Celery tasks: doorbells that carry a turn's id. What is to be done stands in the database, so a ring
+may come twice."""
+
+import logging
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from celery import shared_task
+from django.db import close_old_connections
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from chat import segment, turns
+from chat.events import LogUnreachable
+from chat.models import Turn
+from webapp.billing import holds
+
+logger = logging.getLogger(__name__)
+
+
+def ring(turn_id: UUID) -> None:
+    """Have a Celery worker look at the turn. If the broker is away, the sweep rings again."""
+    try:
+        drive_turn.apply_async(kwargs={"turn_id": str(turn_id)}, queue="turns", retry=False)
+    except OperationalError:
+        logger.warning("turn %s: nobody to ring, left to the sweep", turn_id)
+
+
+@shared_task(queue="turns", ignore_result=True, acks_late=False)
+def drive_turn(*, turn_id: str) -> None:
+    """Drive the turn for one segment, and ring for the next."""
+    close_old_connections()
+    try:
+        goes_on = async_to_sync(segment.drive)(UUID(turn_id))
+    finally:
+        close_old_connections()
+    if goes_on:
+        ring(UUID(turn_id))
+
+
+@shared_task(queue="default", ignore_result=True, acks_late=False)
+def sweep() -> None:
+    """Find what dead workers left: turns to go on with, ends to announce, money to give back."""
+    close_old_connections()
+    try:
+        for turn_id in turns.take_due():
+            ring(turn_id)
+        for turn in turns.take_unannounced():
+            _announce(turn)
+        holds.release_expired()
+    finally:
+        close_old_connections()
+
+
+def _announce(turn: Turn) -> None:
+    try:
+        async_to_sync(segment.announce)(turn)
+    except (RedisError, LogUnreachable):
+        logger.warning("turn %s: its end is not announced yet", turn.id)
