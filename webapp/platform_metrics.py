@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import redis
 from django.conf import settings
@@ -56,9 +57,9 @@ class UsageTotals:
         for row in groups.annotate(num=Count("id"), **sums):
             name, source = row["model__name"], row["source"]
             self.records[name, source, row["finish_reason"]] += row["num"]
-            sums_of_row = dict(row)
+            kinds: dict[str, Any] = dict(row)
             for kind in KINDS:
-                self.tokens[name, source, kind] += sums_of_row[kind]
+                self.tokens[name, source, kind] += kinds[kind]
 
 
 class PlatformCollector(Collector):

@@ -1,0 +1,90 @@
+"""A real server on the test database, under Daphne and under uvicorn, and the official client against it."""
+
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from urllib.error import URLError
+
+import openai
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from tests.services import free_port, wait_until
+from webapp.accounts import keys
+
+COMMANDS = {
+    "daphne": ["daphne", "-b", "127.0.0.1", "-p"],
+    "uvicorn": ["uvicorn", "--log-level", "warning", "--host", "127.0.0.1", "--port"],
+}
+APPLICATION = "webapp.asgi:application"
+REQUESTS_PER_MINUTE = 40
+
+
+def database_url() -> str:
+    """The test database, for another process."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    return f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+
+
+@pytest.fixture(scope="session", params=["daphne", "uvicorn"])
+def server(request, redis_url: str, django_db_setup: None, django_db_blocker) -> Iterator[str]:
+    """The address of a running server."""
+    with django_db_blocker.unblock():
+        url = database_url()
+    port = free_port()
+    environment = {
+        **os.environ,
+        "DATABASE_URL": url,
+        "SCRIPT_FILE": settings.SCRIPT_FILE,
+        "REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
+        "CONCURRENT_REQUESTS": "3",
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [sys.executable, "-m", *COMMANDS[request.param], str(port), APPLICATION]
+    process = subprocess.Popen(command, env=environment, cwd=settings.BASE_DIR)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(f"{address}/healthz"), within_s=60, what=request.param)
+        yield address
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return response.status == 200
+    except (URLError, OSError):
+        return False
+
+
+@pytest.fixture
+def secret(transactional_db, alice) -> str:
+    """Alice's key. The server sees it, for the test's rows are committed."""
+    return keys.create(alice, name="test")[1]
+
+
+@pytest.fixture
+def client(server: str, secret: str, scripted_model) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server}/v1", api_key=secret, max_retries=0, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(client: openai.OpenAI) -> Callable[..., object]:
+    """Ask the scripted model one question through the official client."""
+
+    def ask(question: str = "What is 2 + 2?", **options):
+        options.setdefault("model", "scripted")
+        return client.chat.completions.create(messages=[{"role": "user", "content": question}], **options)
+
+    return ask
