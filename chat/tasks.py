@@ -4,8 +4,10 @@ may come twice."""
 import logging
 from uuid import UUID
 
+import redis
 from asgiref.sync import async_to_sync
 from celery import shared_task
+from django.conf import settings
 from django.db import close_old_connections
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -16,6 +18,9 @@ from chat.models import Turn
 from webapp.billing import holds
 
 logger = logging.getLogger(__name__)
+
+HEARTBEAT_KEY = "platform:heartbeat:celery"  # set by each sweep: beat and a Celery worker both live
+HEARTBEAT_TTL_S = 5
 
 
 def ring(turn_id: UUID) -> None:
@@ -48,8 +53,15 @@ def sweep() -> None:
         for turn in turns.take_unannounced():
             _announce(turn)
         holds.release_expired()
+        _note_life()
     finally:
         close_old_connections()
+
+
+def _note_life() -> None:
+    """Tells /readyz, for some seconds, that beat rings and a Celery worker answers."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.set(HEARTBEAT_KEY, 1, ex=HEARTBEAT_TTL_S)
 
 
 def _announce(turn: Turn) -> None:

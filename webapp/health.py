@@ -12,11 +12,11 @@ from django.urls import path
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from chat.tasks import HEARTBEAT_KEY
 from webapp.api import metrics
 from webapp.catalog.models import ServedModel
 from webapp.platform_metrics import PlatformCollector
 
-CELERY_HEARTBEAT_KEY = "platform:heartbeat:celery"
 ANSWER_WITHIN_S = 1.0
 
 metrics.REGISTRY.register(PlatformCollector())
@@ -82,7 +82,7 @@ def check_celery() -> Part:
     remedy = "Start the Celery worker and beat: manage.py up, or the commands in the README."
     try:
         with _client() as client:
-            is_beating = client.exists(CELERY_HEARTBEAT_KEY)
+            is_beating = client.exists(HEARTBEAT_KEY)
     except redis.RedisError:
         return Part(ok=False, detail="unknown: Redis does not answer", remedy="Start Redis.")
     if not is_beating:
