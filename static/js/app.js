@@ -1,0 +1,42 @@
+// What every page behind sign-in needs: menus, dialogs that htmx brings, the sidebar, copying, forgetting drafts at sign-out.
+
+import "./menus.js";
+import { copyFrom } from "./clipboard.js";
+import { forget } from "./drafts.js";
+
+const layer = document.getElementById("layer");
+const sidebar = document.getElementById("sidebar");
+const app = document.querySelector(".app");
+
+// A dialog that a response put into the layer opens; when it closes, it goes.
+new MutationObserver(() => {
+  const dialog = layer.querySelector("dialog[data-open]:not([open])");
+  if (!dialog) return;
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.showModal();
+  dialog.querySelector("input[type=text]")?.select();
+}).observe(layer, { childList: true });
+
+document.addEventListener("click", (event) => {
+  const { target } = event;
+  if (target.closest("[data-close]")) target.closest("dialog").close();
+  const copies = target.closest("[data-copy]");
+  if (copies) void copyFrom(copies, document.querySelector(copies.dataset.copy).textContent);
+  if (target.closest("[data-sidebar]")) toggleSidebar(event, target.closest("[data-sidebar]").dataset.sidebar);
+  if (target.closest(".sidebar a") && sidebar.matches(":popover-open")) sidebar.hidePopover();
+});
+
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-sign-out]")) forget(app.dataset.user);
+});
+
+/** On a wide screen the sidebar makes room and the choice is kept; on a narrow one it is a drawer that the browser opens. */
+function toggleSidebar(event, wish) {
+  if (!matchMedia("(min-width: 1100px)").matches) {
+    if (wish === "hide") sidebar.hidePopover();
+    return;
+  }
+  event.preventDefault();
+  app.classList.toggle("is-wide", wish === "hide");
+  document.cookie = `sidebar=${wish === "hide" ? "hidden" : "shown"}; path=/; max-age=31536000; samesite=lax`;
+}

@@ -1,0 +1,243 @@
+// The conversation's page: joins the composer, the socket and the turns. Which turn hangs where is the server's to say.
+
+import { copyFrom } from "./clipboard.js";
+import { Composer } from "./composer.js";
+import { Connection } from "./connection.js";
+import { Drafts } from "./drafts.js";
+import { fetchFragment, wake } from "./fragment.js";
+import { follow } from "./paint.js";
+import { Stream, uuid } from "./stream.js";
+import { TurnView, adorn, setClock } from "./turn.js";
+import { clone, say } from "./words.js";
+
+const main = document.getElementById("main");
+const scroller = document.getElementById("scroller");
+const drafts = new Drafts(document.querySelector(".app").dataset.user);
+const thread = () => document.getElementById("thread");
+
+let conversation = main.dataset.conversation;
+let live = null; // the TurnView of the turn under way
+let pending = null; // what was sent and not yet answered: { command, section, text, base }
+let wantsStop = false;
+
+setClock(Number(main.dataset.now));
+const composer = new Composer(document.getElementById("composer"), { drafts, conversation });
+const scroll = follow(scroller, document.getElementById("jump"));
+const stream = new Stream();
+new Connection(stream, { signIn: main.dataset.signIn });
+
+// ---- sending
+
+function start(command, { text = "", base = null } = {}) {
+  composer.warn(stream.isOpen ? "" : say("unsent"), { icon: "offline" });
+  const section = base ? null : pendingSection(text);
+  pending = { command: { client_id: uuid(), ...command }, section, text, base };
+  composer.isRunning = true;
+  stream.start(pending.command);
+  stream.retryNow();
+  scroll.toEnd();
+}
+
+composer.addEventListener("send", ({ detail: { text } }) => {
+  const { settings } = composer;
+  composer.input.value = ""; // the draft stays on the device until the server has the message
+  composer.form.querySelector("#send").disabled = true;
+  start({ op: "turn.send", text, conversation: conversation || null, ...settings }, { text });
+});
+
+function pendingSection(text) {
+  main.classList.remove("main--empty");
+  const section = clone("turn-template");
+  section.querySelector(".bubble").textContent = text;
+  thread().append(section);
+  return section;
+}
+
+stream.addEventListener("accepted", ({ detail: { frame, command } }) => {
+  if (!pending || pending.command !== command) return;
+  const { section: shown, text, base } = pending;
+  pending = null;
+  composer.warn("");
+  const section = base ? branchOff(base, text) : shown;
+  section.dataset.turn = frame.turn;
+  section.id = `turn-${frame.turn}`;
+  if (!base) drafts.write(conversation, composer.input.value);
+  if (!conversation) adopt(frame.conversation);
+  watch(section);
+  refreshSidebar();
+  scroll.toEnd();
+});
+
+/** The first message made the conversation: from now on this page is its page. */
+function adopt(id) {
+  conversation = composer.conversation = main.dataset.conversation = id;
+  history.pushState(null, "", `/c/${id}/`);
+  document.getElementById("new-chat").removeAttribute("aria-current");
+  composer.input.placeholder = say("follow_up");
+  void fetchFragment(`/c/${id}/head/`).then((head) => {
+    document.getElementById("head").replaceWith(head);
+    document.title = head.dataset.title;
+    wake(head);
+  });
+}
+
+/** The turn that is edited or answered again makes room, with all after it, for its new version. */
+function branchOff(base, text) {
+  while (base.nextElementSibling) base.nextElementSibling.remove();
+  const section = pendingSection(text);
+  base.remove();
+  return section;
+}
+
+stream.addEventListener("refused", ({ detail: { frame, command } }) => {
+  if (frame.turn && !command) stream.detach(frame.turn);
+  if (!pending || pending.command !== command) return;
+  takeBack();
+  composer.warn(frame.message);
+});
+
+/** Nothing came of what was sent: the text is back where it was typed. */
+function takeBack() {
+  const { section, text, base } = pending;
+  pending = null;
+  composer.isRunning = false;
+  section?.remove();
+  if (base) {
+    base.querySelector(".edit button[type=submit]")?.removeAttribute("disabled");
+    return;
+  }
+  if (!thread().childElementCount && !conversation) main.classList.add("main--empty");
+  composer.write(composer.input.value ? `${text}\n\n${composer.input.value}` : text);
+  composer.focus();
+}
+
+// ---- following
+
+function watch(section) {
+  live = new TurnView(section, { onFinished: finished });
+  composer.isRunning = true;
+  wantsStop = false;
+  stream.attach(live.id, 0, (frame) => live?.id === frame.turn && live.apply(frame));
+}
+
+function finished(view) {
+  stream.detach(view.id);
+  if (live === view) live = null;
+  wantsStop = false;
+  composer.isRunning = false;
+  refreshSidebar();
+}
+
+function refreshSidebar() {
+  globalThis.htmx.trigger("#conversations", "conversations-changed");
+}
+
+// ---- stopping
+
+function stop() {
+  if (pending) {
+    stream.withdraw(pending.command.client_id);
+    takeBack();
+    composer.warn("");
+  } else if (live) {
+    wantsStop = true;
+    stream.stop(live.id);
+    composer.button.setAttribute("aria-label", say("stopping"));
+  }
+}
+
+composer.addEventListener("stop", stop);
+stream.addEventListener("state", ({ detail }) => {
+  if (detail.isOpen && wantsStop && live) stream.stop(live.id);
+  if (detail.isOpen && !pending) composer.note.querySelector('[href$="#i-offline"]') && composer.warn("");
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  const edit = event.target.closest?.(".edit");
+  if (edit) closeEdit(edit);
+  else if (composer.isRunning) stop();
+});
+
+// ---- what can be done with a turn
+
+const ACTIONS = {
+  "copy-question": (button, section) => copy(button, section.querySelector(".bubble").textContent),
+  "copy-answer": (button, section) => copy(button, section.querySelector("[data-slot=markdown]").value),
+  "copy-code": (button) => copy(button, button.closest(".code").querySelector("code").textContent),
+  regenerate: (_, section) => {
+    if (isBusy()) return;
+    start({ op: "turn.regenerate", turn: section.dataset.turn }, { text: section.querySelector(".bubble").textContent, base: section });
+  },
+  edit: (_, section) => openEdit(section),
+  "cancel-edit": (button) => closeEdit(button.closest(".edit")),
+};
+
+scroller.addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-action]");
+  if (button) ACTIONS[button.dataset.action]?.(button, button.closest(".turn"));
+});
+
+function isBusy() {
+  if (composer.isRunning) composer.warn(say("running"), { icon: "wait" });
+  return composer.isRunning;
+}
+
+async function copy(button, text) {
+  if (!(await copyFrom(button, text))) composer.warn(say("copy_failed"));
+}
+
+function openEdit(section) {
+  if (isBusy() || section.querySelector(".edit")) return;
+  const form = clone("edit-template");
+  const field = form.querySelector("textarea");
+  field.value = section.querySelector(".bubble").textContent;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sendEdit(section, form, field.value.trim());
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+  section.querySelector(".ask").append(form);
+  field.focus();
+}
+
+function sendEdit(section, form, text) {
+  if (!text || isBusy()) return;
+  form.querySelector("button[type=submit]").disabled = true;
+  const place = { conversation, parent: section.dataset.parent || null, is_branch: true };
+  start({ op: "turn.send", text, ...place, ...composer.settings }, { text, base: section });
+}
+
+function closeEdit(form) {
+  const section = form.closest(".turn");
+  form.remove();
+  section.querySelector("[data-action=edit]")?.focus();
+}
+
+// ---- examples of the empty page
+
+document.querySelector(".prompts")?.addEventListener("click", ({ target }) => {
+  const prompt = target.closest(".prompt");
+  if (!prompt) return;
+  if (prompt.hasAttribute("data-thinks")) composer.isThinking = true;
+  composer.write(prompt.dataset.prompt);
+  composer.form.requestSubmit();
+});
+
+// ---- what the server had drawn: at the start, and whenever htmx swaps the thread for another branch
+
+function greet() {
+  for (const section of thread().children) {
+    if (section.hasAttribute("data-live")) watch(section);
+    else adorn(section);
+  }
+}
+
+new MutationObserver(greet).observe(scroller, { childList: true });
+addEventListener("popstate", () => location.reload());
+greet();
+scroll.toEnd();

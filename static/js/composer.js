@@ -1,0 +1,200 @@
+// The message box: what is typed, the switch, the menus, send and stop in one place. It sends nothing itself:
+// it tells the page by the events "send" {text} and "stop".
+
+import { figure, say } from "./words.js";
+
+const LIMITS = ["max_steps", "max_seconds", "max_reasoning_tokens", "max_cost"];
+
+export class Composer extends EventTarget {
+  #isRunning = false;
+  #edited = {}; // effort → the limits that the person set
+
+  constructor(form, { drafts, conversation }) {
+    super();
+    this.form = form;
+    this.drafts = drafts;
+    this.conversation = conversation;
+    this.input = form.querySelector("#message");
+    this.button = form.querySelector("#send");
+    this.toggle = form.querySelector("#long-thinking");
+    this.note = form.querySelector("#note");
+    this.models = [...form.querySelectorAll("[data-model]")];
+    this.efforts = [...form.querySelectorAll("[data-effort]")].filter((item) => item.role === "radio");
+    this.limits = Object.fromEntries(LIMITS.map((name) => [name, form.querySelector(`[name=${name}]`)]));
+    this.#recall();
+    this.#listen();
+    this.write(drafts.read(conversation));
+    this.#show();
+  }
+
+  get text() {
+    return this.input.value.trim();
+  }
+
+  get isRunning() {
+    return this.#isRunning;
+  }
+
+  set isRunning(value) {
+    this.#isRunning = value;
+    this.button.classList.toggle("send--stop", value);
+    this.button.setAttribute("aria-label", say(value ? "stop" : "send"));
+    this.#weigh();
+  }
+
+  /** The choices as a command of the socket wants them. */
+  get settings() {
+    const isOn = this.isThinking;
+    return {
+      model: this.model?.dataset.model ?? "",
+      long_thinking: isOn,
+      effort: this.effort.dataset.effort,
+      limits: isOn ? this.#chosenLimits() : {},
+    };
+  }
+
+  get model() {
+    return this.models.find((item) => item.ariaChecked === "true");
+  }
+
+  get effort() {
+    return this.efforts.find((item) => item.ariaChecked === "true");
+  }
+
+  get isThinking() {
+    return this.model?.dataset.thinks === "true" && this.toggle.ariaChecked === "true";
+  }
+
+  set isThinking(value) {
+    this.toggle.ariaChecked = String(value);
+    this.#remember();
+  }
+
+  /** Put this into the box, as if typed. */
+  write(text) {
+    this.input.value = text;
+    this.#typed();
+  }
+
+  focus() {
+    this.input.focus({ preventScroll: true });
+  }
+
+  /** Say beside the text what stands in the way; an empty text takes it back. */
+  warn(text, { icon = "warning" } = {}) {
+    this.note.replaceChildren();
+    if (!text) return;
+    const parts = document.getElementById("note-template").content.cloneNode(true);
+    const use = parts.querySelector("use");
+    use.setAttribute("href", this.button.querySelector("use").getAttribute("href").replace(/#.*/, `#i-${icon}`));
+    parts.querySelector("span").textContent = text;
+    this.note.append(parts);
+  }
+
+  #listen() {
+    this.input.addEventListener("input", () => this.#typed());
+    this.input.addEventListener("keydown", (event) => this.#pressed(event));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.#isRunning) this.dispatchEvent(new Event("stop"));
+      else this.#send();
+    });
+    this.toggle.addEventListener("click", () => { this.isThinking = this.toggle.ariaChecked !== "true"; });
+    this.form.addEventListener("click", (event) => this.#clicked(event.target));
+    for (const field of Object.values(this.limits)) field.addEventListener("change", () => this.#edit());
+  }
+
+  #pressed(event) {
+    // Enter that ends an input method's composition is no Enter; keyCode 229 is how Safari says so.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    if (this.#isRunning) this.warn(say("running"), { icon: "wait" });
+    else this.#send();
+  }
+
+  #send() {
+    const longest = Number(this.form.dataset.maxChars);
+    if (!this.text) return;
+    if (!this.model) this.warn(say("no_model"));
+    else if (this.text.length > longest) this.warn(say("too_long", { n: figure(longest) }));
+    else if (this.isThinking && Object.values(this.limits).some((field) => !field.validity.valid)) this.warn(say("bad_limits"));
+    else this.dispatchEvent(new CustomEvent("send", { detail: { text: this.text } }));
+  }
+
+  #clicked(target) {
+    const model = target.closest("[data-model]");
+    const effort = target.closest("[role=radio]");
+    if (target.closest("[data-action=dismiss-note]")) this.warn("");
+    if (model) this.#choose(this.models, model);
+    if (effort) this.#choose(this.efforts, effort);
+  }
+
+  #choose(items, chosen) {
+    for (const item of items) {
+      item.ariaChecked = String(item === chosen);
+      item.tabIndex = item === chosen ? 0 : -1;
+    }
+    this.#remember();
+  }
+
+  #typed() {
+    this.drafts.write(this.conversation, this.input.value);
+    if (!CSS.supports("field-sizing", "content")) {
+      this.input.style.height = "auto";
+      this.input.style.height = `${Math.min(280, this.input.scrollHeight)}px`;
+    }
+    this.#weigh();
+  }
+
+  #weigh() {
+    this.button.disabled = !this.#isRunning && !this.text;
+  }
+
+  /** A conversation goes on as its last turn was; a new one begins as the person left the composer. */
+  #recall() {
+    const { dataset } = this.form;
+    const kept = this.drafts.choices;
+    this.#edited = kept.limits ?? {};
+    const isNew = !this.conversation;
+    const effort = (isNew && kept.effort) || dataset.effort;
+    const model = this.models.find((item) => isNew && item.dataset.model === kept.model);
+    this.toggle.ariaChecked = String((isNew ? kept.longThinking : undefined) ?? dataset.thinking === "true");
+    this.efforts.forEach((item) => { item.ariaChecked = String(item.dataset.effort === effort); });
+    if (model) this.models.forEach((item) => { item.ariaChecked = String(item === model); });
+  }
+
+  #remember() {
+    this.#show();
+    this.drafts.choices = {
+      model: this.model?.dataset.model,
+      longThinking: this.toggle.ariaChecked === "true",
+      effort: this.effort.dataset.effort,
+      limits: this.#edited,
+    };
+  }
+
+  #show() {
+    const { model, effort } = this;
+    this.form.querySelector("#long").hidden = model?.dataset.thinks !== "true";
+    this.form.querySelector("[data-slot=effort]").textContent = effort.dataset.label;
+    this.form.querySelector("[data-slot=model]").textContent = model?.dataset.label ?? "";
+    const edited = this.#edited[effort.dataset.effort] ?? {};
+    for (const [name, field] of Object.entries(this.limits)) field.value = edited[name] ?? this.#preset(name);
+  }
+
+  #preset(name) {
+    const value = this.effort.getAttribute(`data-${name.replaceAll("_", "-")}`);
+    return name === "max_reasoning_tokens" ? String(Math.min(value, this.model?.dataset.maxReasoningTokens ?? value)) : value;
+  }
+
+  #edit() {
+    const changed = Object.entries(this.limits).filter(([name, field]) => field.value !== "" && field.value !== this.#preset(name));
+    this.#edited[this.effort.dataset.effort] = Object.fromEntries(changed.map(([name, field]) => [name, field.value]));
+    this.#remember();
+  }
+
+  #chosenLimits() {
+    const edited = this.#edited[this.effort.dataset.effort] ?? {};
+    return Object.fromEntries(Object.entries(edited).map(([name, value]) => [name, name === "max_cost" ? value : Number(value)]));
+  }
+}

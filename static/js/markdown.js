@@ -1,0 +1,200 @@
+// Markdown that arrives in pieces. Finished blocks are drawn once and left alone; only the tail is read again.
+// It draws what chat/markdown.py draws: raw HTML as text, links to http, https and mailto, no images.
+
+import { Marked } from "../vendor/marked-18.2.1/index.js";
+import { DOMPurify } from "../vendor/dompurify-3.4.18/index.js";
+import { say } from "./words.js";
+
+const LONGEST_BLOCK = 4096; // of a tail: beyond, a paragraph or list is shown in parts until its end is known
+const LONGEST_HIGHLIGHT = 20_000;
+const SENTENCE_END = /[.!?。！？]["”’)]?\s/g;
+
+const ALLOWED = {
+  ALLOWED_TAGS: [
+    ...["p", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "br", "strong", "em", "s", "a", "code", "pre"],
+    ...["div", "span", "table", "thead", "tbody", "tr", "th", "td"],
+  ],
+  ALLOWED_ATTR: ["href", "title", "start", "class", "scope", "tabindex", "role", "aria-label", "rel", "target"],
+  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
+  ALLOW_DATA_ATTR: false,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+const escape = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+const alignment = (cell) => (cell.align === "right" ? ' class="is-num"' : "");
+
+const renderer = {
+  heading({ tokens, depth }) {
+    const level = Math.max(3, depth);
+    return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>`;
+  },
+  code({ text, lang }) {
+    const name = escape(/^[\w+#.-]{1,30}/.exec(lang ?? "")?.[0] ?? "");
+    return (
+      `<div class="code"><div class="code__head"><span>${name}</span><span class="spacer"></span></div>` +
+      `<pre class="code__body" tabindex="0" role="group" aria-label="${name || escape(say("code"))}"><code>${escape(text)}</code></pre></div>`
+    );
+  },
+  table({ header, rows }) {
+    const cells = (row, open) => row.map((cell) => `<${open}${alignment(cell)}>${this.parser.parseInline(cell.tokens)}</${open.slice(0, 2)}>`).join("");
+    const body = rows.map((row) => `<tr>${cells(row, "td")}</tr>`).join("");
+    return (
+      `<div class="scroll-x" tabindex="0" role="group" aria-label="${escape(say("table"))}"><table class="table"><thead><tr>` +
+      `${cells(header, 'th scope="col"')}</tr></thead><tbody>${body}</tbody></table></div>`
+    );
+  },
+  link({ href, title, tokens, raw }) {
+    if (!ALLOWED.ALLOWED_URI_REGEXP.test(href)) return escape(raw);
+    const titled = title ? ` title="${escape(title)}"` : "";
+    return `<a href="${escape(href)}"${titled} rel="noopener nofollow noreferrer" target="_blank">${this.parser.parseInline(tokens)}</a>`;
+  },
+  del({ tokens }) {
+    return `<s>${this.parser.parseInline(tokens)}</s>`;
+  },
+  image: ({ text }) => escape(text),
+  html: ({ text }) => escape(text),
+  checkbox: ({ checked }) => (checked ? "[x] " : "[ ] "),
+};
+
+// Bare addresses stay text and tags are no markup, as on the server.
+const plain = () => undefined;
+const marked = new Marked({ gfm: true, renderer, tokenizer: { url: plain, html: plain, tag: plain } });
+
+/** The markdown's nodes, safe to insert. */
+export function render(text) {
+  return DOMPurify.sanitize(marked.parse(text), ALLOWED);
+}
+
+/** Draws into `element` what `append` was given, each time `draw` is called. */
+export class MarkdownStream {
+  text = "";
+  isExact = true; // false when the final render may differ from what is shown
+  #committed = 0;
+  #live = []; // the tail's blocks on show: { raw, nodes }
+
+  constructor(element) {
+    this.element = element;
+  }
+
+  append(piece) {
+    this.text += piece;
+  }
+
+  draw() {
+    const blocks = this.#read();
+    blocks.forEach((block, place) => this.#show(block, place));
+    for (const { nodes } of this.#live.splice(blocks.length)) nodes.forEach((node) => node.remove());
+    this.#commit(settled(blocks));
+    const last = this.#live.at(-1);
+    if (last && last.raw.length > LONGEST_BLOCK) this.#shorten(last);
+  }
+
+  finish() {
+    this.draw();
+    this.#commit(this.#live.length);
+  }
+
+  clear() {
+    this.text = "";
+    this.#committed = 0;
+    this.#live = [];
+    this.element.replaceChildren();
+  }
+
+  /** The tail's blocks, each with the blank lines that follow it. */
+  #read() {
+    const blocks = [];
+    for (const token of marked.lexer(this.text.slice(this.#committed))) {
+      if (token.type === "def") this.isExact = false; // what it defines may be used before or long after it
+      if (token.type === "space" && blocks.length > 0) blocks.at(-1).raw += token.raw;
+      else blocks.push({ type: token.type, raw: token.raw, text: token.text, items: token.items });
+    }
+    return blocks;
+  }
+
+  #show(block, place) {
+    const shown = this.#live[place];
+    if (shown?.raw === block.raw) return;
+    if (shown && block.type === "code" && shown.type === "code" && this.#lengthen(shown, block)) return;
+    const nodes = Array.from(render(block.raw).childNodes).filter((node) => node.nodeType === Node.ELEMENT_NODE);
+    if (shown) {
+      const next = this.#live[place + 1]?.nodes[0] ?? null;
+      shown.nodes.forEach((node) => node.remove());
+      nodes.forEach((node) => this.element.insertBefore(node, next));
+    } else {
+      this.element.append(...nodes);
+    }
+    this.#live[place] = { ...block, nodes };
+  }
+
+  /** An open code block grows by its new text alone, so that a selection in it stays. */
+  #lengthen(shown, block) {
+    const code = shown.nodes[0]?.querySelector("code");
+    if (!code || !block.text.startsWith(shown.text) || shown.raw.split("\n", 1)[0] !== block.raw.split("\n", 1)[0]) return false;
+    if (!code.firstChild) code.append("");
+    code.firstChild.appendData(block.text.slice(shown.text.length));
+    shown.raw = block.raw;
+    shown.text = block.text;
+    return true;
+  }
+
+  #commit(count) {
+    for (const { raw, nodes } of this.#live.splice(0, count)) {
+      this.#committed += raw.length;
+      nodes.forEach(decorate);
+    }
+  }
+
+  /** A very long paragraph or list: what is before its last sentence or item is left alone from now on. */
+  #shorten(block) {
+    const cut = block.type === "list" ? beforeLastItem(block) : block.type === "paragraph" ? afterLastSentence(block.raw) : 0;
+    if (cut === 0) return;
+    this.isExact = false;
+    this.#live.pop();
+    const head = Array.from(render(block.raw.slice(0, cut)).childNodes);
+    block.nodes[0]?.before(...head);
+    block.nodes.forEach((node) => node.remove());
+    this.#committed += cut;
+    this.draw();
+  }
+}
+
+/** How many blocks cannot change any more: those that end in a blank line and have two blocks after them. */
+function settled(blocks) {
+  for (let count = blocks.length - 2; count > 0; count--) {
+    if (/\n[ \t]*\n$/.test(blocks[count - 1].raw)) return count;
+  }
+  return 0;
+}
+
+function beforeLastItem({ raw, items }) {
+  return items.length < 3 ? 0 : raw.length - items.at(-1).raw.length - (raw.length - raw.trimEnd().length);
+}
+
+function afterLastSentence(raw) {
+  let cut = 0;
+  for (const match of raw.slice(0, LONGEST_BLOCK - 512).matchAll(SENTENCE_END)) cut = match.index + match[0].length;
+  return cut;
+}
+
+/** What a block gets once it is whole: a copy button, and its code's tokens in weight and one hue. */
+export function decorate(node) {
+  const blocks = node.matches(".code") ? [node] : node.querySelectorAll(".code");
+  for (const block of blocks) {
+    const head = block.querySelector(".code__head");
+    if (!head || head.querySelector("button")) continue;
+    head.append(document.getElementById("copy-template").content.cloneNode(true));
+    void highlight(block.querySelector("code"), head.firstElementChild.textContent.toLowerCase());
+  }
+}
+
+const KINDS = { keyword: "k", literal: "k", name: "k", string: "s", regexp: "s", number: "n", comment: "c" };
+
+async function highlight(code, language) {
+  if (code.childElementCount > 0 || code.textContent.length > LONGEST_HIGHLIGHT || !language) return;
+  const { hljs } = await import("../vendor/highlight-11.12.0/index.js");
+  if (!hljs.getLanguage(language) || !code.isConnected) return;
+  const drawn = DOMPurify.sanitize(hljs.highlight(code.textContent, { language }).value, ALLOWED);
+  for (const span of drawn.querySelectorAll("span")) span.className = KINDS[/hljs-(\w+)/.exec(span.className)?.[1]] ?? "";
+  code.replaceChildren(drawn);
+}

@@ -1,0 +1,76 @@
+// Reasoning as it streams: paragraphs of at most 2 KB, so that no block grows without end, and its last line as a preview.
+// Of its markup only **strong** and `code` are drawn, when a paragraph is whole, as chat/templatetags/chat_page.py does.
+
+const LONGEST_PARAGRAPH = 2048;
+const EMPHASIS = /\*\*(?=\S)(.+?)(?<=\S)\*\*|`([^`\n]+)`/g;
+
+export class ReasoningStream {
+  #paragraph = null;
+  #text = ""; // of the open paragraph
+  #pending = "";
+
+  constructor(body, preview) {
+    this.body = body;
+    this.preview = preview;
+  }
+
+  append(piece) {
+    this.#pending += piece;
+  }
+
+  draw() {
+    if (!this.#pending) return;
+    const pieces = (this.#text + this.#pending).split(/\n[ \t]*\n\s*/);
+    this.#pending = "";
+    const open = pieces.pop();
+    for (const piece of pieces) this.#close(piece);
+    this.#grow(open);
+    const line = (open.trim() || pieces.at(-1) || "").split("\n").at(-1);
+    this.preview.textContent = line.slice(-200);
+  }
+
+  finish() {
+    this.draw();
+    this.#close(this.#text.trimEnd());
+  }
+
+  #grow(text) {
+    while (text.length > LONGEST_PARAGRAPH) {
+      const cut = Math.max(text.lastIndexOf(" ", LONGEST_PARAGRAPH), text.lastIndexOf("\n", LONGEST_PARAGRAPH)) + 1 || LONGEST_PARAGRAPH;
+      this.#close(text.slice(0, cut));
+      text = text.slice(cut);
+    }
+    if (!this.#paragraph && text.trim()) {
+      this.#paragraph = document.createElement("p");
+      this.#paragraph.append("");
+      this.body.append(this.#paragraph);
+      text = text.trimStart();
+      this.#text = "";
+    }
+    if (this.#paragraph) this.#paragraph.firstChild.appendData(text.slice(this.#text.length));
+    this.#text = text;
+  }
+
+  #close(text) {
+    if (text.trim()) {
+      const paragraph = this.#paragraph ?? this.body.appendChild(document.createElement("p"));
+      paragraph.replaceChildren(...emphasised(text.trim()));
+    } else {
+      this.#paragraph?.remove();
+    }
+    this.#paragraph = null;
+    this.#text = "";
+  }
+}
+
+function* emphasised(text) {
+  let done = 0;
+  for (const match of text.matchAll(EMPHASIS)) {
+    yield text.slice(done, match.index);
+    const element = document.createElement(match[1] ? "strong" : "code");
+    element.textContent = match[1] ?? match[2];
+    yield element;
+    done = match.index + match[0].length;
+  }
+  yield text.slice(done);
+}

@@ -1,0 +1,152 @@
+// The socket: sends commands, follows turns by their sequence numbers, and comes back by itself after any cut.
+// It knows nothing of how a turn looks: events go to the follower that attached to the turn, replies to the page.
+
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 15_000;
+const PING_MS = 25_000;
+const SILENCE_MS = 60_000;
+const SIGNED_OUT = 4401;
+
+export class Stream extends EventTarget {
+  #socket = null;
+  #turns = new Map(); // turn id → { last, apply }
+  #unsent = new Map(); // client id → command that no reply has answered yet
+  #retries = 0;
+  #timer = 0;
+  #heardAt = 0;
+  #isOver = false;
+
+  /** Events: "state" {isOpen, retryAt}, "accepted", "refused", "signed-out". */
+  constructor(path = "/ws/chat/") {
+    super();
+    this.url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
+    setInterval(() => this.#beat(), PING_MS);
+    addEventListener("online", () => this.retryNow());
+    addEventListener("pagehide", () => { this.#isOver = true; this.#socket?.close(); });
+    addEventListener("pageshow", (event) => { if (event.persisted) { this.#isOver = false; this.retryNow(); } });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && !this.isOpen) this.retryNow(); });
+    this.#connect();
+  }
+
+  get isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Send a command that starts a turn. It is sent again after a cut, until a reply names its client id. */
+  start(command) {
+    this.#unsent.set(command.client_id, command);
+    this.#post(command);
+  }
+
+  /** Forget a command that was not sent yet. */
+  withdraw(clientId) {
+    this.#unsent.delete(clientId);
+  }
+
+  /** Every event of the turn after number `after` goes to `apply`, in order and once. */
+  attach(turn, after, apply) {
+    this.#turns.set(turn, { last: after, apply });
+    this.#post({ op: "turn.attach", turn, after });
+  }
+
+  detach(turn) {
+    this.#turns.delete(turn);
+  }
+
+  /** Ask for the end of a turn; false when there is no connection to ask over. */
+  stop(turn) {
+    return this.#post({ op: "turn.stop", turn });
+  }
+
+  retryNow() {
+    if (this.#isOver || this.isOpen || this.#socket?.readyState === WebSocket.CONNECTING) return;
+    clearTimeout(this.#timer);
+    this.#connect();
+  }
+
+  #connect() {
+    const socket = new WebSocket(this.url);
+    this.#socket = socket;
+    socket.onopen = () => this.#opened();
+    socket.onmessage = (event) => this.#received(JSON.parse(event.data));
+    socket.onclose = (event) => { if (socket === this.#socket) this.#closed(event.code); };
+  }
+
+  #opened() {
+    this.#retries = 0;
+    this.#heardAt = Date.now();
+    this.#tell("state", { isOpen: true });
+    for (const [turn, { last }] of this.#turns) this.#post({ op: "turn.attach", turn, after: last });
+    for (const command of this.#unsent.values()) this.#post(command);
+  }
+
+  #closed(code) {
+    if (this.#isOver) return;
+    if (code === SIGNED_OUT) {
+      this.#tell("signed-out", {});
+      return;
+    }
+    const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#retries++);
+    const wait = Math.max(FIRST_RETRY_MS / 2, Math.random() * ceiling);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connect(), wait);
+    this.#tell("state", { isOpen: false, retryAt: Date.now() + wait });
+  }
+
+  /** A connection that died without a word is closed here, so that the retry begins. */
+  #beat() {
+    if (!this.isOpen) return;
+    if (Date.now() - this.#heardAt > SILENCE_MS) {
+      const dead = this.#socket;
+      this.#socket = null;
+      dead.close();
+      this.#closed(0);
+    } else {
+      this.#post({ op: "ping" });
+    }
+  }
+
+  #post(command) {
+    if (!this.isOpen) return false;
+    this.#socket.send(JSON.stringify(command));
+    return true;
+  }
+
+  #received(frame) {
+    this.#heardAt = Date.now();
+    if (frame.seq !== undefined) this.#follow(frame);
+    else if (frame.type === "turn.accepted") this.#answered("accepted", frame);
+    else if (frame.type === "refused") this.#answered("refused", frame);
+  }
+
+  #answered(name, frame) {
+    const command = this.#unsent.get(frame.client_id);
+    this.#unsent.delete(frame.client_id);
+    this.#tell(name, { frame, command });
+  }
+
+  /** Numbers are dense: one that was seen is dropped, a gap is asked for again. A snapshot stands for all before it. */
+  #follow(frame) {
+    const turn = this.#turns.get(frame.turn);
+    if (!turn || frame.seq <= turn.last) return;
+    if (frame.seq > turn.last + 1 && frame.type !== "turn.snapshot") {
+      this.#post({ op: "turn.attach", turn: frame.turn, after: turn.last });
+      return;
+    }
+    turn.last = frame.seq;
+    turn.apply(frame);
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+/** A random UUID; `crypto.randomUUID` is missing on plain http. */
+export function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}

@@ -1,0 +1,282 @@
+// One turn on the page: draws the events of its log, then takes over from the server what is known only at the end.
+
+import { fetchFragment, wake } from "./fragment.js";
+import { MarkdownStream, decorate } from "./markdown.js";
+import { repaint } from "./paint.js";
+import { ReasoningStream } from "./reasoning.js";
+import { announce, clone, duration, figure, say } from "./words.js";
+
+const OUTCOMES = { error: "failed", cancelled: "stopped" };
+
+let clockOffset = 0;
+
+/** Timers count from the server's clock, which stood at `serverMs` when the page was made. */
+export function setClock(serverMs) {
+  clockOffset = serverMs - Date.now();
+}
+
+export class TurnView {
+  #steps = new Map(); // number → { element, reasoning, answer, calls }
+  #stepAt = 0;
+  #isFresh = true;
+  #timer = 0;
+
+  /** `section` is a .turn[data-live]; `onFinished` is told once, when the turn is over and drawn. */
+  constructor(section, { onFinished }) {
+    this.section = section;
+    this.id = section.dataset.turn;
+    this.stepped = section.querySelector(".stepped");
+    this.onFinished = onFinished;
+  }
+
+  apply(event) {
+    if (this.#isFresh) this.#clear(); // what the server had drawn of it comes again, as events
+    switch (event.type) {
+      case "turn.snapshot":
+        this.#clear();
+        event.events.forEach((one) => this.apply(one));
+        break;
+      case "step.started":
+        this.#startStep(event);
+        break;
+      case "reasoning.delta":
+        this.#reasoning(event.step).append(event.text);
+        break;
+      case "reasoning.finished":
+        this.#finishReasoning(event);
+        break;
+      case "content.delta":
+        this.#answer(event.step).append(event.text);
+        break;
+      case "tool_call.started":
+        this.#startCall(event);
+        break;
+      case "tool_call.finished":
+        this.#finishCall(event);
+        break;
+      case "turn.finished":
+        void this.#finish(event);
+        return;
+    }
+    repaint(this);
+  }
+
+  draw() {
+    for (const { reasoning, answer } of this.#steps.values()) {
+      if (reasoning?.isLive) reasoning.stream.draw();
+      if (answer?.isLive) answer.stream.draw();
+    }
+  }
+
+  /** The answer's text so far: the content of every step, joined. */
+  get text() {
+    return [...this.#steps.values()].map((step) => step.answer?.stream.text ?? "").join("");
+  }
+
+  remove() {
+    clearInterval(this.#timer);
+    this.section.remove();
+  }
+
+  #clear() {
+    this.#isFresh = false;
+    this.#steps.clear();
+    this.stepped.replaceChildren();
+    this.#wait();
+  }
+
+  /** A step begins: what was shown of it or of a later one is void. */
+  #startStep({ step, at_ms }) {
+    for (const [number, shown] of this.#steps) {
+      if (number < step) this.#endAnswer(shown);
+      else {
+        shown.element.remove();
+        this.#steps.delete(number);
+      }
+    }
+    this.#stepAt = at_ms;
+    this.#wait();
+  }
+
+  #step(number) {
+    if (!this.#steps.has(number)) {
+      const element = document.createElement("div");
+      element.className = "stepped";
+      element.dataset.step = number;
+      this.stepped.append(element);
+      this.#steps.set(number, { element, reasoning: null, answer: null, calls: new Map() });
+    }
+    return this.#steps.get(number);
+  }
+
+  #wait() {
+    if (!this.section.querySelector(".waiting")) this.stepped.after(clone("waiting-template"));
+  }
+
+  #stopWaiting() {
+    this.section.querySelector(".waiting")?.remove();
+  }
+
+  #reasoning(number) {
+    const step = this.#step(number);
+    if (!step.reasoning) {
+      this.#stopWaiting();
+      const element = clone("reasoning-template");
+      element.dataset.fold = `reasoning-${number}`;
+      step.element.append(element);
+      const stream = new ReasoningStream(element.querySelector(".reasoning__body"), element.querySelector(".reasoning__preview"));
+      step.reasoning = { element, stream, isLive: true, startedAt: this.#stepAt };
+      restoreFold(this.id, element);
+      this.#count();
+      announce(say("thinking"));
+    }
+    return step.reasoning.stream;
+  }
+
+  /** One clock for the turn's live reasoning. */
+  #count() {
+    clearInterval(this.#timer);
+    const tick = () => {
+      const live = [...this.#steps.values()].find((step) => step.reasoning?.isLive)?.reasoning;
+      if (!live) clearInterval(this.#timer);
+      else live.element.querySelector(".reasoning__meta").textContent = duration(Math.max(1000, Date.now() + clockOffset - live.startedAt));
+    };
+    tick();
+    this.#timer = setInterval(tick, 1000);
+  }
+
+  #finishReasoning({ step, duration_ms, num_tokens }) {
+    const reasoning = this.#steps.get(step)?.reasoning;
+    if (!reasoning) return;
+    this.#endReasoning(reasoning);
+    reasoning.element.querySelector(".reasoning__label").textContent = say("thought", { duration: duration(duration_ms) });
+    reasoning.element.querySelector(".reasoning__meta").textContent = num_tokens ? say("tokens", { n: figure(num_tokens) }) : "";
+    this.#wait();
+  }
+
+  #endReasoning(reasoning) {
+    if (!reasoning?.isLive) return;
+    reasoning.isLive = false;
+    reasoning.stream.finish();
+    reasoning.element.classList.remove("is-live");
+    reasoning.element.querySelector(".moon")?.replaceWith(clone("crescent-template"));
+  }
+
+  #answer(number) {
+    const step = this.#step(number);
+    if (!step.answer) {
+      this.#stopWaiting();
+      this.#endReasoning(step.reasoning);
+      const element = document.createElement("div");
+      element.className = "answer is-live";
+      step.element.append(element);
+      step.answer = { element, stream: new MarkdownStream(element), isLive: true };
+      announce(say("answering"));
+    }
+    return step.answer.stream;
+  }
+
+  #endAnswer({ answer }) {
+    if (!answer?.isLive) return;
+    answer.isLive = false;
+    answer.stream.finish();
+    answer.element.classList.remove("is-live");
+  }
+
+  #startCall({ step: number, id, name, arguments: written }) {
+    const step = this.#step(number);
+    this.#stopWaiting();
+    this.#endReasoning(step.reasoning);
+    this.#endAnswer(step);
+    const element = clone("call-template");
+    element.dataset.fold = `call-${id}`;
+    element.querySelector(".call__what b").textContent = name;
+    element.querySelector(".call__what code").textContent = written;
+    element.querySelector("[data-slot=arguments]").textContent = written;
+    step.element.append(element);
+    step.calls.set(id, { element, name });
+    restoreFold(this.id, element);
+  }
+
+  #finishCall({ step, id, result, is_error, duration_ms }) {
+    const call = this.#steps.get(step)?.calls.get(id);
+    if (!call) return;
+    call.element.classList.toggle("call--error", is_error);
+    call.element.querySelector(".moon")?.replaceWith(clone(is_error ? "warning-template" : "tools-template"));
+    call.element.querySelector(".call__result").textContent = result.length > 60 ? `${result.slice(0, 59)}…` : result;
+    call.element.querySelector(".call__time").textContent = duration(duration_ms);
+    call.element.querySelector("[data-slot=result]").textContent = result;
+    announce(say("tool", { name: call.name }));
+    this.#wait();
+  }
+
+  async #finish({ finish_reason, text_sha256 }) {
+    clearInterval(this.#timer);
+    this.#stopWaiting();
+    for (const step of this.#steps.values()) {
+      this.#endReasoning(step.reasoning);
+      this.#endAnswer(step);
+    }
+    announce(say(OUTCOMES[finish_reason] ?? "answered"));
+    this.section.querySelector(".reply").removeAttribute("aria-busy");
+    this.section.removeAttribute("data-live");
+    this.onFinished(this, finish_reason);
+    try {
+      const final = await fetchFragment(`/turns/${this.id}/`);
+      if (await this.#shows(text_sha256)) this.#complete(final);
+      else this.#replace(final);
+    } catch (error) {
+      announce(say("unfinished"));
+      console.warn("could not load the finished turn", error);
+    }
+    repaint(this);
+  }
+
+  /** True when the page shows all of the answer, drawn as the server draws it. */
+  async #shows(sha256) {
+    const isExact = [...this.#steps.values()].every(({ answer }) => answer?.stream.isExact ?? true);
+    if (!isExact || !globalThis.crypto.subtle) return false; // plain http has no digest
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(this.text));
+    return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("") === sha256;
+  }
+
+  /** Keep what was streamed; add what is known only now: tools, notice, tokens and cost. */
+  #complete(final) {
+    const tools = final.querySelector(".ask__tools");
+    this.section.querySelector(".ask__tools").replaceWith(tools);
+    const added = [...final.querySelector(".reply").children].filter((child) => child.matches(".notice, .foot"));
+    this.section.querySelector(".reply").append(...added);
+    this.section.dataset.parent = final.dataset.parent;
+    this.section.querySelector(".reply > .hidden-label").replaceWith(final.querySelector(".reply > .hidden-label"));
+    wake(tools);
+  }
+
+  #replace(final) {
+    for (const fold of this.section.querySelectorAll("details[open]")) {
+      final.querySelector(`[data-fold="${CSS.escape(fold.dataset.fold)}"]`)?.setAttribute("open", "");
+    }
+    this.section.replaceWith(final);
+    this.section = final;
+    adorn(final);
+    wake(final);
+  }
+}
+
+/** What a turn that came from the server gets on the page: copy buttons, the folds that the reader had open. */
+export function adorn(section) {
+  section.querySelectorAll(".answer").forEach(decorate);
+  section.querySelectorAll("details[data-fold]").forEach((fold) => restoreFold(section.dataset.turn, fold));
+}
+
+const folds = new Set(JSON.parse(sessionStorage.getItem("folds") ?? "[]"));
+
+/** A fold that the reader opened stays open until they close it, over reloads too. */
+function restoreFold(turn, element) {
+  const key = `${turn} ${element.dataset.fold}`;
+  if (folds.has(key)) element.open = true;
+  element.addEventListener("toggle", () => {
+    if (element.open) folds.add(key);
+    else folds.delete(key);
+    sessionStorage.setItem("folds", JSON.stringify([...folds].slice(-500)));
+  });
+}

@@ -1,0 +1,143 @@
+"""What people fill in about themselves: sign-up, sign-in, appearance, the name of a key."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib.auth import forms as auth_forms
+from django.contrib.auth import password_validation
+from django.forms.boundfield import BoundField
+from django.utils.translation import gettext_lazy as _
+
+from webapp.accounts.models import ApiKey, User
+
+# Django's forms take their model as a type parameter for the type checker alone.
+if TYPE_CHECKING:
+    UserForm = forms.ModelForm[User]
+    ApiKeyForm = forms.ModelForm[ApiKey]
+    UserPasswordForm = auth_forms.SetPasswordForm[User]
+else:
+    UserForm = ApiKeyForm = forms.ModelForm
+    UserPasswordForm = auth_forms.SetPasswordForm
+
+NOBODY = _("No account has this name and password. Check both; upper and lower case differ.")
+
+
+def _dress(form: forms.BaseForm) -> None:
+    """Give each text field the look of the product."""
+    for field in form.fields.values():
+        field.widget.attrs.setdefault("class", "input")
+
+
+class SignUpForm(UserForm):
+    """One password field, which the page can show, instead of two that people paste into."""
+
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("At least 10 characters."),
+    )
+
+    class Meta:
+        model = User
+        fields = ("username", "email")
+        labels = {"username": _("Name"), "email": _("Email")}
+        help_texts = {
+            "username": _("Letters, digits and @ . + - _ only; you sign in with it or with your email.")
+        }
+        widgets = {
+            "username": forms.TextInput(
+                attrs={"autocomplete": "username", "autofocus": True, "autocapitalize": "none"}
+            ),
+            "email": forms.EmailInput(attrs={"autocomplete": "email"}),
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _dress(self)
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"])
+        if User.objects.filter(email__iexact=email).exists():
+            raise forms.ValidationError(
+                _("An account with this email exists. Sign in, or reset its password.")
+            )
+        return email
+
+    def _post_clean(self) -> None:
+        """The password is judged last, when the name and email that it must not resemble are known."""
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook
+        password = self.cleaned_data.get("password")
+        if password:
+            try:
+                password_validation.validate_password(password, self.instance)
+            except forms.ValidationError as error:
+                self.add_error("password", error)
+
+    def save(self, commit: bool = True) -> User:
+        self.instance.set_password(self.cleaned_data["password"])
+        return super().save(commit)
+
+
+class SignInForm(auth_forms.AuthenticationForm):
+    """Takes a name or an email."""
+
+    error_messages = {**auth_forms.AuthenticationForm.error_messages, "invalid_login": NOBODY}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["username"].label = _("Name or email")
+        _dress(self)
+
+    def clean_username(self) -> str:
+        given = str(self.cleaned_data["username"])
+        owner = User.objects.filter(email__iexact=given).first() if "@" in given else None
+        return owner.username if owner and not User.objects.filter(username=given).exists() else given
+
+
+class PasswordResetForm(auth_forms.PasswordResetForm):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _dress(self)
+
+
+class SetPasswordForm(UserPasswordForm):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _dress(self)
+        self.fields["new_password1"].help_text = _("At least 10 characters.")
+        self.fields["new_password2"].label = _("The same password again")
+
+
+class AppearanceForm(UserForm):
+    """`language` empty follows the browser."""
+
+    language = forms.ChoiceField(label=_("Language"), required=False)
+
+    class Meta:
+        model = User
+        fields = ("theme", "language")
+        widgets = {"theme": forms.RadioSelect}
+
+    def __init__(self, *args: Any, languages: list[tuple[str, str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        choice = self.fields["language"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = [("", _("As in the browser")), *languages]
+        choice.widget.attrs["class"] = "input"
+
+    @property
+    def themes(self) -> BoundField:
+        return self["theme"]
+
+
+class KeyForm(ApiKeyForm):
+    class Meta:
+        model = ApiKey
+        fields = ("name",)
+        widgets = {"name": forms.TextInput(attrs={"autocomplete": "off", "autofocus": True})}
+        help_texts = {"name": _("What it is for, so that you know which to revoke.")}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _dress(self)
