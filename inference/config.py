@@ -13,8 +13,8 @@ SUPPORTED_ARCHITECTURES = ("llama", "qwen2")
 class ModelConfig:
     """A dense decoder in the Llama family.
 
-    `rope_is_interleaved` says how the file pairs the dimensions that rotate together: neighbours (0,1), (2,3) … for
-    llama, halves (0, d/2), (1, d/2+1) … for qwen2.
+    `rope_is_interleaved` says how the file pairs the dimensions that rotate together: neighbours (0,1), (2,3)
+    … for llama, halves (0, d/2), (1, d/2+1) … for qwen2.
     """
 
     architecture: str
@@ -47,9 +47,8 @@ def from_gguf(file: GGUFFile) -> ModelConfig:
     metadata = file.metadata
     architecture = metadata.get("general.architecture", "")
     if architecture not in SUPPORTED_ARCHITECTURES:
-        raise BadModelFile(
-            f"{file.path.name} has architecture {architecture!r}; this engine runs {', '.join(SUPPORTED_ARCHITECTURES)}"
-        )
+        known = ", ".join(SUPPORTED_ARCHITECTURES)
+        raise BadModelFile(f"{file.path.name} has architecture {architecture!r}; this engine runs {known}")
     fields = _Fields(metadata, architecture)
     hidden_size = fields.required("embedding_length")
     num_heads = fields.required("attention.head_count")

@@ -1,7 +1,7 @@
 """A GGUF file as metadata and memory-mapped tensors. Needs numpy only; torch is never imported here.
 
-Quantisation types and their sizes come from the `gguf` library. The header is walked here, because the library's reader
-makes an array object of every vocabulary entry: 6 s for 150,000 tokens against 0.2 s.
+Quantisation types and their sizes come from the `gguf` library. The header is walked here, because the
+library's reader makes an array object of every vocabulary entry: 6 s for 150,000 tokens against 0.2 s.
 """
 
 import mmap
@@ -33,7 +33,9 @@ _SCALAR_FORMATS = {
 
 
 class BadModelFile(Exception):
-    """The file is no GGUF file, is cut short, or holds something this version cannot run; the text says which."""
+    """The file is no GGUF file, is cut short, or holds something this version cannot run; the text says
+    which.
+    """
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def read(path: Path) -> GGUFFile:
     """Open a GGUF file. Raises BadModelFile, or OSError where the file cannot be opened."""
     with path.open("rb") as file:
         try:
-            # A private copy-on-write mapping: torch warns of arrays that are not writable, and nobody writes to it.
+            # A private copy-on-write mapping: torch warns of arrays that are not writable, and nobody writes
+            # to it.
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except ValueError:
             raise BadModelFile(f"{path.name} is empty") from None

@@ -20,7 +20,9 @@ class PromptTooLong(Exception):
 
 
 class Engine:
-    """`add`, `abort` and `force` may be called from any thread and take effect at the next step; `step` from one."""
+    """`add`, `abort` and `force` may be called from any thread and take effect at the next step; `step` from
+    one.
+    """
 
     def __init__(
         self,
@@ -38,8 +40,8 @@ class Engine:
         self.max_context_tokens = max_context_tokens
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence. Raises PromptTooLong, or ValueError for an empty prompt, an unknown token or no room to
-        generate.
+        """Queue a sequence. Raises PromptTooLong, or ValueError for an empty prompt, an unknown token or no
+        room to generate.
         """
         self._check(sequence)
         drawn = int.from_bytes(os.urandom(8), "little")
@@ -51,7 +53,9 @@ class Engine:
         self._inbox.append(lambda: self._abort(sequence_id))
 
     def force(self, sequence_id: str, token_ids: list[int]) -> None:
-        """Make these the sequence's next output tokens; no stop token among them ends it. Unknown ids are no error."""
+        """Make these the sequence's next output tokens; no stop token among them ends it. Unknown ids are no
+        error.
+        """
         self._inbox.append(lambda: self._force(sequence_id, token_ids))
 
     def has_work(self) -> bool:
@@ -61,8 +65,9 @@ class Engine:
     def step(self) -> list[StepOutput]:
         """Compute one prefill chunk, or one token of every generating sequence; block until it is done.
 
-        Answers the new tokens, in the order in which the sequences came. A step that only computes part of a prompt
-        answers nothing. A sequence whose logits are not finite ends with `error` and its cache is thrown away.
+        Answers the new tokens, in the order in which the sequences came. A step that only computes part of a
+        prompt answers nothing. A sequence whose logits are not finite ends with `error` and its cache is
+        thrown away.
         """
         while self._inbox:
             self._inbox.popleft()()

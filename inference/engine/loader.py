@@ -28,7 +28,8 @@ _KERNELS: dict[Precision, str] = {
     "bf16": "torch bf16 dequantised",
     "fp32": "torch fp32 reference",
 }
-# The share of the memory left after loading that KV caches may take, and the most full contexts worth holding.
+# The share of the memory left after loading that KV caches may take, and the most full contexts worth
+# holding.
 _CACHE_SHARE = 0.3
 _MAX_FULL_CONTEXTS = 8
 
@@ -44,8 +45,9 @@ def load(
 ) -> Engine:
     """Load a GGUF model and run one token through it; `on_progress` hears the share done, 0 to 1.
 
-    The context is the model's own unless `max_context_tokens` or the memory at hand say less. The precision is int4
-    where its kernel proves right on this machine. Raises BadModelFile, or OSError where the file cannot be read.
+    The context is the model's own unless `max_context_tokens` or the memory at hand say less. The precision
+    is int4 where its kernel proves right on this machine. Raises BadModelFile, or OSError where the file
+    cannot be read.
     """
     torch.set_num_threads(num_threads or _num_cores())
     file = gguf_file.read(path)
@@ -85,7 +87,9 @@ def _num_cores() -> int:
 
 
 def _has_memory_for_dense(file: GGUFFile) -> bool:
-    """Whether a bf16 copy for prompts fits beside the weights themselves and still leaves half of what is free."""
+    """Whether a bf16 copy for prompts fits beside the weights themselves and still leaves half of what is
+    free.
+    """
     num_values = sum(
         tensor.num_rows * tensor.shape[-1]
         for name, tensor in file.tensors.items()

@@ -21,8 +21,8 @@ class ModelRunner:
     def run(self, plan: Plan) -> tuple[Tensor, list[bool]]:
         """Compute the plan's tokens; fills the caches.
 
-        Returns the logits behind each sequence's last computed token, fp32 [num_sequences, vocab_size], and for each
-        row whether all of it is finite.
+        Returns the logits behind each sequence's last computed token, fp32 [num_sequences, vocab_size], and
+        for each row whether all of it is finite.
         """
         token_ids: list[int] = []
         spans = []

@@ -1,4 +1,6 @@
-"""All KV caches of an engine within one budget: those of running sequences, and finished ones kept for their prefixes."""
+"""All KV caches of an engine within one budget: those of running sequences, and finished ones kept for their
+prefixes.
+"""
 
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ class KeptPrefix:
 class PrefixCache:
     """Hands out caches, takes them back, and finds computed prefixes for new prompts.
 
-    Memory is counted in tokens of capacity. Kept caches give way, the longest unused first, before anything is refused.
+    Memory is counted in tokens of capacity. Kept caches give way, the longest unused first, before anything
+    is refused.
     """
 
     def __init__(self, config: ModelConfig, *, dtype: torch.dtype, budget_tokens: int) -> None:
@@ -43,7 +46,8 @@ class PrefixCache:
         return sum(kept.cache.capacity for kept in self._kept)
 
     def take(self, token_ids: Tokens[int], *, salt: str, capacity: int) -> KVCache:
-        """A cache with room for `capacity` tokens whose filled positions are the longest kept prefix of `token_ids`.
+        """A cache with room for `capacity` tokens whose filled positions are the longest kept prefix of
+        `token_ids`.
 
         One token at least is left to compute, for its logits. Raises OutOfCache.
         """

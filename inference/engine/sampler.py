@@ -9,14 +9,15 @@ from torch import Tensor
 
 from inference.engine.sequence import SamplingParams
 
-# Tokens less likely than this are rarely reached; sorting a whole vocabulary costs more than the rest of sampling.
+# Tokens less likely than this are rarely reached; sorting a whole vocabulary costs more than the rest of
+# sampling.
 _CANDIDATE_PROBABILITY = 1e-5
 
 
 def sample(
     logits: Tensor, params: SamplingParams, *, seed: int, position: int, output_ids: Sequence[int]
 ) -> int:
-    """Draw one token. `logits` is fp32 [vocab_size], finite; `output_ids` are the tokens the penalties count."""
+    """Draw one token from finite logits, fp32 [vocab_size]; `output_ids` are what the penalties count."""
     logits = _penalised(logits, params, output_ids)
     if params.temperature <= 0:
         return int(logits.argmax())

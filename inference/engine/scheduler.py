@@ -1,4 +1,4 @@
-"""Which sequences run, and what the next step computes for them. Pure bookkeeping: no tensors, no sampling."""
+"""Which sequences run, and what the next step computes for them. Bookkeeping: no tensors, no sampling."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from inference.engine.sequence import Sequence
 class SchedulerLimits:
     """How much a step may compute.
 
-    A prompt is computed in chunks: of `chunk_tokens` when nothing else runs, of `shared_chunk_tokens` when others are
-    generating, who wait that long between two of their tokens.
+    A prompt is computed in chunks: of `chunk_tokens` when nothing else runs, of `shared_chunk_tokens` when
+    others are generating, who wait that long between two of their tokens.
     """
 
     max_running: int = 16
@@ -111,7 +111,9 @@ class Scheduler:
         return plan
 
     def _make_room(self) -> None:
-        """Give every running cache room for its sequence's tokens, taking the latest arrivals' memory where needed."""
+        """Give every running cache room for its sequence's tokens, taking the latest arrivals' memory where
+        needed.
+        """
         for sequence in list(self._running):
             while sequence in self._running and not self._has_room(sequence):
                 self._preempt(self._running[-1])

@@ -66,8 +66,8 @@ class Sequence:
 class StepOutput:
     """New tokens of one sequence, in order. The last output of a sequence carries a finish reason.
 
-    A stop token ends the sequence and is not among `token_ids`. `num_cached_tokens` counts the prompt tokens that
-    were found computed; it is the same in every output of a sequence.
+    A stop token ends the sequence and is not among `token_ids`. `num_cached_tokens` counts the prompt tokens
+    that were found computed; it is the same in every output of a sequence.
     """
 
     sequence_id: str

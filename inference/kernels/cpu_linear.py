@@ -10,7 +10,8 @@ from inference.kernels.gguf_blocks import AffineBlocks
 
 INT4_GROUP_SIZE = 32
 INT4_ROW_MULTIPLE = 16
-# The operator packs rows in runs of this many, so that runs packed one by one and laid end to end equal the whole.
+# The operator packs rows in runs of this many, so that runs packed one by one and laid end to end equal the
+# whole.
 INT4_PACK_ROWS = 64
 _INT4_ZERO = 8
 
@@ -51,7 +52,9 @@ def pack_int4(blocks: AffineBlocks) -> Int4Weight:
 
 
 def int4_linear(x: Tensor, weight: Int4Weight) -> Tensor:
-    """x @ weight.T: x bf16 [num_tokens, in] -> bf16 [num_tokens, out]. A row's result does not depend on its batch."""
+    """x @ weight.T: x bf16 [num_tokens, in] -> bf16 [num_tokens, out]. A row's result does not depend on its
+    batch.
+    """
     assert x.dtype == torch.bfloat16
     assert x.shape[1] == weight.packed.shape[1] * 2
     result: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
@@ -76,7 +79,9 @@ def int8_linear(x: Tensor, weight: Int8Weight) -> Tensor:
 
 
 def int4_operator_works() -> bool:
-    """Prove the operator on this machine against its twin; False where torch lacks it or it computes something else."""
+    """Prove the operator on this machine against its twin; False where torch lacks it or it computes
+    something else.
+    """
     generator = torch.Generator().manual_seed(0)
     values = torch.randint(
         0, 16, (INT4_PACK_ROWS, 4 * INT4_GROUP_SIZE), dtype=torch.uint8, generator=generator

@@ -1,4 +1,5 @@
-"""GGUF's block formats unpacked to one affine form: weight = scale * value + offset, one scale and offset a group.
+"""GGUF's block formats unpacked to one affine form: weight = scale * value + offset, one scale and offset a
+group.
 
 Layouts are those of the `gguf` library's quants module, against which the tests hold these.
 """
@@ -69,8 +70,9 @@ def _q8_0(raw: Tensor) -> AffineBlocks:
 
 
 def _q4_k(raw: Tensor) -> AffineBlocks:
-    """256 weights: fp16 d and dmin, eight 6-bit scales and minimums in 12 bytes, then four runs of 32 bytes whose low
-    nibbles are one group of 32 and whose high nibbles are the next; weight = d * scale * q - dmin * minimum.
+    """256 weights: fp16 d and dmin, eight 6-bit scales and minimums in 12 bytes, then four runs of 32 bytes
+    whose low nibbles are one group of 32 and whose high nibbles are the next; weight = d * scale * q - dmin *
+    minimum.
     """
     num_rows = raw.shape[0]
     blocks = raw.view(num_rows, -1, 144)
@@ -88,8 +90,9 @@ def _q4_k(raw: Tensor) -> AffineBlocks:
 
 
 def _q6_k(raw: Tensor) -> AffineBlocks:
-    """256 weights: 128 bytes of low nibbles, 64 bytes of upper bit pairs, 16 signed scales, fp16 d; each half of the
-    block takes 64 low bytes and 32 upper bytes; weight = d * scale * (q - 32), a scale for every 16 weights.
+    """256 weights: 128 bytes of low nibbles, 64 bytes of upper bit pairs, 16 signed scales, fp16 d; each half
+    of the block takes 64 low bytes and 32 upper bytes; weight = d * scale * (q - 32), a scale for every 16
+    weights.
     """
     num_rows = raw.shape[0]
     blocks = raw.view(num_rows, -1, 210)

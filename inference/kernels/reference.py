@@ -28,9 +28,9 @@ def int8_linear(x: Tensor, values: Tensor, scales: Tensor) -> Tensor:
 def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Causal attention of the last positions of a sequence over all of it.
 
-    queries       [num_queries, num_heads, head_dim]; query i stands at position num_positions - num_queries + i
-    keys, values  [num_kv_heads, num_positions, head_dim]; each kv head serves num_heads // num_kv_heads heads in a row
-    returns       fp32 [num_queries, num_heads, head_dim]
+    queries       [num_queries, num_heads, head_dim]; query i stands at position num_positions - num_queries +
+    i keys, values  [num_kv_heads, num_positions, head_dim]; each kv head serves num_heads // num_kv_heads
+    heads in a row returns       fp32 [num_queries, num_heads, head_dim]
     """
     num_queries, num_heads, head_dim = queries.shape
     num_kv_heads, num_positions, _ = keys.shape

@@ -1,4 +1,6 @@
-"""Grouped-query attention over per-sequence caches: many sequences in one forward pass, each over its own keys."""
+"""Grouped-query attention over per-sequence caches: many sequences in one forward pass, each over its own
+keys.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +35,8 @@ class Attention:
     def __call__(self, x: Tensor, rotations: Tensor, spans: Sequence[Span], *, layer: int) -> Tensor:
         """x [num_tokens, hidden_size], the spans' tokens one after the other -> the same shape.
 
-        Writes the new keys and values behind each cache's filled positions; the caches' counts stay as they are.
+        Writes the new keys and values behind each cache's filled positions; the caches' counts stay as they
+        are.
         """
         config = self.config
         projected = self.qkv(x).float()

@@ -10,7 +10,8 @@ from torch.nn import functional
 from inference.kernels import cpu_linear
 from inference.kernels.cpu_linear import Int4Weight, Int8Weight
 
-# From this many rows on a bf16 product beats the INT4 operator (measured: 16 rows 2.6 ms against 7.9, 64 rows 10 against 8).
+# From this many rows on a bf16 product beats the INT4 operator (measured: 16 rows 2.6 ms against 7.9, 64 rows
+# 10 against 8).
 DENSE_FROM_ROWS = 32
 
 
@@ -59,8 +60,9 @@ class RMSNorm:
 class Head:
     """The output projection: approximate logits of the whole vocabulary, exact ones of the likeliest tokens.
 
-    The 8-bit product answers in bf16, whose steps of 1/8 near 20 would make ties among the best tokens. `exact_rows`
-    gives fp32 weights of chosen tokens, from which their logits are computed again; None where `linear` is exact.
+    The 8-bit product answers in bf16, whose steps of 1/8 near 20 would make ties among the best tokens.
+    `exact_rows` gives fp32 weights of chosen tokens, from which their logits are computed again; None where
+    `linear` is exact.
     """
 
     linear: Linear

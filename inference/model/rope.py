@@ -7,8 +7,8 @@ from inference.config import ModelConfig
 
 
 def interleaving_rows(num_heads: int, head_dim: int) -> Tensor:
-    """The row order that turns a projection whose heads pair dimension i with i + head_dim/2 into one that pairs
-    neighbours: attention scores stay the same, and one complex product then rotates a head.
+    """The row order that turns a projection whose heads pair dimension i with i + head_dim/2 into one that
+    pairs neighbours: attention scores stay the same, and one complex product then rotates a head.
     """
     halves = torch.arange(head_dim).view(2, head_dim // 2)
     within_head = halves.T.reshape(-1)

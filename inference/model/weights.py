@@ -1,4 +1,6 @@
-"""Weights from a GGUF file in the form the layers compute with. Knows tensor names and formats, no architecture."""
+"""Weights from a GGUF file in the form the layers compute with. Knows tensor names and formats, no
+architecture.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ _WEIGHTS_AT_ONCE = 1 << 21
 
 @dataclass(frozen=True)
 class StoredMatrix:
-    """A matrix as the file holds it; rows are unpacked when asked for. `order` renames rows: row i is stored at order[i]."""
+    """A matrix as the file holds it; rows are unpacked when asked for. `order` renames rows: row i is stored
+    at order[i].
+    """
 
     raw: Tensor
     type_name: str
@@ -53,8 +57,8 @@ class StoredMatrix:
 class Weights:
     """What a model reads its parameters through.
 
-    `precision` int4 computes few rows from 4 and 8 bits and, where `keeps_dense`, many rows from a bf16 copy; bf16
-    and fp32 compute everything from dequantised weights.
+    `precision` int4 computes few rows from 4 and 8 bits and, where `keeps_dense`, many rows from a bf16 copy;
+    bf16 and fp32 compute everything from dequantised weights.
     """
 
     file: GGUFFile
@@ -90,7 +94,9 @@ class Weights:
         return Linear(parts, _dense(matrices, torch.bfloat16) if self.keeps_dense else None)
 
     def head(self, matrix: StoredMatrix) -> Head:
-        """The output projection. It sees few rows at a time, so that it never keeps a dense copy beside its 8 bits."""
+        """The output projection. It sees few rows at a time, so that it never keeps a dense copy beside its 8
+        bits.
+        """
         if self.precision == "int4":
             return Head(Linear([_int8([matrix])]), matrix.rows)
         if self.precision == "bf16":
