@@ -207,7 +207,6 @@ def _limits(command: TurnSend, model: ServedModel) -> Limits:
     if not command.long_thinking:
         return preset
     wanted, highest = command.limits, limits.HIGHEST
-    most_reasoning = highest.max_reasoning_tokens
     return replace(
         preset,
         max_steps=_within(wanted.max_steps, preset.max_steps, most=highest.max_steps),

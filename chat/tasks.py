@@ -31,7 +31,7 @@ def ring(turn_id: UUID) -> None:
         logger.warning("turn %s: nobody to ring, left to the sweep", turn_id)
 
 
-@shared_task(queue="turns", ignore_result=True, acks_late=False)
+@shared_task(ignore_result=True, acks_late=False)  # `ring` names its queue
 def drive_turn(*, turn_id: str) -> None:
     """Drive the turn for one segment, and ring for the next."""
     close_old_connections()
@@ -43,7 +43,7 @@ def drive_turn(*, turn_id: str) -> None:
         ring(UUID(turn_id))
 
 
-@shared_task(queue="default", ignore_result=True, acks_late=False)
+@shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
 def sweep() -> None:
     """Find what dead workers left: turns to go on with, ends to announce, money to give back."""
     close_old_connections()

@@ -1,0 +1,175 @@
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.tools import arithmetic
+from agents.tools.arithmetic import ArithmeticFault, Number
+from agents.tools.calculate import Calculate, show
+from agents.toolset import ToolContext, Toolset
+from inference.schema import ToolCall
+
+numbers = st.decimals(min_value=-(10**6), max_value=10**6, places=4).map(lambda value: format(value, "f"))
+trees = st.recursive(
+    numbers.map(lambda text: (f"({text})", Fraction(text))),
+    lambda inner: (
+        st.tuples(inner, st.sampled_from("+-*/"), inner)
+        .filter(lambda t: t[1] != "/" or t[2][1] != 0)
+        .map(lambda t: (f"({t[0][0]} {t[1]} {t[2][0]})", _apply(t[1], t[0][1], t[2][1])))
+    ),
+    max_leaves=12,
+)
+
+
+def _apply(sign: str, left: Fraction, right: Fraction) -> Fraction:
+    if sign == "+":
+        return left + right
+    if sign == "-":
+        return left - right
+    return left * right if sign == "*" else left / right
+
+
+def value(expression: str) -> Fraction:
+    result = arithmetic.evaluate(expression)
+    assert isinstance(result, Number)
+    return result.value
+
+
+@given(trees)
+def test_it_agrees_with_fractions(tree: tuple[str, Fraction]) -> None:
+    expression, expected = tree
+    assert value(expression) == expected
+
+
+@given(numbers, numbers)
+def test_it_compares_as_numbers_compare(left: str, right: str) -> None:
+    assert arithmetic.evaluate(f"{left} < {right}") == (Fraction(left) < Fraction(right))
+    assert arithmetic.evaluate(f"{left} == {right}") == (Fraction(left) == Fraction(right))
+
+
+@given(st.integers(-50, 50), st.integers(0, 60))
+def test_powers_and_factorials_are_exact(base: int, exponent: int) -> None:
+    assert value(f"({base}) ** {exponent}") == base**exponent
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("0.1 + 0.2", "0.3"),
+        ("9.11 > 9.9", "false"),
+        ("2 + 3 * 4", "14"),
+        ("-2 ** 2", "-4"),
+        ("2 ** -2", "0.25"),
+        ("2 ^ 3 ^ 2", "512"),
+        ("7 // 2 + 7 % 4", "6"),
+        ("12! / (3! * 9!)", "220"),
+        ("1/3", "1/3 ≈ 0.333333333333333333333333333333"),
+        ("sqrt(2)", "≈ 1.41421356237309504880168872421"),
+        ("sqrt(16) + √9", "7"),
+        ("round(2.5) + round(-2.5)", "0"),
+        ("round(1250 * 1.07 ** 10, 2)", "2458.94"),
+        ("floor(-1.5) + ceil(1.2)", "0"),
+        ("gcd(12, 18) + lcm(4, 6)", "18"),
+        ("max(1, 2.5, -3) - min(4, 2)", "0.5"),
+        ("log(1000)", "≈ 3"),
+        ("6 × 7 ÷ 2 − 1 =", "20"),
+        ("1_000 * .5", "500"),
+        ("1e3 + 2.5e-1", "1000.25"),
+        (
+            "100!",
+            "93326215443944152681699238856266700490715968264381621468592963895217599993229915608941463976156518286253697920827223758251185210916864000000000000000000000000",
+        ),
+    ],
+)
+def test_what_the_model_reads(expression: str, shown: str) -> None:
+    assert show(arithmetic.evaluate(expression)) == shown
+
+
+HOSTILE = [
+    "__import__('os').system('id')",
+    "9**9**9**9",
+    "(10**3000)**3000",
+    "10**13001",
+    "factorial(10**9)",
+    "1000!!",
+    "1e999999",
+    "1e-999999",
+    "(" * 1_000 + "1" + ")" * 1_000,
+    "-" * 1_999 + "1(",
+    "2**" * 600 + "2",
+    "1" * 5_000,
+    "exp(10**6)",
+    "ln(0)",
+    "sqrt(-1)",
+    "(-8) ** (1/3)",
+    "0 ** -1",
+    "1/0",
+    "5 % 0",
+    "round(1, 10**9)",
+    "gcd(1.5, 2)",
+    "log(10, 1)",
+    "1 < 2 < 3",
+    "max()",
+    "lambda: 1",
+    "x + 1",
+    "1; 2",
+    "1\x002",
+    "",
+    "2 +",
+    "sqrt 2",
+    "()",
+    "lcm(" + ",".join(str(10**60 + number) for number in range(20)) + ")",
+]
+
+
+@pytest.mark.parametrize("expression", HOSTILE, ids=lambda text: text[:20] or "empty")
+def test_hostile_expressions_are_refused_in_words_and_at_once(expression: str) -> None:
+    began = time.perf_counter()
+    try:
+        result = arithmetic.evaluate(expression)
+        assert len(show(result)) < 20_000
+        assert expression.startswith("lcm"), f"{expression[:40]} gave {show(result)[:40]}"
+    except ArithmeticFault as fault:
+        assert str(fault)
+    assert time.perf_counter() - began < 0.5
+
+
+@settings(max_examples=300)
+@given(st.text(alphabet="0123456789.+-*/%^!()<>=, eEsqrtlogmaxfactorial√π", max_size=60))
+def test_any_text_is_answered_or_refused(expression: str) -> None:
+    try:
+        assert show(arithmetic.evaluate(expression))
+    except ArithmeticFault:
+        pass
+
+
+def _words_of(description: str) -> list[str]:
+    return [piece for number, piece in enumerate(description.split('"')) if number % 2]
+
+
+def test_every_example_of_the_description_works() -> None:
+    examples = _words_of(Calculate.spec.description)
+    assert len(examples) >= 4
+    for example in examples:
+        assert show(arithmetic.evaluate(example))
+
+
+@pytest.mark.parametrize(
+    "name", ["sqrt", "abs", "floor", "ceil", "min", "max", "gcd", "lcm", "factorial", "exp", "ln"]
+)
+def test_every_function_of_the_description_is_there(name: str) -> None:
+    assert f"{name}," in Calculate.spec.description.replace("factorial,", "factorial,")
+    assert show(arithmetic.evaluate(f"{name}(4)"))
+
+
+async def test_the_tool_answers_through_its_toolset() -> None:
+    toolset = Toolset([Calculate()])
+    call = ToolCall(id="1", name="calculate", arguments='{"expression": "9.11 > 9.9"}')
+    result = await toolset.run(call, ToolContext(key="k"))
+    assert (result.for_model, result.is_error) == ("false", False)
+    fault = await toolset.run(
+        ToolCall(id="2", name="calculate", arguments='{"expression": "1/0"}'), ToolContext(key="k")
+    )
+    assert (fault.for_model, fault.is_error) == ("Division by zero.", True)
