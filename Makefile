@@ -5,7 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3))
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+# The first that runs and is of a version that suits; a name on PATH alone may be an empty shim.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+  $$name -c '$(SUITS)' 2> /dev/null && { echo $$name; break; }; done)
 VENV := .venv
 PY := $(VENV)/bin/python
 WORKERS ?= 2
@@ -81,10 +84,10 @@ gettext:
 	@scripts/test-needs gettext
 
 $(PY):
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or set PYTHON=/path/to/it."; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "$(PYTHON) is older than Python 3.11: set PYTHON=/path/to/a/newer/one."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)."; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITS)' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed: install one, or set PYTHON=/path/to/it."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "Python's venv module is missing (Debian: apt-get install python3-venv)."; exit 1; }
 
 # TORCH_INDEX chooses the build of torch, as README says. pip's own PIP_* variables hold for everything.
 define install
