@@ -72,7 +72,7 @@ X_FRAME_OPTIONS = "DENY"
 
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "webapp.admin_site.PlatformAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -203,7 +203,9 @@ DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "Kimi K2 Thinking <no-reply@loca
 BILLING_CURRENCY = text("BILLING_CURRENCY", "USD")
 
 # ---- models and backends
-MODEL = text("MODEL", "qwen2.5-coder-1.5b")  # the local model that `manage.py up` serves; see inference/registry.toml
+MODEL = text(
+    "MODEL", "qwen2.5-coder-1.5b"
+)  # the local model that `manage.py up` serves; see inference/registry.toml
 OPENAI_BASE_URL = text("OPENAI_BASE_URL")
 OPENAI_API_KEY = text("OPENAI_API_KEY")
 OPENAI_MODEL = text("OPENAI_MODEL")

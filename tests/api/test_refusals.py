@@ -150,8 +150,9 @@ def test_too_many_requests_a_minute_are_told_when_to_come_back(ask, script):
     assert f"{REQUESTS_PER_MINUTE} requests a minute" in str(refused)
     headers = refused.response.headers
     assert refused.code == "rate_limit_exceeded"
-    assert (headers["x-should-retry"], headers["retry-after"]) == ("true", "2")
-    assert 0 < int(headers["retry-after-ms"]) <= 1_500
+    assert headers["x-should-retry"] == "true"
+    assert 0 < int(headers["retry-after-ms"]) <= 1_500  # 40 a minute: one every 1.5 s
+    assert headers["retry-after"] in ("1", "2")
 
 
 def test_too_many_requests_at_once_are_refused_until_one_ends(ask, script):

@@ -1,0 +1,46 @@
+"""A stream that is silent for long stays open, by comments, and keeps its money."""
+
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
+
+from webapp.accounts import keys
+from webapp.api import chat_completions
+from webapp.api.plane import DataPlane
+from webapp.billing.models import Hold, UsageRecord
+
+
+async def fallback(scope, receive, send):
+    raise AssertionError("the API is not Django's")
+
+
+async def post(body, *, secret):
+    """The raw pieces of the answer, from the application itself, without a server."""
+    sent = asyncio.Queue()
+    requests = asyncio.Queue()
+    requests.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
+    headers = [(b"authorization", f"Bearer {secret}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+    await DataPlane(fallback=fallback)(scope, requests.get, sent.put)
+    events = [sent.get_nowait() for _ in range(sent.qsize())]
+    return events[0], [event["body"] for event in events[1:]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_silent_stream_is_kept_open_and_its_hold_alive(alice, scripted_model, script, monkeypatch):
+    monkeypatch.setattr(chat_completions, "PING_AFTER_S", 0.5)
+    monkeypatch.setattr(chat_completions, "RENEW_EVERY_S", 0.5)
+    monkeypatch.setattr(chat_completions.admission, "LIVES_FOR", timedelta(seconds=300))
+    script("wait: 1.5", "text: 4")
+    _, secret = keys.create(alice, name="test")
+    body = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "2 + 2?"}]}
+    start, pieces = asyncio.run(post(body, secret=secret))
+    assert start["status"] == 200
+    assert pieces[0] == b": ping\n\n"
+    assert pieces[-1].endswith(b"data: [DONE]\n\n")
+    assert all(piece.startswith((b"data: ", b": ping")) for piece in pieces)
+    assert UsageRecord.objects.get().output_tokens == 1
+    hold = Hold.objects.get()
+    assert hold.expires_at - hold.created_at > timedelta(seconds=300.4)

@@ -1,0 +1,101 @@
+"""Accounts with their ledger and holds. Money is added by a credit, which is a ledger entry."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy as _
+
+from webapp.billing import accounts
+from webapp.billing.admin.read_only import ReadOnlyAdmin, show_money
+from webapp.billing.models import Account, Hold, LedgerEntry
+
+
+class CreditForm(forms.Form):
+    amount = forms.DecimalField(label=_("Amount"), min_value=0, max_digits=12, decimal_places=6)
+    note = forms.CharField(label=_("Note"), max_length=200)
+
+    def clean_amount(self) -> Any:
+        amount = self.cleaned_data["amount"]
+        if not amount:
+            raise forms.ValidationError(_("A credit is more than zero."))
+        return amount
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    list_display = ("user", "currency", "balance", "held")
+    list_filter = ("currency",)
+    list_select_related = ("user",)
+    search_fields = ("user__username", "user__email")
+    fields = ("user", "currency", "balance", "held")
+
+    @admin.display(description=_("balance"), ordering="balance_nano")
+    def balance(self, account: Account) -> str:
+        return show_money(account.balance_nano, account.currency)
+
+    @admin.display(description=_("held"), ordering="held_nano")
+    def held(self, account: Account) -> str:
+        return show_money(account.held_nano, account.currency)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.credit_view)
+        return [path("<int:account_id>/credit/", view, name="billing_account_credit"), *super().get_urls()]
+
+    def credit_view(self, request: HttpRequest, account_id: int) -> HttpResponse:
+        """Ask for an amount and a note, and credit the account with it."""
+        if not request.user.has_perm("billing.change_account"):
+            raise PermissionDenied
+        account = get_object_or_404(Account.objects.select_related("user"), pk=account_id)
+        form = CreditForm(request.POST or None)
+        if form.is_valid():
+            return self._credit(request, account, form)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Credit %(user)s") % {"user": account.user},
+            "opts": self.opts,
+            "account": account,
+            "balance": self.balance(account),
+            "form": form,
+        }
+        return render(request, "admin/billing/account/credit.html", context)
+
+    def _credit(self, request: HttpRequest, account: Account, form: CreditForm) -> HttpResponse:
+        amount, note = form.cleaned_data["amount"], form.cleaned_data["note"]
+        accounts.credit(account.user, amount, note)
+        self.log_change(request, account, f"Credited {amount} {account.currency}: {note}")
+        text = _("%(user)s was credited %(amount)s %(currency)s.")
+        values = {"user": account.user, "amount": amount, "currency": account.currency}
+        self.message_user(request, text % values, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:billing_account_change", args=[account.pk]))
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "account", "kind", "amount", "note")
+    list_filter = ("kind", "created_at")
+    list_select_related = ("account__user",)
+    search_fields = ("account__user__username", "note")
+    date_hierarchy = "created_at"
+    fields = ("created_at", "account", "kind", "amount", "hold", "note")
+
+    @admin.display(description=_("amount"), ordering="amount_nano")
+    def amount(self, entry: LedgerEntry) -> str:
+        return show_money(entry.amount_nano, entry.account.currency)
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "account", "model", "amount", "status", "expires_at")
+    list_filter = ("status", "model", "created_at")
+    list_select_related = ("account__user", "model")
+    search_fields = ("id", "account__user__username")
+    fields = ("id", "account", "model", "price", "api_key", "amount", "status", "created_at", "expires_at")
+
+    @admin.display(description=_("amount"), ordering="amount_nano")
+    def amount(self, hold: Hold) -> str:
+        return show_money(hold.amount_nano, hold.account.currency)
