@@ -23,7 +23,7 @@ export class Composer extends EventTarget {
     this.limits = Object.fromEntries(LIMITS.map((name) => [name, form.querySelector(`[name=${name}]`)]));
     this.#recall();
     this.#listen();
-    this.write(drafts.read(conversation));
+    this.write(this.input.value || drafts.read(conversation)); // typed before this script ran, or kept from before
     this.#show();
   }
 
