@@ -14,6 +14,7 @@ from django.db import connection
 
 from tests.services import free_port, wait_until
 from webapp.accounts import keys
+from webapp.billing.models import Hold
 
 COMMANDS = {
     "daphne": ["daphne", "-b", "127.0.0.1", "-p"],
@@ -77,6 +78,9 @@ def secret(transactional_db, alice) -> str:
 def client(server: str, secret: str, scripted_model) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{server}/v1", api_key=secret, max_retries=0, timeout=30) as client:
         yield client
+    # A bill is written after the answer's last byte: wait for it before the test's rows are wiped away.
+    is_open = Hold.objects.filter(status=Hold.Status.OPEN)
+    wait_until(lambda: not is_open.exists(), within_s=10, what="the last settlement")
 
 
 @pytest.fixture

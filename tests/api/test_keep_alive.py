@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from webapp.accounts import keys
-from webapp.api import chat_completions
+from webapp.api import chat_completions, database
 from webapp.api.plane import DataPlane
 from webapp.billing.models import Hold, UsageRecord
 
@@ -28,6 +29,15 @@ async def post(body, *, secret):
     return events[0], [event["body"] for event in events[1:]]
 
 
+@pytest.fixture
+def _own_threads(monkeypatch):
+    """Threads that end with the test, and their connections with them."""
+    with ThreadPoolExecutor(2) as threads:
+        monkeypatch.setattr(database, "_threads", threads)
+        yield
+
+
+@pytest.mark.usefixtures("_own_threads")
 @pytest.mark.django_db(transaction=True)
 def test_a_silent_stream_is_kept_open_and_its_hold_alive(alice, scripted_model, script, monkeypatch):
     monkeypatch.setattr(chat_completions, "PING_AFTER_S", 0.5)
