@@ -1,16 +1,20 @@
-"""The engine room's door: load a model, add sequences, step. Token ids only; text is for tokenizer and parsers.
+"""The engine room's door: load a model, add sequences, step. Token ids only; text is for tokenizer and
+parsers.
 
-Importing it before torch sets how torch's threads wait for one another: asleep, not spinning. The web and Celery
-processes share the cores with a CPU worker, and a spinning thread then burns the time its partner needs: with one
-busy core of two, decode on the default model fell from 22 to 5 tokens/s spinning and from 20 to 15 asleep.
-OMP_WAIT_POLICY=active in the environment takes the last tenth on a machine that does nothing else.
+Importing it before torch sets how torch's threads wait for one another: asleep, not spinning. The web and
+Celery processes share the cores with a CPU worker, and a spinning thread then burns the time its partner
+needs: with one busy core of two, decode on the default model fell from 22 to 5 tokens/s spinning and from 20
+to 15 asleep. OMP_WAIT_POLICY=active in the environment takes the last tenth on a machine that does nothing
+else.
 """
 
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Large blocks in huge pages: a quarter of the page faults while loading.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-# The OpenMP library reads the variable once, when torch is first imported.
+# Both are read once, when torch is first imported.
 from inference.engine.engine import Engine, PromptTooLong  # noqa: E402
 from inference.engine.loader import load  # noqa: E402
 from inference.engine.sequence import FinishReason, SamplingParams, Sequence, StepOutput  # noqa: E402

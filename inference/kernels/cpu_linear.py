@@ -9,10 +9,8 @@ from inference.kernels import reference
 from inference.kernels.gguf_blocks import AffineBlocks
 
 INT4_GROUP_SIZE = 32
-INT4_ROW_MULTIPLE = 16
-# The operator packs rows in runs of this many, so that runs packed one by one and laid end to end equal the
-# whole.
-INT4_PACK_ROWS = 64
+# The operator packs rows in runs of this many: a matrix may be packed run by run, into one weight.
+INT4_ROW_MULTIPLE = 64
 _INT4_ZERO = 8
 
 
@@ -41,14 +39,25 @@ def can_pack_int4(num_rows: int, num_columns: int) -> bool:
     return num_rows % INT4_ROW_MULTIPLE == 0 and num_columns % INT4_GROUP_SIZE == 0
 
 
-def pack_int4(blocks: AffineBlocks) -> Int4Weight:
-    """Exact but for the scales and zeros, which are rounded to bf16."""
+def empty_int4(num_rows: int, num_columns: int) -> Int4Weight:
+    """A weight to be filled by `pack_int4_rows`."""
+    assert can_pack_int4(num_rows, num_columns), f"{num_rows} x {num_columns} cannot be packed"
+    return Int4Weight(
+        torch.empty(num_rows, num_columns // 2, dtype=torch.uint8),
+        torch.empty(num_columns // INT4_GROUP_SIZE, num_rows, 2, dtype=torch.bfloat16),
+    )
+
+
+def pack_int4_rows(blocks: AffineBlocks, weight: Int4Weight, rows: slice) -> None:
+    """Fill some rows, whole runs of INT4_ROW_MULTIPLE. Exact but for scales and zeros, which are rounded to
+    bf16.
+    """
     assert blocks.group_size == INT4_GROUP_SIZE
-    assert can_pack_int4(*blocks.values.shape), f"shape {tuple(blocks.values.shape)} cannot be packed"
+    assert rows.start % INT4_ROW_MULTIPLE == rows.stop % INT4_ROW_MULTIPLE == 0
     packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(blocks.values.int(), 1)
-    zeros = blocks.offsets + _INT4_ZERO * blocks.scales
-    scales_and_zeros = torch.stack([blocks.scales, zeros], dim=-1).transpose(0, 1).to(torch.bfloat16)
-    return Int4Weight(packed, scales_and_zeros.contiguous())
+    weight.packed[rows] = packed
+    zeros = torch.add(blocks.offsets, blocks.scales, alpha=_INT4_ZERO)
+    weight.scales_and_zeros[:, rows] = torch.stack([blocks.scales, zeros], dim=-1).transpose(0, 1)
 
 
 def int4_linear(x: Tensor, weight: Int4Weight) -> Tensor:
@@ -63,11 +72,20 @@ def int4_linear(x: Tensor, weight: Int4Weight) -> Tensor:
     return result
 
 
-def quantize_int8(dense: Tensor) -> Int8Weight:
-    """Round fp32 rows to 8 bits, one scale a row."""
-    scales = (dense.abs().amax(dim=1).clamp(min=1e-12) / 127).to(torch.bfloat16)
-    values = (dense / scales.float().unsqueeze(-1)).round().clamp(-127, 127).to(torch.int8)
-    return Int8Weight(values, scales)
+def empty_int8(num_rows: int, num_columns: int) -> Int8Weight:
+    """A weight to be filled by `quantize_int8_rows`."""
+    return Int8Weight(
+        torch.empty(num_rows, num_columns, dtype=torch.int8), torch.empty(num_rows, dtype=torch.bfloat16)
+    )
+
+
+def quantize_int8_rows(exact: Tensor, weight: Int8Weight, rows: slice) -> None:
+    """Fill some rows with fp32 [num_rows, in] rounded to 8 bits, one scale a row."""
+    low, high = exact.aminmax(dim=1)
+    scales = (torch.maximum(-low, high).clamp(min=1e-12) / 127).to(torch.bfloat16)
+    weight.scales[rows] = scales
+    # A scale rounded down by bf16 may push the largest weight past 127.
+    weight.values[rows] = (exact / scales.float().unsqueeze(-1)).round_().clamp_(-127, 127)
 
 
 def int8_linear(x: Tensor, weight: Int8Weight) -> Tensor:
@@ -83,14 +101,16 @@ def int4_operator_works() -> bool:
     something else.
     """
     generator = torch.Generator().manual_seed(0)
+    weight = empty_int4(INT4_ROW_MULTIPLE, 4 * INT4_GROUP_SIZE)
     values = torch.randint(
-        0, 16, (INT4_PACK_ROWS, 4 * INT4_GROUP_SIZE), dtype=torch.uint8, generator=generator
+        0, 16, (INT4_ROW_MULTIPLE, 4 * INT4_GROUP_SIZE), dtype=torch.uint8, generator=generator
     )
-    scales = torch.rand(INT4_PACK_ROWS, 4, generator=generator) + 0.5
+    scales = torch.rand(INT4_ROW_MULTIPLE, 4, generator=generator) + 0.5
     blocks = AffineBlocks(values, scales, -7.0 * scales, INT4_GROUP_SIZE)
     x = torch.randn(3, 4 * INT4_GROUP_SIZE, generator=generator).to(torch.bfloat16)
     try:
-        computed = int4_linear(x, pack_int4(blocks)).float()
+        pack_int4_rows(blocks, weight, slice(0, INT4_ROW_MULTIPLE))
+        computed = int4_linear(x, weight).float()
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
     expected = reference.int4_linear(x, blocks)

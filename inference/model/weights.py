@@ -11,14 +11,14 @@ from torch import Tensor
 
 from inference.gguf_file import BadModelFile, GGUFFile
 from inference.kernels import cpu_linear, gguf_blocks, reference
-from inference.kernels.cpu_linear import Int4Weight, Int8Weight
+from inference.kernels.cpu_linear import INT4_ROW_MULTIPLE, Int4Weight, Int8Weight
 from inference.kernels.gguf_blocks import AFFINE_TYPES, FLOAT_TYPES, AffineBlocks
 from inference.model.layers import Head, Linear
 
 Precision = Literal["int4", "bf16", "fp32"]
 _INT4_TYPES = ("Q4_0", "Q4_1", "Q4_K")
 # A run of rows small enough for its temporaries to stay in cache: half the time of whole matrices.
-_WEIGHTS_AT_ONCE = 1 << 21
+_WEIGHTS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,6 @@ class StoredMatrix:
 
     def blocks(self, indices: Tensor | slice) -> AffineBlocks:
         return gguf_blocks.unpack(self._stored(indices), type_name=self.type_name)
-
-    def runs(self) -> Iterator[slice]:
-        """Slices that cover all rows."""
-        return _runs(self.num_rows, self.num_columns)
 
     def _stored(self, indices: Tensor | slice) -> Tensor:
         return self.raw[indices if self.order is None else self.order[indices]]
@@ -90,15 +86,24 @@ class Weights:
         """One map whose output is the outputs of `matrices` side by side."""
         if self.precision != "int4":
             return Linear([_dense(matrices, self.dtype)])
-        parts: list[Int4Weight | Int8Weight | Tensor] = [_packed(group) for group in _alike(matrices)]
-        return Linear(parts, _dense(matrices, torch.bfloat16) if self.keeps_dense else None)
+        num_rows = sum(matrix.num_rows for matrix in matrices)
+        dense = (
+            torch.empty(num_rows, matrices[0].num_columns, dtype=torch.bfloat16) if self.keeps_dense else None
+        )
+        parts: list[Int4Weight | Int8Weight | Tensor] = []
+        at = 0
+        for group in _alike(matrices):
+            rows = slice(at, at + sum(matrix.num_rows for matrix in group))
+            parts.append(_packed(group, None if dense is None else dense[rows]))
+            at = rows.stop
+        return Linear(parts, dense)
 
     def head(self, matrix: StoredMatrix) -> Head:
         """The output projection. It sees few rows at a time, so that it never keeps a dense copy beside its 8
         bits.
         """
         if self.precision == "int4":
-            return Head(Linear([_int8([matrix])]), matrix.rows)
+            return Head(Linear([_int8([matrix], None)]), matrix.rows)
         if self.precision == "bf16":
             return Head(Linear([_dense([matrix], torch.bfloat16)]), matrix.rows)
         return Head(Linear([_dense([matrix], torch.float32)]), None)
@@ -119,43 +124,46 @@ def _is_int4(matrix: StoredMatrix) -> bool:
     return matrix.type_name in _INT4_TYPES and cpu_linear.can_pack_int4(matrix.num_rows, matrix.num_columns)
 
 
-def _packed(matrices: Sequence[StoredMatrix]) -> Int4Weight | Int8Weight:
-    return _int4(matrices) if _is_int4(matrices[0]) else _int8(matrices)
+def _packed(matrices: Sequence[StoredMatrix], dense: Tensor | None) -> Int4Weight | Int8Weight:
+    """`dense` is filled with the same weights on the way, to unpack them only once."""
+    return _int4(matrices, dense) if _is_int4(matrices[0]) else _int8(matrices, dense)
 
 
-def _int4(matrices: Sequence[StoredMatrix]) -> Int4Weight:
-    pieces = [matrix.blocks(run) for matrix in matrices for run in matrix.runs()]
-    values = torch.cat([piece.values for piece in pieces])
-    scales = torch.cat([piece.scales for piece in pieces])
-    offsets = torch.cat([piece.offsets for piece in pieces])
-    packed = [
-        cpu_linear.pack_int4(AffineBlocks(values[run], scales[run], offsets[run], cpu_linear.INT4_GROUP_SIZE))
-        for run in _runs(*values.shape)
-    ]
-    return Int4Weight(
-        torch.cat([piece.packed for piece in packed]),
-        torch.cat([piece.scales_and_zeros for piece in packed], dim=1),
-    )
+def _int4(matrices: Sequence[StoredMatrix], dense: Tensor | None) -> Int4Weight:
+    weight = cpu_linear.empty_int4(sum(matrix.num_rows for matrix in matrices), matrices[0].num_columns)
+    for rows, matrix, run in _placed(matrices):
+        blocks = matrix.blocks(run)
+        cpu_linear.pack_int4_rows(blocks, weight, rows)
+        if dense is not None:
+            dense[rows] = reference.dequantize(blocks)
+    return weight
 
 
-def _int8(matrices: Sequence[StoredMatrix]) -> Int8Weight:
-    pieces = [cpu_linear.quantize_int8(matrix.rows(run)) for matrix in matrices for run in matrix.runs()]
-    return Int8Weight(
-        torch.cat([piece.values for piece in pieces]), torch.cat([piece.scales for piece in pieces])
-    )
+def _int8(matrices: Sequence[StoredMatrix], dense: Tensor | None) -> Int8Weight:
+    weight = cpu_linear.empty_int8(sum(matrix.num_rows for matrix in matrices), matrices[0].num_columns)
+    for rows, matrix, run in _placed(matrices):
+        exact = matrix.rows(run)
+        cpu_linear.quantize_int8_rows(exact, weight, rows)
+        if dense is not None:
+            dense[rows] = exact
+    return weight
 
 
 def _dense(matrices: Sequence[StoredMatrix], dtype: torch.dtype) -> Tensor:
     dense = torch.empty(sum(matrix.num_rows for matrix in matrices), matrices[0].num_columns, dtype=dtype)
-    at = 0
-    for matrix in matrices:
-        for run in matrix.runs():
-            dense[at : at + run.stop - run.start] = matrix.rows(run)
-            at += run.stop - run.start
+    for rows, matrix, run in _placed(matrices):
+        dense[rows] = matrix.rows(run)
     return dense
 
 
-def _runs(num_rows: int, num_columns: int) -> Iterator[slice]:
-    """Slices that cover all rows, each quick to convert and, but for the last, of whole packing runs."""
-    step = max(1, _WEIGHTS_AT_ONCE // num_columns // cpu_linear.INT4_PACK_ROWS) * cpu_linear.INT4_PACK_ROWS
-    return (slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step))
+def _placed(matrices: Sequence[StoredMatrix]) -> Iterator[tuple[slice, StoredMatrix, slice]]:
+    """Runs of rows that are quick to convert: where each goes when the matrices lie one under the other, and
+    whence it comes.
+    """
+    num_before = 0
+    for matrix in matrices:
+        step = max(1, _WEIGHTS_AT_ONCE // matrix.num_columns // INT4_ROW_MULTIPLE) * INT4_ROW_MULTIPLE
+        for start in range(0, matrix.num_rows, step):
+            stop = min(start + step, matrix.num_rows)
+            yield slice(num_before + start, num_before + stop), matrix, slice(start, stop)
+        num_before += matrix.num_rows
