@@ -93,24 +93,29 @@ async def _catch_up(turn_id: UUID, place: _Place) -> AsyncGenerator[bytes, None]
                 yield entry
             if entries and len(fitting) == len(entries):
                 continue
-            if entries or not await _is_up_to_date(turn_id, place):
-                if (snapshot := await _snapshot(turn_id, place)) is None:
+            if not entries:
+                if await _is_up_to_date(turn_id, place):
                     return
-                yield snapshot
-                continue
-            return
+                if await events.read(connection, turn_id, after=place.last, count=1):
+                    continue  # it came while the database was asked
+            if (snapshot := await _snapshot(turn_id, place)) is None:
+                return
+            yield snapshot
 
 
 async def _is_up_to_date(turn_id: UUID, place: _Place) -> bool:
     """Whether the reader, who has all that the log has, has all there is. Marks the place over when the turn
     is."""
-    turn = await Turn.objects.only("status", "last_seq").filter(id=turn_id).afirst()
-    if turn is None or (turn.status == Turn.Status.FINISHED and turn.last_seq <= place.last):
+    turn = await Turn.objects.only("status", "last_seq", "lease_until").filter(id=turn_id).afirst()
+    if turn is None:
         place.is_over = True
-        return True
-    # A reader with something on show waits for the worker's next event, which is a snapshot if the log was
-    # lost.
-    return turn.status != Turn.Status.FINISHED and (place.last > 0 or turn.last_seq == 0)
+    elif turn.status == Turn.Status.FINISHED:
+        place.is_over = turn.last_seq <= place.last
+        return place.is_over or turn.lease_until is not None  # its last event is on its way
+    elif place.last == 0:
+        return turn.last_seq == 0
+    # A reader with something on show waits for the worker's next event: a snapshot, if the log was lost.
+    return True
 
 
 async def _snapshot(turn_id: UUID, place: _Place) -> bytes | None:

@@ -14,6 +14,7 @@ from inference.backends.scripted import Reply as Line
 from inference.backends.scripted import Script, ScriptedBackend
 from inference.schema import ChatMessage, ChatRequest, Role, ToolCall, Usage
 
+BRIEF = Patience(max_tries=3, max_seconds=1, poll_seconds=0.01)
 WIDE = Limits(max_steps=50, max_seconds=60, max_reasoning_tokens=1_000, max_output_tokens=100_000)
 
 
@@ -82,7 +83,7 @@ class Stage:
         tools: list[Tool] | None = None,
         limits: Limits = WIDE,
         backend: ChatBackend | None = None,
-        patience: Patience = Patience(max_tries=3, max_seconds=1, poll_seconds=0.01),
+        patience: Patience = BRIEF,
     ) -> None:
         self.heard = Heard()
         self.kept = Kept()

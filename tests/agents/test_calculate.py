@@ -1,3 +1,4 @@
+import contextlib
 import time
 from fractions import Fraction
 
@@ -120,29 +121,22 @@ HOSTILE = [
     "2 +",
     "sqrt 2",
     "()",
-    "lcm(" + ",".join(str(10**60 + number) for number in range(20)) + ")",
 ]
 
 
 @pytest.mark.parametrize("expression", HOSTILE, ids=lambda text: text[:20] or "empty")
 def test_hostile_expressions_are_refused_in_words_and_at_once(expression: str) -> None:
     began = time.perf_counter()
-    try:
-        result = arithmetic.evaluate(expression)
-        assert len(show(result)) < 20_000
-        assert expression.startswith("lcm"), f"{expression[:40]} gave {show(result)[:40]}"
-    except ArithmeticFault as fault:
-        assert str(fault)
+    with pytest.raises(ArithmeticFault, match=r"\w+ .*\w+"):
+        arithmetic.evaluate(expression)
     assert time.perf_counter() - began < 0.5
 
 
 @settings(max_examples=300)
 @given(st.text(alphabet="0123456789.+-*/%^!()<>=, eEsqrtlogmaxfactorial√π", max_size=60))
 def test_any_text_is_answered_or_refused(expression: str) -> None:
-    try:
+    with contextlib.suppress(ArithmeticFault):
         assert show(arithmetic.evaluate(expression))
-    except ArithmeticFault:
-        pass
 
 
 def _words_of(description: str) -> list[str]:

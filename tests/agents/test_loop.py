@@ -114,9 +114,10 @@ async def test_a_bad_call_is_a_result_for_the_model_and_the_turn_goes_on() -> No
     )
     assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
     unknown, no_json, misfit = (stage.kept.results[1, index] for index in range(3))
-    assert unknown.is_error and "no tool 'no_such_tool'" in unknown.for_model
-    assert no_json.is_error and "not JSON" in no_json.for_model
-    assert misfit.is_error and "schema" in misfit.for_model
+    assert unknown.is_error == no_json.is_error == misfit.is_error is True
+    assert "no tool 'no_such_tool'" in unknown.for_model
+    assert "not JSON" in no_json.for_model
+    assert "schema" in misfit.for_model
 
 
 async def test_a_segment_ends_between_steps_and_the_next_goes_on() -> None:

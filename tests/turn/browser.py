@@ -1,4 +1,5 @@
-"""A browser tab as a test sees it: a websocket with a session, in an event loop of its own, and the frames it got."""
+"""A browser tab as a test sees it: a websocket with a session, in an event loop of its own, and the frames it
+got."""
 
 import asyncio
 import threading
@@ -18,6 +19,7 @@ from chat.routing import websocket_urlpatterns
 from webapp.accounts.models import User
 
 T = TypeVar("T")
+Where = Callable[[dict[str, Any]], bool]
 WITHIN_S = 20.0
 
 application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
@@ -99,21 +101,20 @@ class Tab:
         return self.wait_for("refused")
 
     def wait_for(
-        self,
-        kind: str,
-        *,
-        where: Callable[[dict[str, Any]], bool] = lambda _: True,
-        within_s: float = WITHIN_S,
+        self, kind: str, *, where: Where = lambda frame: True, within_s: float = WITHIN_S
     ) -> dict[str, Any]:
         """The first such frame, come or to come."""
+        return self.wait_for_any(lambda frame: frame["type"] == kind and where(frame), within_s=within_s)
+
+    def wait_for_any(self, where: Where, *, within_s: float = WITHIN_S) -> dict[str, Any]:
         deadline = time.monotonic() + within_s
         with self._news:
             while True:
                 for frame in self.frames:
-                    if frame["type"] == kind and where(frame):
+                    if where(frame):
                         return frame
                 if not self._news.wait(max(deadline - time.monotonic(), 0)):
-                    raise TimeoutError(f"no {kind} within {within_s} s; came: {self.frames[-20:]}")
+                    raise TimeoutError(f"not within {within_s} s; came: {self.frames[-20:]}")
 
     def wait_closed(self) -> int:
         with self._news:

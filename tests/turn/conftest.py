@@ -1,4 +1,5 @@
-"""What a test of whole turns runs on: real Redis, a real Celery worker, the scripted model, tabs with websockets."""
+"""What a test of whole turns runs on: real Redis, a real Celery worker, the scripted model, tabs with
+websockets."""
 
 from collections.abc import Callable, Iterator
 
