@@ -1,7 +1,7 @@
-"""Markdown as HTML that is safe to show, with code in four token classes. static/js/markdown.js draws the same.
+"""Markdown as HTML that is safe to show, code in four token classes. static/js/markdown.js draws the same.
 
-The text is a model's or a stranger's: raw HTML is shown as text, links lead to http, https and mailto only, and
-no image is ever loaded, for its address could carry a secret away.
+The text is a model's or a stranger's: raw HTML is shown as text, links lead to http, https and mailto only,
+and no image is ever loaded, for its address could carry a secret away.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The chat's pages and the fragments they swap. A view parses, makes one domain call, answers; another's row is 404."""
+"""The chat's pages and the fragments they swap. A view parses, calls, answers; another's row is 404."""
 
 from datetime import datetime
 from http import HTTPStatus

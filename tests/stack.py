@@ -1,7 +1,7 @@
-"""The platform as processes, for tests that need all of it: Redis, web, Celery worker and beat, with the scripted model.
+"""The platform as processes, with the scripted model, for tests that need all of it: Redis, web, worker and beat.
 
-Each stack has its own folder, database, Redis and port, and no network beyond the loopback. Parts can be killed as
-the kernel would and started again; `stop` ends all of them by their own process ids.
+Each stack has its own folder, database, Redis and port, and no network beyond the loopback. Parts can be killed
+as the kernel would and started again; `stop` ends all of them by their own process ids.
 """
 
 import os
@@ -78,7 +78,7 @@ class Stack:
         services.wait_until(self._is_served, within_s=READY_WITHIN_S, what=f"the site at {self.url}")
 
     def script(self, *lines: str | Reply) -> None:
-        """What the model answers from now on, in every process: one reply of these lines, or several replies."""
+        """What the model answers from now on, in every process: one reply of these lines, or several."""
         replies = tuple(line for line in lines if isinstance(line, Reply))
         texts = tuple(line for line in lines if isinstance(line, str))
         (Script(replies=replies) if replies else Script.of(*texts)).write(self.script_file)
@@ -86,7 +86,12 @@ class Stack:
     def run(self, *command: str) -> str:
         """The output of a command that ends by itself, with this stack's settings; raises when it fails."""
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         text = done.stdout.decode(errors="replace")
         if done.returncode:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from agents import limits
 from chat import sidebar
+from inference.schema import Usage
 from webapp.billing import accounts, pricing
 from webapp.catalog.models import ServedModel
 
@@ -37,6 +38,12 @@ def icon(name: str, extra: str = "") -> SafeString:
 @register.filter
 def count(value: int) -> str:
     return number_format(value, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def answer_tokens(usage: Usage) -> int:
+    """Output that is no reasoning."""
+    return usage.output_tokens - usage.reasoning_tokens
 
 
 @register.filter

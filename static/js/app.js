@@ -1,5 +1,6 @@
 // What every page behind sign-in needs: menus, dialogs that htmx brings, the sidebar, copying, forgetting drafts at sign-out.
 
+import "./fragment.js";
 import "./menus.js";
 import { copyFrom } from "./clipboard.js";
 import { forget } from "./drafts.js";

@@ -1,6 +1,10 @@
-// Pieces of a page from our own server, as elements. The one place where HTML text becomes nodes without DOMPurify.
+// Pieces of a page from our own server, as elements. The one policy under which HTML text becomes nodes without
+// DOMPurify, here and in htmx: what our own templates rendered. It makes no script of any text.
 
 const policy = globalThis.trustedTypes?.createPolicy("server-fragment", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
+
+const security = { createHTML: (html) => policy.createHTML(html), createScript: () => "" };
+globalThis.htmx.registerExtension("server-fragment", { init: (htmx) => htmx.initSecurity(security) });
 
 export class SignedOut extends Error {}
 
@@ -16,5 +20,5 @@ export async function fetchFragment(url) {
 
 /** Have htmx find its attributes in an element that was just put on the page. */
 export function wake(element) {
-  globalThis.htmx.process(element); // a plain script of django-htmx, loaded before
+  globalThis.htmx.process(element);
 }

@@ -244,6 +244,10 @@ export class TurnView {
   #complete(final) {
     const tools = final.querySelector(".ask__tools");
     this.section.querySelector(".ask__tools").replaceWith(tools);
+    for (const head of final.querySelectorAll(".reasoning[data-fold] .reasoning__meta")) {
+      const fold = CSS.escape(head.closest(".reasoning").dataset.fold); // an estimate until now
+      this.section.querySelector(`[data-fold="${fold}"] .reasoning__meta`)?.replaceWith(head);
+    }
     const added = [...final.querySelector(".reply").children].filter((child) => child.matches(".notice, .foot"));
     this.section.querySelector(".reply").append(...added);
     this.section.dataset.parent = final.dataset.parent;

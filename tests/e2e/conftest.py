@@ -1,0 +1,117 @@
+"""A browser, the whole platform behind it, and people who sign up: every page is watched for errors and policy reports."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.e2e.person import Person
+from tests.stack import Stack
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+)
+DESKTOP = (1440, 900)
+# Runs before any script of the page: what the policy blocks is reported to the console, where Person finds it.
+WATCH = "addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective + ' ' + e.sample))"
+
+_names = (f"person{number}" for number in count(1))
+
+
+def _chromium() -> str | None:
+    """The browser's path; None leaves it to Playwright's own."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = Stack(tmp_path_factory.mktemp("stack"), settings={"TURNS_PER_MINUTE": "600"})
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_chromium(), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Visitors:
+    """Makes people, each with a browser profile of their own."""
+
+    def __init__(self, browser: Browser, stack: Stack) -> None:
+        self.browser = browser
+        self.stack = stack
+        self.contexts: list[BrowserContext] = []
+        self.pages: list[Page] = []
+        self.complaints: list[str] = []
+
+    def stranger(
+        self, size: tuple[int, int] = DESKTOP, *, theme: str = "light", language: str = "en-US"
+    ) -> Person:
+        """Somebody who has opened the sign-in page."""
+        context = self.browser.new_context(
+            base_url=self.stack.url,
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=theme,  # type: ignore[arg-type]  # one of its words
+            locale=language,
+            has_touch=size[0] < 640,
+        )
+        context.add_init_script(WATCH)
+        context.set_default_timeout(15_000)
+        context.on("page", self._watch)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.goto("/sign-in/")
+        return Person(page, name=next(_names))
+
+    def person(
+        self, size: tuple[int, int] = DESKTOP, *, theme: str = "light", language: str = "en-US"
+    ) -> Person:
+        """Somebody with a new account, on the empty page."""
+        person = self.stranger(size, theme=theme, language=language)
+        person.sign_up()
+        return person
+
+    def _watch(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: self.complaints.append(message.text) if message.type == "error" else None,
+        )
+
+
+@pytest.fixture
+def visitors(browser: Browser, stack: Stack) -> Iterator[Visitors]:
+    """After the test no page may have complained: no script error, nothing that the policy had to block."""
+    stack.script("text: Hello.")
+    visitors = Visitors(browser, stack)
+    yield visitors
+    for context in visitors.contexts:
+        context.close()
+    assert visitors.complaints == []
+
+
+@pytest.fixture
+def person(visitors: Visitors) -> Person:
+    return visitors.person()
+
+
+@pytest.fixture(scope="session")
+def shots() -> Path:
+    folder = Path(__file__).resolve().parents[2] / "test-results"
+    folder.mkdir(exist_ok=True)
+    return folder
