@@ -1,9 +1,51 @@
-"""The marks that models put around their reasoning."""
+"""Reasoning marks, and how a model that does not think by itself is led to think: it is asked to in the
+system prompt, and its answer is begun with an open mark.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from inference.schema import ChatMessage, Role
 
 OPEN = "<think>"
 CLOSE = "</think>"
+# What a led model's answer begins with, and what ends its reasoning when the budget is spent.
+OPENING = f"{OPEN}\n"
+CLOSING = f"\n{CLOSE}\n\n"
+REQUEST = (
+    "Before you answer, think step by step between <think> and </think>: work the problem out, check each"
+    " step, and correct yourself where needed. After </think>, give the final answer, in agreement with your"
+    " reasoning."
+)
+
+
+_NUDGE, _NUDGE_ZH = "\n\nAnswer: ", "\n\n答案："
+
+
+def nudge(messages: Sequence[ChatMessage]) -> str:
+    """How an answer begins that the model would leave out, in the language of the question."""
+    questions = [message.content for message in messages if message.role is Role.USER]
+    is_chinese = any("\u4e00" <= character <= "\u9fff" for character in "".join(questions[-1:]))
+    return _NUDGE_ZH if is_chinese else _NUDGE
 
 
 def is_open(prompt: str) -> bool:
     """True when the prompt ends inside a reasoning block, so that the model's first token is reasoning."""
     return prompt.rstrip().endswith(OPEN)
+
+
+def ask_for(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+    """The messages with a request to think in the system prompt, and past reasoning shown the same way."""
+    shown = [_with_marks(message) for message in messages]
+    if shown and shown[0].role is Role.SYSTEM:
+        system = msgspec.structs.replace(shown[0], content=f"{shown[0].content}\n\n{REQUEST}")
+        return (system, *shown[1:])
+    return (ChatMessage(role=Role.SYSTEM, content=REQUEST), *shown)
+
+
+def _with_marks(message: ChatMessage) -> ChatMessage:
+    if not message.reasoning:
+        return message
+    content = f"{OPENING}{message.reasoning}{CLOSING}{message.content}"
+    return msgspec.structs.replace(message, content=content, reasoning="")

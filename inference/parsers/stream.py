@@ -1,7 +1,7 @@
 """From a model's text, in pieces of any size, to deltas: reasoning, then content, then tool calls.
 
 One state machine for all of it, because the three are tangled in practice: a model may call a tool without
-closing its reasoning, or write a call in a code fence. Knows nothing of tokens, and nothing of what a tool does.
+closing its reasoning, or write a call in a code fence. Knows nothing of tokens, nor of what a tool does.
 """
 
 from collections.abc import Callable, Collection
@@ -38,7 +38,10 @@ class StreamParser:
         self._has_open_reasoning = starts_in_reasoning
         self._out: list[ChatDelta] = []
         self.num_calls = 0
+        self.has_content = False
         self.is_done = False
+        # Set when the closing mark is forced on the model: it may have closed its reasoning just before.
+        self.expects_close = False
 
     @property
     def is_reasoning(self) -> bool:
@@ -85,7 +88,7 @@ class StreamParser:
         self._buffer = found.after
         self._say(found.before)
         if found.marker == reasoning.CLOSE:
-            self._has_open_reasoning = False
+            self._has_open_reasoning = self.expects_close = False
             return self._enter(self._read_content)
         return self._meet(found.marker)
 
@@ -102,18 +105,20 @@ class StreamParser:
         return not self.is_done and self._meet(found.marker)
 
     def _content_markers(self) -> tuple[str, ...]:
-        calls = (tool_calls.OPEN, tool_calls.FENCE) if self._tools else ()
-        return (*calls, reasoning.CLOSE) if self._has_open_reasoning else calls
+        calls = (tool_calls.OPEN, tool_calls.FENCE, tool_calls.BRACE) if self._tools else ()
+        return (*calls, reasoning.CLOSE) if self._has_open_reasoning or self.expects_close else calls
 
     def _meet(self, marker: str) -> bool:
         if marker == reasoning.CLOSE:
-            # The call before it was made without closing the reasoning; the late mark says nothing new.
-            self._has_open_reasoning = False
+            # A call was made in open reasoning, or a close was forced: the late mark says nothing new.
+            self._has_open_reasoning = self.expects_close = False
             return True
         if marker == tool_calls.OPEN:
             self._state = self._read_call
         elif marker == tool_calls.FENCE:
             self._state = self._read_fence
+        elif marker == tool_calls.BRACE:
+            self._state = self._read_bare
         return bool(marker)
 
     def _read_call(self, is_last: bool) -> bool:
@@ -142,9 +147,23 @@ class StreamParser:
         body, self._buffer = self._buffer, ""
         return self._conclude(tool_calls.FENCE, body, "")
 
+    def _read_bare(self, is_last: bool) -> bool:
+        text = tool_calls.BRACE + self._buffer
+        is_line_start = self._is_blank or "\n" in self._space
+        if not (is_line_start and tool_calls.may_be_call(text, self._tools)):
+            return self._conclude(tool_calls.BRACE, "", "")
+        call, rest = tool_calls.first(text)
+        if call is not None:
+            self._buffer = rest
+            return self._conclude(tool_calls.BRACE, text.removesuffix(rest)[1:], "")
+        if not is_last:
+            return False
+        body, self._buffer = self._buffer, ""
+        return self._conclude(tool_calls.BRACE, body, "")
+
     def _conclude(self, opening: str, body: str, closing: str) -> bool:
         """A block came to its end: emit its calls, or give it back to the text that it was part of."""
-        calls = tool_calls.parse(opening + body + closing if opening == tool_calls.FENCE else body)
+        calls = tool_calls.parse(body if opening == tool_calls.OPEN else opening + body + closing)
         if calls and (opening == tool_calls.OPEN or all(call.name in self._tools for call in calls)):
             for call in calls:
                 self._call(call)
@@ -185,6 +204,7 @@ class StreamParser:
 
     def _emit_content(self, text: str) -> None:
         if text:
+            self.has_content = True
             self._out.append(ContentDelta(text))
 
     def _call(self, call: tool_calls.Call) -> None:

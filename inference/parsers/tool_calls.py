@@ -1,7 +1,7 @@
-"""Tool calls as Qwen-style models write them: `<tool_call>{json}</tool_call>`, or a fenced JSON block.
+"""Tool calls as Qwen-style models write them: `<tool_call>{json}</tool_call>`, fenced JSON, or bare JSON.
 
-A call is a JSON object with `name` and `arguments`. A fenced block counts only when it names an offered tool:
-everything else in a fence is the answer's own text.
+A call is a JSON object with `name` and `arguments`. Fenced or bare it counts only when it names an offered
+tool: everything else is the answer's own text.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
 FENCE = "```"
+BRACE = "{"
 
 _FENCE_LANGUAGES = ("", "json", "tool_call")
 # The start of a call, as far as it is there: the first key and, after the colon, the value.
@@ -42,6 +43,12 @@ def parse(text: str) -> list[Call]:
     return calls
 
 
+def first(text: str) -> tuple[Call | None, str]:
+    """The call that the text begins with, and the text after it."""
+    decoded, rest = _decode(text)
+    return _call(decoded), rest
+
+
 def may_be_fenced_call(block: str, offered: Collection[str]) -> bool:
     """Whether this text after an opening fence can still turn out to be a call of an offered tool."""
     language, newline, body = block.partition("\n")
@@ -51,10 +58,11 @@ def may_be_fenced_call(block: str, offered: Collection[str]) -> bool:
     if language not in _FENCE_LANGUAGES:
         return False
     body = body.lstrip()
-    return not body or (body[0] in "{[" and _may_start_call(body.lstrip("[ \n"), offered))
+    return not body or (body[0] in "{[" and may_be_call(body.lstrip("[ \n"), offered))
 
 
-def _may_start_call(body: str, offered: Collection[str]) -> bool:
+def may_be_call(body: str, offered: Collection[str]) -> bool:
+    """Whether this JSON, as far as it is there, can still turn out to be a call of an offered tool."""
     start = _START.match(body)
     if start is None:
         return not body

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from inference.request_queue.messages import Fault, Heartbeat, Job, Numbered, Reply, Ticket
 from inference.schema import ChatRequest
@@ -94,7 +94,7 @@ class InProcessTransport:
         self._queued.pop(ticket.request_id, None)
         self._aborted.discard(ticket.request_id)
 
-    async def aborts(self) -> AsyncIterator[str]:
+    async def aborts(self) -> AsyncGenerator[str, None]:
         listener: asyncio.Queue[str] = asyncio.Queue()
         self._listeners.append(listener)
         try:

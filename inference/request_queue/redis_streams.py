@@ -8,8 +8,9 @@ All but the first and the last expire by themselves.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,6 +33,8 @@ from inference.request_queue.messages import (
 )
 from inference.request_queue.transport import TransportLost
 from inference.schema import ChatRequest
+
+logger = logging.getLogger(__name__)
 
 _GROUP = "workers"
 _CONTROL = "inference:control"
@@ -219,7 +222,7 @@ class RedisTransport:
 
         await self._steadily(remove)
 
-    async def aborts(self) -> AsyncIterator[str]:
+    async def aborts(self) -> AsyncGenerator[str, None]:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
@@ -259,8 +262,7 @@ class RedisTransport:
             async with self._redis.pipeline() as pipeline:
                 pipeline.delete(_worker(heartbeat.worker_id))
                 pipeline.srem(_WORKERS, heartbeat.worker_id)
-                pipeline.xgroup_delconsumer(_requests(heartbeat.model), _GROUP, heartbeat.worker_id)
-                await pipeline.execute(raise_on_error=False)
+                await pipeline.execute()
 
         await self._steadily(remove)
 
@@ -278,13 +280,16 @@ class RedisTransport:
                 result = await call()
             except (ConnectionError, TimeoutError) as error:
                 now = time.monotonic()
-                lost_at = lost_at or now
+                if lost_at is None:
+                    logger.warning("Redis cannot be reached, trying again: %s", error)
+                    lost_at = now
                 if now - lost_at >= self._patience_s:
                     raise TransportLost("The request queue (Redis) cannot be reached.") from error
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, 0.5)
             else:
                 if lost_at is not None:
+                    logger.warning("Redis is back")
                     self._back_at = time.monotonic()
                 return result
 

@@ -1,6 +1,6 @@
 """The port between callers and workers. Knows neither Redis nor the engine."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from inference.request_queue.messages import Fault, Heartbeat, Job, Numbered, Reply, Ticket
@@ -74,7 +74,7 @@ class WorkerTransport(Protocol):
         """Take the answered request out of the queue."""
         ...
 
-    def aborts(self) -> AsyncIterator[str]:
+    def aborts(self) -> AsyncGenerator[str, None]:
         """Ids of requests to stop, as they come; "" after an outage, when some may have been missed."""
         ...
 

@@ -45,6 +45,8 @@ def parse(pieces, *, thinking=False, tools=TOOLS, stop=(), num_calls_before=0) -
     )
 
 
+BARE = '{"name": "calculator", "arguments": {"expression": "17*23"}}'
+OTHER_BARE = '{"name": "shell", "arguments": {}}'
 BROKEN = "<tool_call>{'name'}</tool_call> x"
 OTHER_JSON = '```json\n{"names": ["a"]}\n```'
 HALF_CALL = '```json\n{"name": "calculator", "age": \n```\nb'
@@ -90,6 +92,13 @@ CASES = {
     ),
     "a fenced block of other JSON": (OTHER_JSON, False, "", OTHER_JSON, []),
     "a fenced block that only starts like a call": (HALF_CALL, False, "", HALF_CALL, []),
+    "a bare call": (BARE, False, "", "", [SUM]),
+    "a bare call in doubled braces": (BARE.replace("{", "{{", 1) + "}", False, "", "", [SUM]),
+    "a bare call after content": (f"I compute:\n\n{BARE}\n", False, "", "I compute:", [SUM]),
+    "a bare call after reasoning": (f"hm</think>\n{BARE}\n\nIt is 391.", True, "hm", "", [SUM]),
+    "a bare call of a tool that was not offered": (OTHER_BARE, False, "", OTHER_BARE, []),
+    "braces in the answer": ("{a} is {\n{}}\n{", False, "", "{a} is {\n{}}\n{", []),
+    "a bare call within a line is text": (f"Write {BARE}.", False, "", f"Write {BARE}.", []),
     "a block of code": (CODE, False, "", CODE, []),
     "code between ticks": ("Use ```x``` or `y`.", False, "", "Use ```x``` or `y`.", []),
     "talk after a call is dropped": (f"{CALL}\nThe result is 391.", False, "", "", [SUM]),
@@ -111,6 +120,7 @@ def test_every_cut_of_the_text_parses_alike(case):
 
 
 MARKS = [
+    "{",
     "<think>",
     "</think>",
     "<tool_call>",

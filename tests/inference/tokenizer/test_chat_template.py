@@ -87,11 +87,10 @@ def test_control_tokens_in_messages_stay_text(qwen2: Tokenizer):
     assert len([one for one in ids if one in control_ids]) == len(control_tokens(harmless))
 
 
-@given(
-    st.lists(st.sampled_from(["<|im_", "<|im_end|>", "end|>", "\ue000", "<", "|>", "<tool_call>", "a"])).map(
-        "".join
-    )
-)
+MARKS = ["<|im_", "<|im_end|>", "end|>", "\ue000", "<", "|>", "<tool_call>", "a"]
+
+
+@given(st.lists(st.sampled_from(MARKS)).map("".join))
 def test_no_mix_of_marks_becomes_a_control_token(qwen2: Tokenizer, text: str):
     prompt = qwen2.template.render([ChatMessage(role=Role.USER, content=text)])
     assert control_tokens(prompt) == control_tokens(qwen2.template.render(HI))

@@ -1,0 +1,289 @@
+"""Any provider that speaks OpenAI's chat completions: a hosted Kimi, vLLM, SGLang, Ollama, llama.cpp."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import httpx2
+import msgspec
+import openai
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
+
+from inference.backends.base import (
+    BackendError,
+    BackendOverloaded,
+    BackendUnavailable,
+    RequestRejected,
+    StreamBroken,
+)
+from inference.parsers import reasoning
+from inference.parsers.stream import StreamParser
+from inference.schema import (
+    ChatDelta,
+    ChatMessage,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    Role,
+    ToolCallDelta,
+    ToolSpec,
+    Usage,
+)
+
+_CONNECT_S = 5.0
+# Between two pieces of a stream: a large model may read a long prompt for minutes before its first word.
+_SILENCE_S = 600.0
+_RETRY_AFTER_S = 5.0
+_FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+}
+
+
+class OpenAICompatibleBackend:
+    """A `ChatBackend` on a provider. One instance belongs to one event loop; callers retry.
+
+    The dialect is how the provider is told to think: `none`, `always`, `thinking_type`, `template_kwargs` or
+    `think_tags`. Reasoning is read in whatever way it comes.
+    """
+
+    def __init__(self, *, base_url: str, api_key: str, thinking_dialect: str = "none") -> None:
+        self._dialect = thinking_dialect
+        self._host = httpx2.URL(base_url).host or base_url
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key,
+            max_retries=0,
+            timeout=httpx2.Timeout(_SILENCE_S, connect=_CONNECT_S),
+        )
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+        has_begun = False
+        try:
+            # Leaving the block closes the HTTP response, which is what tells the provider to stop.
+            async with await self._open(request) as chunks:
+                reply = _Reply(request)
+                async for chunk in _whole(chunks):
+                    for delta in reply.take(chunk):
+                        has_begun = True
+                        yield delta
+                for delta in reply.finish():
+                    yield delta
+        except openai.APIStatusError as error:
+            raise self._refusal(error) from error
+        except (openai.APIError, httpx2.HTTPError) as error:
+            raise self._breakage(error, has_begun=has_begun) from error
+
+    async def is_ready(self) -> bool:
+        try:
+            await self._client.with_options(timeout=_CONNECT_S).models.list()
+        except openai.APIStatusError as error:
+            # Not every server lists its models; one that says so is there.
+            return error.status_code in (404, 405)
+        except openai.APIError:
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    def _is_led(self, request: ChatRequest) -> bool:
+        return self._dialect == "think_tags" and request.thinking.enabled
+
+    async def _open(self, request: ChatRequest) -> openai.AsyncStream[ChatCompletionChunk]:
+        sampling = request.sampling
+        messages = reasoning.ask_for(request.messages) if self._is_led(request) else request.messages
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": [_message(message) for message in messages],
+            "tools": [_declaration(tool) for tool in request.tools] or None,
+            "tool_choice": request.tool_choice if request.tools else None,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "presence_penalty": sampling.presence_penalty,
+            "frequency_penalty": sampling.frequency_penalty,
+            "seed": sampling.seed,
+            "max_tokens": sampling.max_tokens,
+            "stop": list(sampling.stop) or None,
+            "stream_options": {"include_usage": True},
+            "extra_body": self._extra(request),
+        }
+        said = {name: value for name, value in body.items() if value is not None}
+        stream: openai.AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
+            stream=True, **said
+        )
+        return stream
+
+    def _extra(self, request: ChatRequest) -> dict[str, Any]:
+        """What OpenAI's own API does not know; only said to providers that do, for others may refuse it."""
+        sampling, enabled = request.sampling, request.thinking.enabled
+        extra: dict[str, Any] = {"top_k": sampling.top_k, "min_p": sampling.min_p}
+        if self._dialect == "thinking_type":
+            extra["thinking"] = {"type": "enabled" if enabled else "disabled"}
+        if self._dialect == "template_kwargs":
+            # Families of open models read one or the other name.
+            extra["chat_template_kwargs"] = {"thinking": enabled, "enable_thinking": enabled}
+        return {name: value for name, value in extra.items() if value is not None}
+
+    def _refusal(self, error: openai.APIStatusError) -> BackendError:
+        status, message = error.status_code, _message_of(error)
+        if status in (429, 503):
+            wait_s = _retry_after_s(error.response.headers)
+            return BackendOverloaded(f"{self._host} is busy: {message}", retry_after_s=wait_s)
+        if status in (401, 403):
+            return RequestRejected(f"{self._host} refused the key it was given: {message}")
+        if status == 404:
+            return RequestRejected(f"{self._host} knows no such model or address: {message}")
+        if status >= 500 or status == 408:
+            return BackendUnavailable(f"{self._host} failed ({status}): {message}")
+        return RequestRejected(f"{self._host} refused the request: {message}")
+
+    def _breakage(self, error: Exception, *, has_begun: bool) -> BackendError:
+        if isinstance(error, openai.APIConnectionError) and not has_begun:
+            return BackendUnavailable(f"{self._host} cannot be reached. Try again, or choose another model.")
+        if (
+            isinstance(error, openai.APIError)
+            and error.message
+            and not isinstance(error, openai.APIConnectionError)
+        ):
+            return StreamBroken(f"{self._host} broke off: {error.message}")
+        return StreamBroken(f"The connection to {self._host} broke in the middle of the answer.")
+
+
+class _Reply:
+    """One reply being read: chunks in, deltas out."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        # Some providers leave the reasoning in the content, between marks.
+        self._parser = StreamParser(starts_in_reasoning=False)
+        self._calls = _Calls(sum(len(message.tool_calls) for message in request.messages))
+        self._reason: str | None = None
+        self._usage: CompletionUsage | None = None
+
+    def take(self, chunk: ChatCompletionChunk) -> list[ChatDelta]:
+        self._usage = chunk.usage or self._usage
+        if not chunk.choices:
+            return []
+        choice = chunk.choices[0]
+        self._reason = choice.finish_reason or self._reason
+        self._usage = self._usage or _usage_inside(choice)
+        return self._deltas(choice.delta)
+
+    def finish(self) -> list[ChatDelta]:
+        """Raises StreamBroken when the provider stopped without a finish reason."""
+        if self._reason is None:
+            raise StreamBroken("The provider ended the answer without finishing it.")
+        deltas = self._parser.finish()
+        reason = _FINISH_REASONS.get(self._reason, FinishReason.ERROR)
+        if self._calls.num_calls and reason is FinishReason.STOP:
+            reason = FinishReason.TOOL_CALLS
+        detail = f"The provider ended the answer: {self._reason}." if reason is FinishReason.ERROR else ""
+        return [*deltas, Finished(reason=reason, usage=_canonical(self._usage), detail=detail)]
+
+    def _deltas(self, delta: ChoiceDelta) -> list[ChatDelta]:
+        deltas: list[ChatDelta] = []
+        # `reasoning_content` is Kimi's and most servers' name, `reasoning` that of newer vLLM and of routers.
+        extra = delta.model_extra or {}
+        if thought := extra.get("reasoning_content") or extra.get("reasoning"):
+            deltas.append(ReasoningDelta(str(thought)))
+        if delta.content:
+            deltas += self._parser.feed(delta.content)
+        for call in delta.tool_calls or ():
+            name = (call.function.name if call.function else None) or ""
+            arguments = (call.function.arguments if call.function else None) or ""
+            deltas += self._parser.finish() if not self._calls.num_calls else []
+            deltas += self._calls.take(
+                index=call.index, call_id=call.id or "", name=name, arguments=arguments
+            )
+        return deltas
+
+
+class _Calls:
+    """Tool calls in pieces. Providers number them in their own ways; ours are dense and named once."""
+
+    def __init__(self, num_before: int) -> None:
+        self._num_before = num_before
+        self._places: dict[int, int] = {}
+
+    @property
+    def num_calls(self) -> int:
+        return len(self._places)
+
+    def take(self, *, index: int, call_id: str, name: str, arguments: str) -> list[ToolCallDelta]:
+        if index in self._places:
+            return [ToolCallDelta(index=self._places[index], arguments=arguments)] if arguments else []
+        place = self._places[index] = len(self._places)
+        call_id = call_id or f"functions.{name}:{self._num_before + place}"
+        return [ToolCallDelta(index=place, id=call_id, name=name, arguments=arguments)]
+
+
+async def _whole(chunks: AsyncIterator[ChatCompletionChunk]) -> AsyncGenerator[ChatCompletionChunk, None]:
+    """The chunks, with what a provider writes that is no JSON told as a broken stream."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except json.JSONDecodeError as error:
+        raise StreamBroken("The provider sent something that is no part of an answer.") from error
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    sent: dict[str, Any] = {"role": message.role.value, "content": message.content}
+    if message.role is Role.ASSISTANT and message.reasoning:
+        # Kimi refuses a tool call of the running turn that comes back without its reasoning.
+        sent["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        sent["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        sent["tool_call_id"] = message.tool_call_id
+    if message.name:
+        sent["name"] = message.name
+    return sent
+
+
+def _declaration(tool: ToolSpec) -> dict[str, Any]:
+    return {"type": "function", "function": msgspec.to_builtins(tool)}
+
+
+def _canonical(usage: CompletionUsage | None) -> Usage:
+    if usage is None:
+        return Usage()
+    details = usage.prompt_tokens_details
+    # Kimi counts cached tokens at the top level, OpenAI inside the details.
+    cached = (usage.model_extra or {}).get("cached_tokens") or (details.cached_tokens if details else 0) or 0
+    output_details = usage.completion_tokens_details
+    return Usage(
+        input_uncached_tokens=max(0, usage.prompt_tokens - int(cached)),
+        input_cached_tokens=min(int(cached), usage.prompt_tokens),
+        output_tokens=usage.completion_tokens,
+        reasoning_tokens=(output_details.reasoning_tokens if output_details else 0) or 0,
+    )
+
+
+def _usage_inside(choice: Choice) -> CompletionUsage | None:
+    """Kimi writes the usage into the last choice, and only there when it is not asked for."""
+    written = (choice.model_extra or {}).get("usage")
+    return CompletionUsage.model_validate(written) if isinstance(written, dict) else None
+
+
+def _message_of(error: openai.APIStatusError) -> str:
+    body = error.body
+    if isinstance(body, dict) and isinstance(body.get("message"), str):
+        return str(body["message"])
+    return f"status {error.status_code}"
+
+
+def _retry_after_s(headers: httpx2.Headers) -> float:
+    try:
+        if wait_ms := headers.get("retry-after-ms"):
+            return float(wait_ms) / 1000
+        return float(headers.get("retry-after", _RETRY_AFTER_S))
+    except ValueError:
+        return _RETRY_AFTER_S

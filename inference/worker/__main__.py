@@ -1,0 +1,147 @@
+"""`python -m inference.worker --model NAME`: the process around the service."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from inference import engine, registry
+from inference.gguf_file import BadModelFile
+from inference.request_queue.messages import HEARTBEAT_S, WorkerState
+from inference.request_queue.redis_streams import RedisTransport
+from inference.request_queue.transport import TransportLost, WorkerTransport
+from inference.tokenizer.chat_template import TemplateRefused
+from inference.tokenizer.tokenizer import Tokenizer
+from inference.worker.service import Service
+from inference.worker.vitals import Vitals
+
+logger = logging.getLogger("inference.worker")
+
+_DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+_EXIT_BAD_SETTING = 2
+_LEAVE_S = 2.0
+
+
+def main() -> int:
+    options = _parse_options()
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
+    )
+    try:
+        file = options.file or _find(options.model, options.models_dir)
+        return asyncio.run(_run(options, file))
+    except (registry.RegistryError, BadModelFile, TemplateRefused, OSError) as error:
+        logger.error("the model %s cannot be served: %s", options.model, error)
+        return _EXIT_BAD_SETTING
+
+
+def _parse_options() -> argparse.Namespace:
+    var = Path(os.environ.get("VAR_DIR", "var"))
+    parser = argparse.ArgumentParser(prog="inference.worker", description=__doc__)
+    parser.add_argument(
+        "--model", default=os.environ.get("MODEL", _DEFAULT_MODEL), help="name, or a GGUF file"
+    )
+    parser.add_argument(
+        "--file", type=Path, help="the model's file; default: the registry's, in --models-dir"
+    )
+    parser.add_argument("--models-dir", type=Path, default=os.environ.get("MODELS_DIR", var / "models"))
+    parser.add_argument(
+        "--redis-url", default=os.environ.get("REDIS_URL", f"unix://{(var / 'redis.sock').absolute()}?db=0")
+    )
+    parser.add_argument("--threads", type=int, help="cores to compute on; by default all")
+    parser.add_argument("--context-tokens", type=int, help="at most the model's own, which is the default")
+    parser.add_argument("--drain-s", type=float, default=4.0, help="time for answers at hand after SIGTERM")
+    return parser.parse_args()
+
+
+def _find(model: str, models_dir: Path) -> Path:
+    """The file of a model of the registry, or the path that was given as one."""
+    entries = registry.load()
+    if model not in entries and Path(model).is_file():
+        return Path(model)
+    path = registry.entry(model).path(models_dir)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: run `python manage.py models pull {model}`")
+    return path
+
+
+async def _run(options: argparse.Namespace, file: Path) -> int:
+    vitals = Vitals(model=file.stem if Path(options.model) == file else options.model)
+    transport = RedisTransport(options.redis_url)
+    stopping = _on_signals()
+    beating = asyncio.create_task(_beat(transport, vitals))
+    try:
+        return await _serve(options, file, vitals=vitals, transport=transport, stopping=stopping)
+    finally:
+        beating.cancel()
+        with suppress(TransportLost, TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                await transport.leave(vitals.heartbeat())
+        await transport.aclose()
+        logger.info("worker %s ended", vitals.worker_id)
+
+
+async def _serve(
+    options: argparse.Namespace,
+    file: Path,
+    *,
+    vitals: Vitals,
+    transport: WorkerTransport,
+    stopping: asyncio.Event,
+) -> int:
+    logger.info("worker %s (pid %d) loads %s", vitals.worker_id, os.getpid(), file)
+    tokenizer = await asyncio.to_thread(Tokenizer.from_gguf, file)
+    loaded = await asyncio.to_thread(
+        engine.load,
+        file,
+        on_progress=lambda share: setattr(vitals, "progress", share),
+        max_context_tokens=options.context_tokens,
+        num_threads=options.threads,
+    )
+    facts = loaded.describe()
+    vitals.kernel, vitals.context_tokens = str(facts["kernel"]), int(facts["max_context_tokens"])
+    service = Service(
+        loaded, transport=transport, tokenizer=tokenizer, vitals=vitals, drain_s=options.drain_s
+    )
+    vitals.state, vitals.progress = WorkerState.READY, 1.0
+    with suppress(TransportLost):
+        await transport.beat(vitals.heartbeat())
+    logger.info("worker %s (pid %d) is ready: %s", vitals.worker_id, os.getpid(), facts)
+    asyncio.create_task(_stop_when(stopping, service))  # noqa: RUF006  # it lives as long as the loop
+    return 0 if await service.run() else 1
+
+
+async def _beat(transport: WorkerTransport, vitals: Vitals) -> None:
+    while True:
+        try:
+            await transport.beat(vitals.heartbeat())
+        except TransportLost:
+            logger.warning("no heartbeat: the queue is away")
+        await asyncio.sleep(HEARTBEAT_S)
+
+
+def _on_signals() -> asyncio.Event:
+    """Set at the first SIGTERM or SIGINT; a second one ends the process on the spot."""
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    return stopping
+
+
+async def _stop_when(stopping: asyncio.Event, service: Service) -> None:
+    await stopping.wait()
+    service.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
