@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from inference import registry
 from inference.backends.scripted import Reply, Script
 from tests import services
 from webapp.management import parts
@@ -29,6 +30,7 @@ class Stack:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=services.free_port)
+    model: str | None = None  # a local model of the registry, served by an inference worker of its own
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,7 +46,7 @@ class Stack:
             "REDIS_URL": self.redis.url,
             "DATABASE_URL": f"sqlite:///{self.folder / 'db.sqlite3'}",
             "SCRIPT_FILE": str(self.script_file),
-            "MODEL": "none",
+            "MODEL": self.model or "none",
             "ENV_FILE": os.devnull,
             "DJANGO_SETTINGS_MODULE": "webapp.settings",
             **self.settings,
@@ -54,13 +56,19 @@ class Stack:
         self.script("text: Hello.")
         self.redis.start()
         self.run(sys.executable, "-c", PREPARE)
-        for name in ("worker", "beat", "web"):
+        for name in ("worker", "beat", "web", *(["inference"] if self.model else [])):
             self.start_part(name)
         self.wait_until_served()
 
     def start_part(self, name: str) -> None:
+        model_file = registry.entry(self.model).path(Path(os.environ["MODELS_DIR"])) if self.model else None
         plan = parts.Plan(
-            host="127.0.0.1", port=self.port, var=self.folder, own_redis=None, model=None, model_file=None
+            host="127.0.0.1",
+            port=self.port,
+            var=self.folder,
+            own_redis=None,
+            model=self.model,
+            model_file=model_file,
         )
         command = next(program.command for program in parts.programs(plan) if program.name == name)
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -76,6 +84,10 @@ class Stack:
 
     def wait_until_served(self) -> None:
         services.wait_until(self._is_served, within_s=READY_WITHIN_S, what=f"the site at {self.url}")
+
+    def wait_until_ready(self) -> None:
+        """Every part answers, an inference worker included."""
+        services.wait_until(self._is_ready, within_s=READY_WITHIN_S, what="readiness")
 
     def script(self, *lines: str | Reply) -> None:
         """What the model answers from now on, in every process: one reply of these lines, or several."""
@@ -120,6 +132,13 @@ class Stack:
             raise RuntimeError(f"the web process ended with {web.returncode}:\n{log[-2000:]}")
         try:
             with urlopen(f"{self.url}/sign-in/", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False

@@ -1,11 +1,12 @@
-"""The whole platform as processes, and a person with a browser who watches an answer while parts are killed."""
+"""The whole platform as processes, and people who watch their answers in a browser while parts are killed."""
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -14,34 +15,43 @@ from tests.stack import Stack
 
 FINISHED = "section.turn:last-of-type:not([data-live])"
 ANSWER = "section.turn:last-of-type .answer"
-# The model costs money here, so that a second charge would be seen.
+# Every model costs money here, so that a second charge would be seen.
 SET_PRICE = """
 from webapp.billing.models import Price
 ours = Price.objects.filter(model__backend__in=["scripted", "local"])
 ours.update(input_per_million=100, output_per_million=100)
 """
-LEDGER = """
+MAKE_USER = """
+import sys
+from webapp.accounts import keys
+from webapp.accounts.models import User
+user = User.objects.create_user("{name}", "{name}@example.com", "{name}-password-1")
+print(keys.create(user, name="tests")[1])
+"""
+RECORD = """
 import json
-from chat.models import Message, Part, Turn
+from chat.models import Part, Turn
 from webapp.billing.models import Account, Hold, LedgerEntry, UsageRecord
-turn = Turn.objects.get()
-account = Account.objects.get(user__username="demo")
-text = "".join(Part.objects.filter(message__turn=turn, message__role="assistant", kind="text")
-               .order_by("message__step", "position").values_list("text", flat=True))
-print(json.dumps({
-    "text": text, "status": turn.status, "finish_reason": turn.finish_reason, "error": turn.error,
-    "usage_records": UsageRecord.objects.count(), "charges": LedgerEntry.objects.filter(kind="usage").count(),
-    "cost": sum(UsageRecord.objects.values_list("cost_nano", flat=True)),
-    "charged": -sum(LedgerEntry.objects.filter(kind="usage").values_list("amount_nano", flat=True)),
-    "open_holds": Hold.objects.filter(status="open").count(), "held": account.held_nano,
+turn = Turn.objects.filter(conversation__user__username="{name}").latest("created_at")
+account = Account.objects.get(user__username="{name}")
+said = Part.objects.filter(message__turn=turn, message__role="assistant", kind="text")
+usage = UsageRecord.objects.filter(user__username="{name}")
+charges = account.ledger.filter(kind="usage")
+print(json.dumps({{
+    "text": "".join(said.order_by("message__step", "position").values_list("text", flat=True)),
+    "status": turn.status, "finish_reason": turn.finish_reason, "error": turn.error,
+    "usage_records": usage.count(), "charges": charges.count(),
+    "cost": sum(usage.values_list("cost_nano", flat=True)),
+    "charged": -sum(charges.values_list("amount_nano", flat=True)),
+    "open_holds": Hold.objects.filter(account=account, status="open").count(), "held": account.held_nano,
     "balance": account.balance_nano, "ledger": sum(account.ledger.values_list("amount_nano", flat=True)),
-}))
+}}))
 """
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the database holds of the only turn."""
+    """What the database holds of a person's last turn and of their money."""
 
     text: str
     status: str
@@ -63,24 +73,19 @@ class Record:
         assert self.balance == self.ledger
 
 
-def record_of(stack: Stack) -> Record:
-    return Record(**json.loads(stack.python(LEDGER).splitlines()[-1]))
-
-
 class Person:
-    """Someone with a browser, signed in as `demo`. Remembers every state of the answer that they saw."""
+    """Someone with an account, a key and a browser. Sees every state of their answer."""
 
-    def __init__(self, page: Page, stack: Stack) -> None:
+    def __init__(self, name: str, page: Page, stack: Stack) -> None:
+        self.name = name
         self.page = page
         self._stack = stack
+        self.key = stack.python(MAKE_USER.format(name=name)).splitlines()[-1]
 
     def sign_in(self) -> None:
-        logins = dict(
-            line.split() for line in (self._stack.folder / "first-run-passwords").read_text().splitlines()
-        )
         self.page.goto(f"{self._stack.url}/sign-in/")
-        self.page.fill("input[name=username]", "demo")
-        self.page.fill("input[name=password]", logins["demo"])
+        self.page.fill("input[name=username]", self.name)
+        self.page.fill("input[name=password]", f"{self.name}-password-1")
         self.page.keyboard.press("Enter")
         self.page.wait_for_selector("#message")
 
@@ -88,10 +93,24 @@ class Person:
         self.page.fill("#message", text)
         self.page.click("#send:not([disabled])")
 
+    def call_api(self, model: str) -> httpx.Response:
+        """The same question as a program asks it."""
+        return httpx.post(
+            f"{self._stack.url}/v1/chat/completions",
+            headers={"Authorization": f"Bearer {self.key}"},
+            json={"model": model, "messages": [{"role": "user", "content": "Hello"}]},
+            timeout=60,
+            trust_env=False,
+        )
+
+    @property
+    def record(self) -> Record:
+        return Record(**json.loads(self._stack.python(RECORD.format(name=self.name)).splitlines()[-1]))
+
     @property
     def answer(self) -> str:
         """The answer as it stands on the screen, spaces made even."""
-        return " ".join(" ".join(self.page.locator(ANSWER).all_inner_texts()).split())
+        return even(" ".join(self.page.locator(ANSWER).all_inner_texts()))
 
     def watch_until_words(self, count: int) -> None:
         services.wait_until(lambda: len(self.answer.split()) >= count, within_s=60, what=f"{count} words")
@@ -107,9 +126,13 @@ class Person:
             if is_finished:
                 return seen
             assert time.monotonic() < deadline, (
-                f"not finished after {within_s:.0f} s; on the screen: {self.answer!r}"
+                f"not finished in {within_s:.0f} s; on the screen: {seen[-1]!r}"
             )
             self.page.wait_for_timeout(50)
+
+
+def even(text: str) -> str:
+    return " ".join(text.split())
 
 
 @pytest.fixture(scope="session")
@@ -123,9 +146,10 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(tmp_path)
+@pytest.fixture(scope="module")
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One platform for a file of tests; a file that sets MODEL gets an inference worker with that model."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), model=getattr(request.module, "MODEL", None))
     try:
         stack.start()
         stack.python(SET_PRICE)
@@ -134,10 +158,13 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         stack.stop()
 
 
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
-def demo(browser: Browser, stack: Stack) -> Iterator[Person]:
+def person(browser: Browser, stack: Stack) -> Iterator[Person]:
     context = browser.new_context(viewport={"width": 1200, "height": 800}, locale="en")
-    person = Person(context.new_page(), stack)
+    person = Person(f"person{next(_numbers)}", context.new_page(), stack)
     person.sign_in()
     yield person
     context.close()

@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.conftest import Person, record_of
+from tests.faults.conftest import Person
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-NUM_WORDS = 60
-ANSWER = " ".join(f"word{number}" for number in range(1, NUM_WORDS + 1))
+ANSWER = " ".join(f"word{number}" for number in range(1, 61))
 
 
 def kill_worker(stack: Stack) -> None:
@@ -28,25 +27,38 @@ def kill_redis(stack: Stack) -> None:
     stack.redis.start()
 
 
-@pytest.mark.parametrize("kill", [kill_worker, kill_web, kill_redis])
-def test_an_answer_survives_the_death_of(kill: Callable[[Stack], None], stack: Stack, demo: Person) -> None:
+@pytest.fixture
+def slow_answer(stack: Stack, person: Person) -> Person:
+    """Someone who has read the first fifth of an answer."""
+    stack.wait_until_served()
     stack.script("pace: 12", f"text: {ANSWER}")
-    demo.ask("Count, please.")
-    demo.watch_until_words(12)
+    person.ask("Count, please.")
+    person.watch_until_words(12)
+    return person
+
+
+@pytest.mark.parametrize("kill", [kill_worker, kill_web, kill_redis])
+def test_an_answer_survives_the_death_of(
+    kill: Callable[[Stack], None], stack: Stack, slow_answer: Person
+) -> None:
     kill(stack)
-    seen = demo.watch_to_the_end()
+    seen = slow_answer.watch_to_the_end()
     for state in seen:  # never a word twice, never one left out, whatever was on the screen in between
         assert ANSWER.startswith(state)
-    record = record_of(stack)
+    record = slow_answer.record
     assert seen[-1] == record.text == ANSWER
     assert (record.status, record.finish_reason, record.error) == ("finished", "stop", "")
     record.assert_charged_once()
 
 
-def test_a_page_that_is_reloaded_after_a_death_shows_the_same(stack: Stack, demo: Person) -> None:
-    stack.script("pace: 12", f"text: {ANSWER}")
-    demo.ask("Count, please.")
-    demo.watch_until_words(12)
+def test_a_page_that_is_reloaded_after_a_death_shows_the_same(stack: Stack, slow_answer: Person) -> None:
     kill_worker(stack)
-    demo.page.reload()
-    assert demo.watch_to_the_end()[-1] == record_of(stack).text == ANSWER
+    slow_answer.page.reload()
+    assert slow_answer.watch_to_the_end()[-1] == slow_answer.record.text == ANSWER
+
+
+def test_everything_killed_at_once_still_ends_in_the_whole_answer(stack: Stack, slow_answer: Person) -> None:
+    for kill in (kill_redis, kill_worker, kill_web):
+        kill(stack)
+    assert slow_answer.watch_to_the_end()[-1] == slow_answer.record.text == ANSWER
+    slow_answer.record.assert_charged_once()

@@ -1,0 +1,26 @@
+"""kill -9 of the inference worker while a real model answers: the answer is made again and charged once."""
+
+import pytest
+
+from tests.faults.conftest import Person, even
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+MODEL = "smollm2"
+
+
+def test_an_answer_survives_the_death_of_the_inference_worker(stack: Stack, person: Person) -> None:
+    stack.wait_until_ready()
+    person.page.click("[aria-controls=model-menu]")
+    person.page.click("#model-menu [data-model^=smollm2]")
+    person.ask("Write a long story about a ship and its captain.")
+    person.watch_until_words(20)
+    stack.kill("inference")
+    stack.start_part("inference")
+    last = person.watch_to_the_end(within_s=180)[-1]
+    record = person.record
+    assert (record.status, record.error) == ("finished", "")
+    assert record.finish_reason in ("stop", "length")
+    assert last == even(record.text) != ""
+    record.assert_charged_once()
