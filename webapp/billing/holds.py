@@ -126,8 +126,8 @@ def settle(
         hold.status = Hold.Status.SETTLED
         hold.save(update_fields=["status"])
         return UsageRecord.objects.create(
-            user=hold.account.user,
-            api_key=hold.api_key,
+            user_id=hold.account.user_id,
+            api_key_id=hold.api_key_id,
             model=hold.model,
             source=source,
             hold=hold,
@@ -171,7 +171,9 @@ def release_expired() -> int:
 def _locked(hold_id: UUID) -> Hold:
     """The hold, locked until the transaction ends. Always before its account: nobody waits in a circle."""
     try:
-        return Hold.objects.select_for_update(of=("self",)).get(id=hold_id)
+        # With what it is billed by, in one query; the lock is on the hold alone.
+        holds = Hold.objects.select_related("account", "price", "model").select_for_update(of=("self",))
+        return holds.get(id=hold_id)
     except Hold.DoesNotExist:
         raise UnknownHold(f"no hold {hold_id}") from None
 
@@ -188,9 +190,11 @@ def _reserve(account_id: int, amount_nano: int) -> None:
 
 def _charge(hold: Hold, usage: Usage) -> int:
     """Take the usage's cost from the account, together with the hold's reservation: what was taken."""
-    account = Account.objects.select_for_update().get(pk=hold.account_id)
     held_nano = hold.amount_nano if hold.status == Hold.Status.OPEN else 0
     cost_nano = pricing.cost_nano(prices.rates_of(hold.price), usage) if hold.price else 0
+    if held_nano == cost_nano == 0:
+        return 0
+    account = Account.objects.select_for_update().get(pk=hold.account_id)
     charged_nano = min(cost_nano, account.balance_nano - account.held_nano + held_nano)
     if charged_nano < cost_nano:
         logger.warning(

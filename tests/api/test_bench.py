@@ -1,0 +1,17 @@
+"""The bench of the web path runs by itself and writes its figures in the form that every bench writes."""
+
+import json
+
+from django.core.management import call_command
+
+
+def test_the_bench_writes_its_machine_and_figures(tmp_path, capsys):
+    report = tmp_path / "web.json"
+    call_command("bench_web", requests=8, concurrency=2, json=report, server="uvicorn")
+    written = json.loads(report.read_text())
+    assert written["machine"]["cores"] > 0
+    assert {"name", "value", "unit", "goal", "met"} == set(written["figures"][0])
+    names = [figure["name"] for figure in written["figures"]]
+    assert "added time to first token, one at a time, p50" in names
+    assert all(figure["value"] > 0 for figure in written["figures"])
+    assert names[0] in capsys.readouterr().out
