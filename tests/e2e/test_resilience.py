@@ -1,0 +1,107 @@
+"""What happens to a person's words when something goes wrong: they are kept, and the page says what is the matter."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.conftest import Visitors
+from tests.e2e.person import Person
+from tests.stack import Stack
+
+pytestmark = pytest.mark.e2e
+SLOW = "pace: 30", "text: " + " ".join(f"word{number}" for number in range(150))
+
+
+def test_a_draft_outlives_a_reload_and_belongs_to_its_chat(person: Person) -> None:
+    person.ask("A first question")
+    person.wait_for_answer()
+    person.composer.fill("half a thought")
+    person.page.reload()
+    expect(person.composer).to_have_value("half a thought")
+    person.page.goto("/")
+    expect(person.composer).to_have_value("")
+
+
+def test_a_refusal_gives_the_text_back_and_says_why(person: Person, stack: Stack) -> None:
+    stack.python(
+        "from webapp.catalog.models import ServedModel; ServedModel.objects.filter(name='scripted').update(is_active=False)"
+    )
+    try:
+        person.composer.fill("Is anybody there?")
+        person.composer.press("Enter")
+        expect(person.note).to_contain_text("scripted")
+        expect(person.composer).to_have_value("Is anybody there?")
+        expect(person.turns).to_have_count(0)
+        person.page.reload()
+        expect(person.composer).to_have_value("Is anybody there?")
+    finally:
+        stack.python(
+            "from webapp.catalog.models import ServedModel; ServedModel.objects.filter(name='scripted').update(is_active=True)"
+        )
+
+
+def test_a_message_that_is_too_long_never_leaves_the_page(person: Person) -> None:
+    person.page.evaluate("document.getElementById('composer').dataset.maxChars = '10'")
+    person.composer.fill("longer than ten characters")
+    person.composer.press("Enter")
+    expect(person.note).to_contain_text("10 characters")
+    expect(person.composer).to_have_value("longer than ten characters")
+
+
+def test_enter_while_an_answer_is_written_keeps_the_next_question(person: Person, stack: Stack) -> None:
+    stack.script(*SLOW)
+    person.ask("Count")
+    person.wait_for_text("word3")
+    person.composer.fill("And then?")
+    person.composer.press("Enter")
+    expect(person.note).to_contain_text("your text is kept")
+    expect(person.composer).to_have_value("And then?")
+    person.wait_for_answer()
+    assert person.answer.endswith("word149")
+
+
+def test_a_turn_that_breaks_says_so_and_can_be_answered_again(person: Person, stack: Stack) -> None:
+    stack.script("text: This is all that", "error: rejected the prompt is not to its taste")
+    person.ask("Try")
+    person.wait_for_answer()
+    expect(person.last_turn.locator(".notice__title")).to_be_visible()
+    stack.script("text: It works now.")
+    person.last_turn.locator(".notice").get_by_role("button", name="Answer again").click()
+    person.wait_for_text("It works now.")
+    person.wait_for_answer()
+
+
+def test_signing_in_again_finds_the_draft(person: Person) -> None:
+    person.composer.fill("Do not lose me")
+    person.page.context.clear_cookies()
+    person.page.reload()
+    expect(person.page).to_have_url(re.compile("/sign-in/"))
+    person.sign_in()
+    expect(person.composer).to_have_value("Do not lose me")
+
+
+def test_a_session_that_ends_on_the_server_opens_the_dialog(person: Person, stack: Stack) -> None:
+    stack.python("from django.contrib.sessions.models import Session; Session.objects.all().delete()")
+    person.composer.fill("Still mine")
+    person.composer.press("Enter")
+    dialog = person.page.locator("#signed-out")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("link", name="Sign in").click()
+    person.sign_in()
+    expect(person.composer).to_have_value("Still mine")
+
+
+def test_the_web_process_dies_and_the_answer_goes_on(visitors: Visitors, stack: Stack) -> None:
+    person = visitors.person()
+    stack.script(*SLOW)
+    person.ask("Count")
+    person.wait_for_text("word5")
+    stack.kill("web")
+    expect(person.page.locator("#connection")).to_be_visible()
+    stack.start_part("web")
+    stack.wait_until_served()
+    person.wait_for_answer()
+    expect(person.page.locator("#connection")).to_be_hidden()
+    assert person.answer == " ".join(f"word{number}" for number in range(150))
+    visitors.complaints[:] = [text for text in visitors.complaints if "WebSocket" not in text]
