@@ -8,10 +8,16 @@ from tests.stack import Stack
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 MODEL = "smollm2"
+SHORT = """
+from webapp.catalog.models import ServedModel
+ServedModel.objects.filter(upstream_name="smollm2").update(max_output_tokens=150)
+"""
 
 
 def test_an_answer_survives_the_death_of_the_inference_worker(stack: Stack, person: Person) -> None:
     stack.wait_until_ready()
+    stack.python(SHORT)
+    person.page.reload()
     person.page.click("[aria-controls=model-menu]")
     person.page.click("#model-menu [data-model^=smollm2]")
     person.ask("Write a long story about a ship and its captain.")
