@@ -318,7 +318,9 @@ class TurnLog:
         if self.last_seq - self._trimmed_to > TRIM_EVERY:
             self._trimmed_to = step_before
             with suppress(RedisError):  # a log that is too long for a while harms nobody
-                await self._connection.xtrim(log_key(self._turn_id), minid=f"{step_before}-0")
+                await self._connection.xtrim(
+                    log_key(self._turn_id), minid=f"{step_before}-0", approximate=False
+                )
 
     async def _send_pending(self) -> None:
         if (pending := self._pending) is None:

@@ -31,7 +31,7 @@ class Conversation(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
-    objects: ClassVar[models.Manager["Conversation"]] = ConversationQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Conversation"]] = ConversationQuerySet.as_manager()
 
     class Meta:
         ordering = ("-updated_at",)
@@ -95,7 +95,7 @@ class Turn(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[models.Manager["Turn"]] = TurnQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Turn"]] = TurnQuerySet.as_manager()
 
     class Meta:
         ordering = ("created_at",)

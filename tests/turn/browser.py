@@ -9,10 +9,12 @@ from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import msgspec
+from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
+from django.db import connections
 from django.test import Client
 
 from chat.routing import websocket_urlpatterns
@@ -43,10 +45,12 @@ class Server:
         self.loop.close()
 
     async def _cancel_all(self) -> None:
+        """End what runs, and with it the connections to the database that the loop's threads hold."""
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await sync_to_async(connections.close_all)()
 
 
 class Frames(list[dict[str, Any]]):

@@ -18,8 +18,8 @@ def tab(open_tab: OpenTab, alice: User) -> Tab:
     return open_tab(alice)
 
 
-def send(tab: Tab, text: str = "Hello", **fields: object) -> None:
-    tab.send("turn.send", **{"client_id": CLIENT_ID, "text": text, "model": "scripted", **fields})
+def send(tab: Tab, **fields: object) -> None:
+    tab.send("turn.send", **{"client_id": CLIENT_ID, "text": "Hello", "model": "scripted", **fields})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A worker that dies is missed by nobody: the sweep finds its turn, and another goes on as if nothing had been."""
+"""A worker that dies is missed by nobody: the sweep finds its turn, and another goes on with it."""
 
 import time
 from collections.abc import Callable, Iterator
