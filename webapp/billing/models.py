@@ -128,7 +128,7 @@ class LedgerEntry(AppendOnly):
         Hold, on_delete=models.PROTECT, null=True, blank=True, related_name="ledger_entry"
     )
     note = models.CharField(_("note"), max_length=200, blank=True)
-    created_at = models.DateTimeField(_("at"), auto_now_add=True)
+    created_at = models.DateTimeField(_("time"), auto_now_add=True)
 
     class Meta:
         ordering = ("-id",)
@@ -173,7 +173,7 @@ class UsageRecord(AppendOnly):
     price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, related_name="+")
     currency = models.CharField(_("currency"), max_length=3, choices=Currency)
     cost_nano = models.BigIntegerField(_("cost"))
-    created_at = models.DateTimeField(_("at"), auto_now_add=True, db_index=True)
+    created_at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
 
     objects: ClassVar[models.Manager["UsageRecord"]] = UsageRecordQuerySet.as_manager()
 

@@ -21,13 +21,11 @@ class UsageRecordAdmin(ReadOnlyAdmin):
         "model",
         "source",
         "finish_reason",
-        "input_uncached_tokens",
-        "input_cached_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "num_steps",
+        "uncached",
+        "cached",
+        "output",
+        "reasoning",
         "cost",
-        "is_estimated",
     )
     list_filter = (
         "created_at",
@@ -40,6 +38,22 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "model")
     search_fields = ("reference", "user__username", "user__email", "api_key__prefix")
     date_hierarchy = "created_at"
+
+    @admin.display(description=_("input"), ordering="input_uncached_tokens")
+    def uncached(self, record: UsageRecord) -> str:
+        return f"{record.input_uncached_tokens:,}"
+
+    @admin.display(description=_("cached"), ordering="input_cached_tokens")
+    def cached(self, record: UsageRecord) -> str:
+        return f"{record.input_cached_tokens:,}"
+
+    @admin.display(description=_("output"), ordering="output_tokens")
+    def output(self, record: UsageRecord) -> str:
+        return f"{record.output_tokens:,}"
+
+    @admin.display(description=_("of it reasoning"), ordering="reasoning_tokens")
+    def reasoning(self, record: UsageRecord) -> str:
+        return f"{record.reasoning_tokens:,}"
 
     @admin.display(description=_("cost"), ordering="cost_nano")
     def cost(self, record: UsageRecord) -> str:

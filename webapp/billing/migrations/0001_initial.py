@@ -112,7 +112,7 @@ class Migration(migrations.Migration):
                 ),
                 ("amount_nano", models.BigIntegerField(verbose_name="amount")),
                 ("note", models.CharField(blank=True, max_length=200, verbose_name="note")),
-                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="at")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="time")),
                 (
                     "account",
                     models.ForeignKey(
@@ -235,7 +235,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("cost_nano", models.BigIntegerField(verbose_name="cost")),
-                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True, verbose_name="at")),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True, verbose_name="time")),
                 (
                     "api_key",
                     models.ForeignKey(
