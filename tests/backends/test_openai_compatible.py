@@ -1,0 +1,105 @@
+"""What providers write in their own ways, and what they are told; the rest is in test_contract.py."""
+
+import asyncio
+
+import pytest
+
+from inference.backends.base import BackendUnavailable, RequestRejected, StreamBroken
+from inference.backends.openai_compatible import OpenAICompatibleBackend
+from inference.schema import ChatMessage, Role, Sampling, Thinking, ToolCall, ToolSpec
+from tests.backends.asking import ask, collect
+from tests.backends.stands import ProviderStand
+from tests.services import free_port
+
+THINKING = Thinking(enabled=True)
+
+
+def backend(stand: ProviderStand, dialect: str) -> OpenAICompatibleBackend:
+    return OpenAICompatibleBackend(
+        base_url=stand.provider.base_url, api_key="sk-right", thinking_dialect=dialect
+    )
+
+
+@pytest.mark.parametrize("style", ["kimi", "openai", "tags"])
+async def test_reasoning_is_read_in_every_style(provider: ProviderStand, style: str):
+    provider.provider.style = style
+    provider.play("cached: 1", "think: two and two", "text: It is 4.")
+    answer = await collect(provider.backend, ask("a b c", thinking=THINKING))
+    assert (answer.reasoning, answer.content) == ("two and two", "It is 4.")
+    usage = answer.finished.usage
+    assert (usage.input_uncached_tokens, usage.input_cached_tokens, usage.reasoning_tokens) == (2, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "enabled", "told"),
+    [
+        ("none", True, {}),
+        ("always", True, {}),
+        ("thinking_type", True, {"thinking": {"type": "enabled"}}),
+        ("thinking_type", False, {"thinking": {"type": "disabled"}}),
+        ("template_kwargs", True, {"chat_template_kwargs": {"thinking": True, "enable_thinking": True}}),
+        ("template_kwargs", False, {"chat_template_kwargs": {"thinking": False, "enable_thinking": False}}),
+    ],
+)
+async def test_the_switch_is_said_in_the_providers_dialect(
+    provider: ProviderStand, dialect: str, enabled: bool, told: dict[str, object]
+):
+    await collect(backend(provider, dialect), ask(thinking=Thinking(enabled=enabled)))
+    [body] = provider.provider.bodies
+    assert {name: body[name] for name in ("thinking", "chat_template_kwargs") if name in body} == told
+
+
+async def test_a_provider_that_does_not_think_is_asked_to_in_the_system_prompt(provider: ProviderStand):
+    provider.provider.style = "tags"
+    provider.play("think: hm", "text: 4")
+    led = backend(provider, "think_tags")
+    answer = await collect(led, ask(thinking=THINKING))
+    assert (answer.reasoning, answer.content) == ("hm", "4")
+    await collect(led, ask())
+    asked, plain = provider.provider.bodies
+    assert "<think>" in asked["messages"][0]["content"]
+    assert [message["role"] for message in plain["messages"]] == ["user"]
+
+
+async def test_the_request_is_said_in_full_and_nothing_that_was_not_asked(provider: ProviderStand):
+    call = ToolCall(id="functions.calculator:0", name="calculator", arguments='{"a": 1}')
+    messages = (
+        ChatMessage(role=Role.USER, content="1+1?"),
+        ChatMessage(role=Role.ASSISTANT, reasoning="hm", tool_calls=(call,)),
+        ChatMessage(role=Role.TOOL, content="2", tool_call_id=call.id),
+    )
+    tool = ToolSpec(name="calculator", description="Computes.", parameters={"type": "object"})
+    sampling = Sampling(temperature=0.5, top_k=3, seed=7, stop=("END",), max_tokens=9)
+    await collect(provider.backend, ask(messages=messages, tools=(tool,), sampling=sampling, model="m1"))
+    await collect(provider.backend, ask("hi"))
+    full, bare = provider.provider.bodies
+    assert full["model"] == "m1"
+    assert full["messages"][1]["reasoning_content"] == "hm"
+    assert full["messages"][1]["tool_calls"][0]["function"] == {"name": "calculator", "arguments": '{"a": 1}'}
+    assert full["messages"][2]["tool_call_id"] == call.id
+    assert full["tools"][0]["function"]["name"] == "calculator"
+    said = {name: full[name] for name in ("temperature", "top_k", "seed", "stop", "max_tokens")}
+    assert said == {"temperature": 0.5, "top_k": 3, "seed": 7, "stop": ["END"], "max_tokens": 9}
+    assert set(bare) == {"model", "messages", "stream", "stream_options", "thinking"}
+
+
+async def test_a_wrong_key_is_the_operators_fault_and_names_the_host(provider: ProviderStand):
+    wrong = OpenAICompatibleBackend(base_url=provider.provider.base_url, api_key="sk-wrong")
+    with pytest.raises(RequestRejected, match=r"127\.0\.0\.1 refused the key.*wrong key"):
+        await collect(wrong, ask())
+
+
+async def test_nobody_there_is_said_soon():
+    nobody = OpenAICompatibleBackend(base_url=f"http://127.0.0.1:{free_port()}/v1", api_key="x")
+    with pytest.raises(BackendUnavailable, match="cannot be reached"):
+        await asyncio.wait_for(collect(nobody, ask()), 5)
+    assert not await nobody.is_ready()
+
+
+async def test_an_answer_without_an_end_is_broken(provider: ProviderStand):
+    provider.play("text: so far", "finish: error")
+    answer = await collect(provider.backend, ask())
+    assert answer.finished.detail == "The provider ended the answer: error."
+    provider.provider._last_chunks = lambda finished: []  # type: ignore[method-assign]  # it forgets its last words
+    with pytest.raises(StreamBroken, match="without finishing"):
+        await collect(provider.backend, ask())
