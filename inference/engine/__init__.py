@@ -11,10 +11,8 @@ else.
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# Large blocks in huge pages: a quarter of the page faults while loading.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-# Both are read once, when torch is first imported.
+# The OpenMP library reads it once, when torch is first imported.
 from inference.engine.engine import Engine, PromptTooLong  # noqa: E402
 from inference.engine.loader import load  # noqa: E402
 from inference.engine.sequence import FinishReason, SamplingParams, Sequence, StepOutput  # noqa: E402

@@ -12,7 +12,6 @@ from inference.engine.model_runner import ModelRunner
 from inference.engine.prefix_cache import PrefixCache
 from inference.engine.scheduler import Scheduler, SchedulerLimits
 from inference.engine.sequence import FinishReason, SamplingParams, Sequence, StepOutput
-from inference.model.layers import DENSE_FROM_ROWS
 
 
 class PromptTooLong(Exception):
@@ -85,7 +84,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Run a prompt and a token, so that the first request does not pay for first-time set-up."""
-        num_tokens = min(2 * DENSE_FROM_ROWS, self.max_context_tokens - 2)
+        num_tokens = min(64, self.max_context_tokens - 2)
         self.add(Sequence("warm-up", [0] * num_tokens, SamplingParams(temperature=0), max_tokens=2))
         while self.has_work():
             self.step()

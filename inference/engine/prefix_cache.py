@@ -12,6 +12,9 @@ from inference.model.kv_cache import KVCache, round_up
 
 # A shorter shared prefix costs less to compute than to look after.
 MIN_SHARED_TOKENS = 16
+# One token's logits are needed; two are computed as a prompt, with the numbers a whole prompt would have
+# brought.
+MIN_UNCOMPUTED_TOKENS = 2
 
 
 class OutOfCache(Exception):
@@ -49,7 +52,7 @@ class PrefixCache:
         """A cache with room for `capacity` tokens whose filled positions are the longest kept prefix of
         `token_ids`.
 
-        One token at least is left to compute, for its logits. Raises OutOfCache.
+        The last tokens are left to compute, for their logits. Raises OutOfCache.
         """
         source, num_shared = self._longest_shared(token_ids, salt)
         if source is not None and 2 * num_shared >= len(source.token_ids):
@@ -109,7 +112,7 @@ class PrefixCache:
         for kept in self._kept:
             if kept.salt != salt:
                 continue
-            length = min(_shared_length(kept.token_ids, token_ids), len(token_ids) - 1)
+            length = min(_shared_length(kept.token_ids, token_ids), len(token_ids) - MIN_UNCOMPUTED_TOKENS)
             if length > best_length:
                 best, best_length = kept, length
         return best, best_length if best else 0

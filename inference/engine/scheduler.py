@@ -78,7 +78,7 @@ class Scheduler:
         prefilling = [s for s in self._running if s.num_uncomputed > 1]
         if prefilling and not (decoding and self._prefilled_last):
             self._prefilled_last = True
-            return self._plan_prefill(prefilling, is_shared=bool(decoding))
+            return self._plan_prefill(prefilling[0], is_shared=bool(decoding))
         self._prefilled_last = False
         return Plan(decoding, [1] * len(decoding)) if decoding else None
 
@@ -97,18 +97,13 @@ class Scheduler:
                 sequence.num_cached_tokens = cache.num_tokens
             self._running.append(sequence)
 
-    def _plan_prefill(self, prefilling: list[Sequence], *, is_shared: bool) -> Plan:
-        """Fill one chunk with the first prompts in line."""
-        left = self._limits.shared_chunk_tokens if is_shared else self._limits.chunk_tokens
-        plan = Plan([], [])
-        for sequence in prefilling:
-            num_tokens = min(left, sequence.num_uncomputed)
-            plan.sequences.append(sequence)
-            plan.num_tokens.append(num_tokens)
-            left -= num_tokens
-            if left == 0:
-                break
-        return plan
+    def _plan_prefill(self, sequence: Sequence, *, is_shared: bool) -> Plan:
+        """The next chunk of one prompt; it never leaves a single token, which would be computed as a decode
+        step.
+        """
+        num_tokens = self._limits.shared_chunk_tokens if is_shared else self._limits.chunk_tokens
+        left = sequence.num_uncomputed
+        return Plan([sequence], [left if left <= num_tokens + 1 else num_tokens])
 
     def _make_room(self) -> None:
         """Give every running cache room for its sequence's tokens, taking the latest arrivals' memory where

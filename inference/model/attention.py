@@ -23,6 +23,13 @@ class Span:
     num_tokens: int
 
 
+def is_prefilling(spans: Sequence[Span]) -> bool:
+    """Whether a prompt is being read: runs of tokens, not one new token a sequence. A pass holds one kind
+    only.
+    """
+    return any(span.num_tokens > 1 for span in spans)
+
+
 @dataclass(frozen=True)
 class Attention:
     """`qkv` gives queries, keys and values side by side, heads of pairwise-rotating dimensions."""
@@ -39,7 +46,8 @@ class Attention:
         are.
         """
         config = self.config
-        projected = self.qkv(x).float()
+        is_prefill = is_prefilling(spans)
+        projected = self.qkv(x, is_prefill=is_prefill).float()
         if self.bias is not None:
             projected += self.bias
         heads = projected.view(x.shape[0], -1, config.head_dim)
@@ -53,7 +61,7 @@ class Attention:
             attended.append(_attend(queries[rows], keys[rows], values[rows], span.cache, layer))
             start = rows.stop
         merged = attended[0] if len(attended) == 1 else torch.cat(attended)
-        return self.output(merged.reshape(x.shape[0], -1))
+        return self.output(merged.reshape(x.shape[0], -1), is_prefill=is_prefill)
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, cache: KVCache, layer: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.config import ModelConfig
-from inference.model import rope
+from inference.model import attention, rope
 from inference.model.attention import Attention, Span
 from inference.model.layers import Head, Linear, RMSNorm
 from inference.model.rope import RotaryTable
@@ -28,8 +28,9 @@ class Block:
     def __call__(self, hidden: Tensor, rotations: Tensor, spans: Sequence[Span], *, layer: int) -> Tensor:
         """Adds to `hidden`, fp32 [num_tokens, hidden_size], in place."""
         hidden += self.attention(self.attention_norm(hidden), rotations, spans, layer=layer)
-        gate, up = self.gate_up(self.mlp_norm(hidden)).chunk(2, dim=1)
-        hidden += self.down(functional.silu(gate) * up)
+        is_prefill = attention.is_prefilling(spans)
+        gate, up = self.gate_up(self.mlp_norm(hidden), is_prefill=is_prefill).chunk(2, dim=1)
+        hidden += self.down(functional.silu(gate) * up, is_prefill=is_prefill)
         return hidden
 
 
