@@ -16,6 +16,7 @@ const ALLOWED = {
   ],
   ALLOWED_ATTR: ["href", "title", "start", "class", "scope", "tabindex", "role", "aria-label", "rel", "target"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
+  ADD_URI_SAFE_ATTR: ["start", "scope", "tabindex", "aria-label", "rel", "target"], // no addresses, so not held to the line above
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };

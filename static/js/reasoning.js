@@ -42,13 +42,20 @@ export class ReasoningStream {
     }
     if (!this.#paragraph && text.trim()) {
       this.#paragraph = document.createElement("p");
-      this.#paragraph.append("");
       this.body.append(this.#paragraph);
       text = text.trimStart();
       this.#text = "";
     }
-    if (this.#paragraph) this.#paragraph.firstChild.appendData(text.slice(this.#text.length));
+    if (this.#paragraph) this.#extend(text);
     this.#text = text;
+  }
+
+  /** New text is appended; the paragraph is drawn anew only when it completes a **strong** or a `code`. */
+  #extend(text) {
+    const emphases = text.match(EMPHASIS)?.length ?? 0;
+    const isPlain = this.#text && emphases === this.#paragraph.childElementCount;
+    if (isPlain) this.#paragraph.lastChild.appendData(text.slice(this.#text.length));
+    else this.#paragraph.replaceChildren(...emphasised(text));
   }
 
   #close(text) {
