@@ -2,6 +2,7 @@
 nano-units."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from inference.schema import Usage
@@ -22,6 +23,15 @@ class Limits:
     max_reasoning_tokens: int
     max_output_tokens: int
     max_cost_nano: int | None = None
+
+
+class Limit(StrEnum):
+    """Which of them ended a turn."""
+
+    STEPS = "steps"
+    SECONDS = "seconds"
+    OUTPUT_TOKENS = "output_tokens"
+    COST = "cost"
 
 
 _OFF = Limits(max_steps=1, max_seconds=600, max_reasoning_tokens=0, max_output_tokens=1_000_000)
@@ -80,21 +90,17 @@ class Spent:
     cost_nano: int
 
 
-def reached(limits: Limits, spent: Spent) -> str:
-    """The limit that forbids another step, in words for the person; empty when there is none."""
+def reached(limits: Limits, spent: Spent) -> Limit | None:
+    """The limit that forbids another step."""
     if spent.step > limits.max_steps:
-        return f"Stopped at the limit of {limits.max_steps} steps."
+        return Limit.STEPS
     if spent.seconds >= limits.max_seconds:
-        return time_is_up(limits)
+        return Limit.SECONDS
     if spent.usage.output_tokens >= limits.max_output_tokens:
-        return f"Stopped at the limit of {limits.max_output_tokens} tokens."
+        return Limit.OUTPUT_TOKENS
     if limits.max_cost_nano is not None and spent.cost_nano >= limits.max_cost_nano > 0:
-        return f"Stopped at the cost limit of {limits.max_cost_nano / 10**9:.2f}."
-    return ""
-
-
-def time_is_up(limits: Limits) -> str:
-    return f"Stopped at the time limit of {limits.max_seconds} seconds."
+        return Limit.COST
+    return None
 
 
 def must_wind_up(limits: Limits, spent: Spent) -> bool:

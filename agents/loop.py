@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from agents import limits
-from agents.limits import Limits, Spent
+from agents.limits import Limit, Limits, Spent
 from agents.reply import Draft, Listener, Reply
 from agents.stopping import Interrupted, StopSignal, Why
 from agents.toolset import ToolContext, ToolResult, Toolset
@@ -44,8 +44,8 @@ class BudgetExhausted(Exception):
 
 
 class Store(Protocol):
-    """What must last. Each method commits before it returns. What it raises when another worker has taken the turn
-    over passes through the loop, which writes nothing more."""
+    """What must last. Each method commits before it returns. What it raises when another worker has taken over
+    passes through the loop, which then writes nothing more."""
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> None:
         """Set money aside for this call. Raises BudgetExhausted."""
@@ -114,10 +114,12 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Why the turn is over. `detail` says what happened and what to do, where there is something to say."""
+    """Why the turn is over: `limit` where one of its limits ended it; else `detail` says what happened and what
+    to do, where there is something to say."""
 
     finish_reason: FinishReason
     detail: str = ""
+    limit: Limit | None = None
 
 
 class _CallFailed(Exception):
@@ -145,7 +147,7 @@ async def drive(setting: Setting, progress: Progress, *, max_steps: int, until: 
             if time.monotonic() >= until:
                 break
     except Interrupted as interruption:
-        return _interrupted(interruption.why, setting.limits)
+        return _interrupted(interruption.why)
     return None
 
 
@@ -154,8 +156,8 @@ async def step(setting: Setting, progress: Progress) -> Outcome | None:
     inside its waits."""
     setting.stop.check()
     spent = _spent(setting, progress)
-    if why := limits.reached(setting.limits, spent):
-        return Outcome(finish_reason=FinishReason.LENGTH, detail=why)
+    if limit := limits.reached(setting.limits, spent):
+        return Outcome(finish_reason=FinishReason.LENGTH, limit=limit)
     request = _request(setting, progress, spent)
     try:
         await setting.store.reserve(request, spent=progress.usage)
@@ -178,11 +180,11 @@ def _plain(reason: FinishReason) -> FinishReason:
     return FinishReason.STOP if reason is FinishReason.TOOL_CALLS else reason
 
 
-def _interrupted(why: Why, bounds: Limits) -> Outcome:
+def _interrupted(why: Why) -> Outcome:
     if why is Why.CANCELLED:
         return Outcome(finish_reason=FinishReason.CANCELLED)
     if why is Why.TIME:
-        return Outcome(finish_reason=FinishReason.LENGTH, detail=limits.time_is_up(bounds))
+        return Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.SECONDS)
     raise Interrupted(why)
 
 

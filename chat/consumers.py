@@ -14,6 +14,7 @@ from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import translation
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
@@ -131,9 +132,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     await asyncio.wait_for(self.send(text_data=entry.decode()), SEND_WITHIN_S)
         except TimeoutError:
             await self.close(TOO_SLOW)
-        except RedisError:
-            logger.warning("turn %s: lost Redis while following", turn_id)
+        except (RedisError, DatabaseError):
+            logger.warning("turn %s: cannot be followed at the moment", turn_id, exc_info=True)
             await self.close(TRY_AGAIN)
+        finally:
+            if self._followers.get(turn_id) is asyncio.current_task():
+                del self._followers[turn_id]
 
     async def _reply(self, frame: msgspec.Struct) -> None:
         await self.send(text_data=msgspec.json.encode(frame).decode())

@@ -154,7 +154,9 @@ class Shown:
         if isinstance(event, frames.TurnSnapshot):
             self._events = list(event.events)
         elif isinstance(event, frames.StepStarted):
-            self._events = [old for old in self._events if _step_of(old) < event.step] + [event]
+            if self._events and _step_of(self._events[-1]) >= event.step:
+                self._events = [old for old in self._events if _step_of(old) < event.step]
+            self._events.append(event)
         elif isinstance(event, frames.ReasoningPiece | frames.ContentPiece):
             self._append_text(event)
         else:

@@ -27,7 +27,7 @@ class Start:
 def load(turn_id: UUID) -> Start:
     """What to go on from. Raises Turn.DoesNotExist when the turn was deleted."""
     turn = (
-        Turn.objects.select_related("model", "conversation", "hold__price")
+        Turn.objects.select_related("model", "conversation__user", "hold__price", "hold__account")
         .prefetch_related("messages__parts")
         .get(id=turn_id)
     )

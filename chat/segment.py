@@ -25,7 +25,7 @@ from agents.reply import Reply
 from agents.stopping import Interrupted, StopSignal, Why
 from agents.tools.calculate import Calculate
 from agents.toolset import ToolResult, Toolset
-from chat import events, history, resume, turns
+from chat import events, history, resume, turns, wording
 from chat.events import LogTaken, LogUnreachable, TurnLog
 from chat.models import Turn
 from inference.backends.base import BackendError, ChatBackend
@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 RENEW_S = 1.0
 SEQ_JUMP = 10_000  # past whatever a lost log may have held that the database does not know of
 MAX_CLAIMS_IN_VAIN = 20
-TROUBLE = "Something went wrong on our side, and the answer could not be completed. Try again."
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -137,7 +136,7 @@ class _Segment:
             # The outermost loop of a turn: a fault that nobody foresaw would else be met again by every
             # resume.
             logger.exception("turn %s failed", self._turn.id)
-            outcome = Outcome(finish_reason=FinishReason.ERROR, detail=TROUBLE)
+            outcome = Outcome(finish_reason=FinishReason.ERROR, detail=wording.trouble(self._turn))
         if outcome is None:
             await self._log.flush()
             await database(turns.pause, self._turn.id, fence=self._fence)
@@ -153,7 +152,7 @@ class _Segment:
             self._turn.id,
             fence=self._fence,
             finish_reason=outcome.finish_reason,
-            error=outcome.detail,
+            error=wording.of_limit(outcome.limit, self._turn) if outcome.limit else outcome.detail,
             last_seq=self._log.last_seq + 1,
         )
         await self._log.turn_finished(history.finished_event(turn))
@@ -174,7 +173,7 @@ class _Segment:
             return Outcome(finish_reason=FinishReason.CANCELLED)
         if self._fence > self._progress.next_step + MAX_CLAIMS_IN_VAIN:
             logger.error("turn %s: its workers keep dying", self._turn.id)
-            return Outcome(finish_reason=FinishReason.ERROR, detail=TROUBLE)
+            return Outcome(finish_reason=FinishReason.ERROR, detail=wording.trouble(self._turn))
         return None
 
     async def _drive(self) -> Outcome | None:

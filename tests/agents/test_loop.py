@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from agents.limits import Limit
 from agents.loop import Outcome, Patience
 from agents.stopping import Interrupted, Why
 from agents.toolset import ToolContext, ToolResult
@@ -153,9 +154,7 @@ async def test_the_last_step_may_not_call_tools() -> None:
     stage = Stage('call: calculate {"expression": "1"}', limits=replace(WIDE, max_steps=3))
     outcome = await stage.drive()
     assert [request.tool_choice for request in stage.kept.requests] == ["auto", "auto", "none"]
-    assert outcome is not None
-    assert outcome.finish_reason is FinishReason.LENGTH
-    assert "3 steps" in outcome.detail
+    assert outcome == Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.STEPS)
 
 
 async def test_the_model_is_told_to_wind_up_when_its_tokens_run_out() -> None:
@@ -163,16 +162,14 @@ async def test_the_model_is_told_to_wind_up_when_its_tokens_run_out() -> None:
     stage = Stage("text: one two three four five", 'call: calculate {"expression": "1 + 1"}', limits=limits)
     outcome = await stage.drive()
     assert stage.kept.requests[-1].tool_choice == "none"
-    assert outcome is not None
-    assert outcome.finish_reason is FinishReason.LENGTH
+    assert outcome == Outcome(finish_reason=FinishReason.LENGTH)
     assert sum(reply.usage.output_tokens for reply in stage.kept.replies) <= 40 + 8
 
 
 async def test_a_cost_limit_ends_the_turn_with_what_was_answered() -> None:
     stage = Stage("text: word", 'call: calculate {"expression": "1"}', limits=replace(WIDE, max_cost_nano=3))
     outcome = await stage.drive()
-    assert outcome is not None
-    assert (outcome.finish_reason, "cost limit" in outcome.detail) == (FinishReason.LENGTH, True)
+    assert outcome == Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.COST)
     assert stage.kept.replies[0].content == "word"
 
 
@@ -304,8 +301,7 @@ async def test_the_time_limit_ends_the_turn_with_what_was_answered() -> None:
     stage = Stage("text: so far", "stall:")
     asyncio.get_running_loop().call_later(0.05, stage.stop.set, Why.TIME)
     outcome = await stage.drive()
-    assert outcome is not None
-    assert (outcome.finish_reason, "time limit" in outcome.detail) == (FinishReason.LENGTH, True)
+    assert outcome == Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.SECONDS)
     assert stage.kept.replies[0].content == "so far"
 
 
