@@ -41,6 +41,7 @@ def test_the_last_use_is_written_at_most_once_a_minute(alice, django_assert_num_
     key, secret = keys.create(alice, name="laptop")
     keys.authenticate(secret)
     key.refresh_from_db()
+    assert key.last_used_at is not None
     assert timezone.now() - key.last_used_at < timedelta(seconds=10)
     with django_assert_num_queries(1):
         keys.authenticate(secret)

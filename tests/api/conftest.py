@@ -63,7 +63,7 @@ def server(request, redis_url: str, django_db_setup: None, django_db_blocker) ->
 def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
-            return response.status == 200
+            return bool(response.status == 200)
     except (URLError, OSError):
         return False
 

@@ -4,11 +4,12 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from webapp.accounts import keys
-from webapp.api import chat_completions, database
+from webapp.api import admission, chat_completions, database
 from webapp.api.plane import DataPlane
 from webapp.billing.models import Hold, UsageRecord
 
@@ -19,8 +20,8 @@ async def fallback(scope, receive, send):
 
 async def post(body, *, secret):
     """The raw pieces of the answer, from the application itself, without a server."""
-    sent = asyncio.Queue()
-    requests = asyncio.Queue()
+    sent: asyncio.Queue[Any] = asyncio.Queue()
+    requests: asyncio.Queue[Any] = asyncio.Queue()
     requests.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
     headers = [(b"authorization", f"Bearer {secret}".encode())]
     scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
@@ -42,7 +43,7 @@ def _own_threads(monkeypatch):
 def test_a_silent_stream_is_kept_open_and_its_hold_alive(alice, scripted_model, script, monkeypatch):
     monkeypatch.setattr(chat_completions, "PING_AFTER_S", 0.5)
     monkeypatch.setattr(chat_completions, "RENEW_EVERY_S", 0.5)
-    monkeypatch.setattr(chat_completions.admission, "LIVES_FOR", timedelta(seconds=300))
+    monkeypatch.setattr(admission, "LIVES_FOR", timedelta(seconds=300))
     script("wait: 1.5", "text: 4")
     _, secret = keys.create(alice, name="test")
     body = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "2 + 2?"}]}

@@ -1,5 +1,7 @@
 """Rates and leases, on a real Redis."""
 
+from uuid import uuid4
+
 import pytest
 import redis
 
@@ -37,7 +39,7 @@ def test_the_fourth_request_of_a_minute_is_told_when_to_come_back():
 
 def test_a_key_has_a_rate_of_its_own(settings):
     settings.KEY_REQUESTS_PER_MINUTE = 1
-    key = "4f5fa1a5-0d3b-4a52-8b5c-6a4d9d5f0001"
+    key = uuid4()
     limits.enter("request", user_id=1, lease_id="a", ttl_s=60, key_id=key)
     with pytest.raises(limits.RateLimited, match="This key may make 1 requests a minute"):
         limits.enter("request", user_id=1, lease_id="b", ttl_s=60, key_id=key)

@@ -1,6 +1,7 @@
 """What the platform says of its own health."""
 
 import time
+from datetime import timedelta
 
 import pytest
 import redis
@@ -67,7 +68,7 @@ def test_without_a_model_on_offer_nothing_is_ready(client, broker, db):
 
 
 def test_metrics_count_tokens_turns_queue_and_workers(client, broker, scripted_model, alice, monkeypatch):
-    monkeypatch.setattr(platform_metrics, "SETTLED_FOR", platform_metrics.timedelta(0))
+    monkeypatch.setattr(platform_metrics, "SETTLED_FOR", timedelta(0))
     hold = holds.place(alice, model=scripted_model, max_input_tokens=1, max_output_tokens=1, ttl=TTL)
     usage = Usage(input_uncached_tokens=3, input_cached_tokens=2, output_tokens=7, reasoning_tokens=4)
     holds.settle(hold.id, usage=usage, source="api", reference="r", finish_reason="stop")

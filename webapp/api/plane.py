@@ -13,7 +13,7 @@ from webapp.api.exchange import ClientGone, Exchange, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Application = Callable[..., Awaitable[None]]
 Handler = Callable[[Exchange], Awaitable[None]]
 
 PREFIX = "/v1/"
