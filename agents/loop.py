@@ -44,8 +44,8 @@ class BudgetExhausted(Exception):
 
 
 class Store(Protocol):
-    """What must last. Each method commits before it returns. What it raises when another worker has taken over
-    passes through the loop, which then writes nothing more."""
+    """What must last. Each method commits before it returns. What it raises once another worker has taken
+    over passes through the loop, which then writes nothing more."""
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> None:
         """Set money aside for this call. Raises BudgetExhausted."""
@@ -114,8 +114,8 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Why the turn is over: `limit` where one of its limits ended it; else `detail` says what happened and what
-    to do, where there is something to say."""
+    """Why the turn is over: `limit` where one of its limits ended it; else `detail` says what happened and
+    what to do, where there is something to say."""
 
     finish_reason: FinishReason
     detail: str = ""

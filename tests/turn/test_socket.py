@@ -1,0 +1,108 @@
+"""A socket: who is signed out is let go, and a reader that lags costs no memory and loses nothing."""
+
+import asyncio
+
+import pytest
+
+from chat import consumers, events, frames, replay, subscriptions
+from chat.events import Shown, TurnLog
+from chat.models import Turn
+from tests.conftest import WriteScript
+from tests.turn.browser import Server, Tab
+from tests.turn.conftest import OpenTab
+from webapp.accounts.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def queued_turn(open_tab: OpenTab, alice: User) -> Turn:
+    open_tab(alice).start("Hello")
+    return Turn.objects.get()
+
+
+def test_whoever_signed_out_elsewhere_is_let_go_without_a_command(
+    open_tab: OpenTab, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "CHECK_SESSION_S", 0.1)
+    tab = open_tab(alice)
+    tab.client.logout()
+    assert tab.wait_closed() == 4401
+
+
+def test_a_person_who_was_shut_out_is_let_go(
+    open_tab: OpenTab, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "CHECK_SESSION_S", 0.1)
+    tab = open_tab(alice)
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert tab.wait_closed() == 4401
+
+
+def test_a_closed_socket_leaves_no_listener_behind(
+    alice_tab: Tab, server: Server, script: WriteScript
+) -> None:
+    script("text: so far", "stall:")
+    turn = alice_tab.start("Hello")
+    alice_tab.wait_for("content.delta")
+    alice_tab.close()
+
+    async def num_channels() -> int:
+        return len(subscriptions.hub()._channels)
+
+    assert server.run(num_channels()) == 0
+    assert Turn.objects.get(id=turn).status == Turn.Status.RUNNING
+
+
+def test_a_reader_that_lags_gets_everything_from_the_log_later(server: Server, queued_turn: Turn) -> None:
+    async def lag() -> tuple[list[str], int]:
+        reading = replay.follow(queued_turn.id)
+        async with events.client() as connection:
+            log = TurnLog(connection, queued_turn.id, last_seq=0, shown=Shown())
+            await log.step_started(1)
+            first = await anext(reading)
+            for number in range(400):
+                await log.reasoning(1, f"{number} " + "x" * 3_000)
+            await log.flush()
+            [channel] = subscriptions.hub()._channels.values()
+            waiting = max(sum(map(len, listener._entries)) for listener in channel.listeners)
+            entries = [first]
+            while len(entries) < log.last_seq:
+                entries.append(await asyncio.wait_for(anext(reading), 10))
+            await reading.aclose()
+        return [str(number) for number in _numbers(entries)], waiting
+
+    numbers, waiting = server.run(lag())
+    assert numbers == [str(number) for number in range(400)]
+    assert waiting <= subscriptions.MAX_WAITING_CHARS
+
+
+def _numbers(entries: list[bytes]) -> list[int]:
+    text = "".join(
+        event.text for event in map(events.decode, entries) if isinstance(event, frames.ReasoningPiece)
+    )
+    return [int(word.strip("x")) for word in text.split() if word.strip("x")]
+
+
+def test_a_reader_that_takes_nothing_is_closed_with_4408(
+    server: Server, alice: User, queued_turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "SEND_WITHIN_S", 0.1)
+    sent: list[dict[str, object]] = []
+
+    async def stalled_send(message: dict[str, object]) -> None:
+        sent.append(message)
+        if message["type"] == "websocket.send":
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        consumer = consumers.ChatConsumer()
+        consumer.scope = {"user": alice}
+        consumer.base_send = stalled_send
+        consumer._followers = {}
+        async with events.client() as connection:
+            await TurnLog(connection, queued_turn.id, last_seq=0, shown=Shown()).turn_started()
+        await consumer._follow(queued_turn.id, after=0)
+
+    server.run(run())
+    assert sent[-1] == {"type": "websocket.close", "code": 4408}
