@@ -93,8 +93,9 @@ class Answer:
         return nudge
 
     def _go_on(self, bridge: str) -> list[ChatDelta]:
-        """Another sequence goes on after the bridge, because a stop token ended the first; the engine still has
-        that one cached. With no room left, the answer ends here.
+        """Another sequence goes on after the bridge: a stop token ended the first, which is cached still.
+
+        With no room left, the answer ends here.
         """
         self._is_continued = True
         deltas = [delta for token_id in self._encode(bridge) for delta in self._feed_token(token_id)]

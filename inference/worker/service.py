@@ -13,6 +13,7 @@ from inference.request_queue.messages import (
     Fault,
     Job,
     Reply,
+    Ticket,
     WorkerState,
     merge,
 )
@@ -59,6 +60,7 @@ class Service:
         self._running: dict[str, _Running] = {}
         self._has_room = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._let_go: list[Ticket] = []  # requests that were aborted or dropped, to be taken out of the queue
         self._has_crashed = False
 
     def stop(self) -> None:
@@ -124,6 +126,9 @@ class Service:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             with _patience("look after readers"):
+                while self._let_go:
+                    await self._transport.done(self._let_go[-1])
+                    self._let_go.pop()
                 unread = await self._transport.unread(list(self._running))
                 num_missed = {one: num_missed.get(one, 0) + 1 for one in unread}
                 for request_id in [one for one, missed in num_missed.items() if missed >= _UNREAD_CHECKS]:
@@ -155,7 +160,11 @@ class Service:
             await self._answer(running)
         except (PromptRefused, TemplateRefused, PromptTooLong, ValueError) as error:
             await self._fail(running, Fault(kind="rejected", message=str(error)))
+        except asyncio.CancelledError:
+            self._let_go.append(running.job.ticket)
+            raise
         except TransportLost:
+            self._let_go.append(running.job.ticket)
             logger.warning("request %s dropped: the queue is away", request_id)
         except Exception:  # a fault in one request must not end the others
             logger.exception("request %s failed", request_id)

@@ -57,6 +57,7 @@ class TinyEngine:
         self.tokenizer = tiny_tokenizer()
         self.script = Script.of("text: ok")
         self.step_s = 0.001
+        self.think_end = "\n</think>\n\n"
         self.aborted: dict[str, float] = {}
         self.prompts: list[str] = []
         self.crashes = False
@@ -149,7 +150,7 @@ class TinyEngine:
             return [("", None)]
         raw = rest
         if verb == "think":
-            raw = f"{rest}\n</think>\n\n"
+            raw = rest + self.think_end
         elif verb == "call":
             name, _, arguments = rest.partition(" ")
             raw = f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'

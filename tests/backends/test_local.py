@@ -1,0 +1,180 @@
+"""The local backend and the worker's service: budgets, aborts, refusals, parts that go away."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+import redis.asyncio as redis
+
+from inference.backends.base import BackendUnavailable, RequestRejected, StreamBroken
+from inference.parsers import reasoning
+from inference.request_queue.messages import Heartbeat, WorkerState
+from inference.schema import ChatMessage, ContentDelta, FinishReason, Role, Sampling, Thinking
+from tests.backends.asking import Answer, ask, collect
+from tests.backends.stands import MODEL, LocalStand
+from tests.backends.tiny_engine import CONTEXT_TOKENS
+
+THINKING = Thinking(enabled=True)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float) -> None:
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def keys(redis_url: str) -> set[str]:
+    async with redis.Redis.from_url(redis_url) as client:
+        return {key.decode() async for key in client.scan_iter("inference:*")}
+
+
+async def test_nothing_is_left_in_redis_when_a_request_is_done(local: LocalStand, redis_url: str):
+    local.play("text: a b c")
+    await collect(local.backend, ask())
+
+    async def is_clean() -> bool:
+        async with redis.Redis.from_url(redis_url) as client:
+            backlog = await client.xlen(f"inference:{MODEL}:requests")
+        return backlog == 0 and not any("request-1" in key for key in await keys(redis_url))
+
+    await until(is_clean, within_s=2)
+
+
+async def test_thinking_is_asked_for_and_led(local: LocalStand):
+    local.play("think: hm", "text: 4")
+    await collect(local.backend, ask("2+2?", thinking=THINKING))
+    led = f"system\n{reasoning.REQUEST}\nuser\n2+2?\nassistant\n<think>\n"
+    assert local.engine.prompts[-1] == led, "control tokens have no text"
+    await collect(local.backend, ask("2+2?"))
+    assert local.engine.prompts[-1] == "user\n2+2?\nassistant\n"
+
+
+async def test_reasoning_of_the_running_turn_is_shown_again(local: LocalStand):
+    local.play("text: 4")
+    history = (
+        ChatMessage(role=Role.USER, content="2+2?"),
+        ChatMessage(role=Role.ASSISTANT, content="I compute.", reasoning="hm"),
+        ChatMessage(role=Role.TOOL, content="4"),
+    )
+    await collect(local.backend, ask(messages=history, thinking=THINKING))
+    assert "assistant\n<think>\nhm\n</think>\n\nI compute.\n" in local.engine.prompts[-1]
+
+
+async def test_the_budget_closes_the_reasoning_and_the_answer_follows(local: LocalStand):
+    local.play("think: " + "hm " * 500, "text: It is 4.")
+    thinking = Thinking(enabled=True, budget_tokens=60)
+    answer = await collect(local.backend, ask(thinking=thinking))
+    assert answer.content == "It is 4."
+    assert answer.finished.reason is FinishReason.STOP
+    # The closing mark itself, and what the engine said until it heard of it.
+    assert 60 <= answer.finished.usage.reasoning_tokens < 60 + len(reasoning.CLOSING) + 40
+    assert "think>" not in answer.reasoning
+
+
+async def test_some_of_the_length_is_left_to_answer_with(local: LocalStand):
+    local.play("think: " + "hm " * 500, "text: It is 4.")
+    answer = await collect(local.backend, ask(thinking=THINKING, sampling=Sampling(max_tokens=200)))
+    assert answer.content == "It is 4."
+    assert answer.finished.usage.output_tokens <= 200
+
+
+async def test_a_model_that_stops_in_its_reasoning_goes_on_to_the_answer(local: LocalStand):
+    local.engine.think_end = ""
+    local.play("cached: 5", "think: so it is 4", "text:")
+    answer = await collect(local.backend, ask("2+2?", thinking=THINKING))
+    assert answer.reasoning == "so it is 4"
+    assert [prompt[-13:] for prompt in local.engine.prompts[1:]] == [" 4\n</think>\n\n", ">\n\n\n\nAnswer: "]
+    assert answer.content == "Answer: "
+    assert answer.finished.usage.input_cached_tokens == 5, "counted once, for the request's own prompt"
+
+
+async def test_stop_strings_end_the_answer_and_the_sequence(local: LocalStand):
+    local.play("text: one two STOP three", "stall:")
+    answer = await asyncio.wait_for(collect(local.backend, ask(sampling=Sampling(stop=("STOP",)))), 5)
+    assert (answer.content, answer.finished.reason) == ("one two ", FinishReason.STOP)
+    await asyncio.wait_for(local.seen_closed(), 2)
+
+
+async def test_a_prompt_that_is_too_long_is_refused_with_numbers(local: LocalStand):
+    numbers = rf"is 2,019 tokens long; this model reads at most {CONTEXT_TOKENS - 1:,}"
+    with pytest.raises(RequestRejected, match=numbers):
+        await collect(local.backend, ask("x" * CONTEXT_TOKENS))
+
+
+async def test_a_model_that_loads_says_how_far_it_is(redis_url: str, local: LocalStand):
+    local.vitals.state, local.vitals.progress = WorkerState.LOADING, 0.4
+    await local.transport.beat(local.vitals.heartbeat())
+    assert not await local.backend.is_ready()
+    with pytest.raises(BackendUnavailable, match=r"is loading \(40%\)"):
+        await collect(local.backend, ask())
+
+
+async def test_the_worker_counts_what_it_does(local: LocalStand):
+    local.play("cached: 2", "text: four")
+    await collect(local.backend, ask())
+    await local.transport.beat(local.vitals.heartbeat())
+    [heartbeat] = await local.transport.workers(MODEL)
+    assert isinstance(heartbeat, Heartbeat)
+    counted = msgspec.structs.asdict(heartbeat)
+    assert counted["requests_total"] == counted["ttft_total"] == 1
+    assert (counted["output_tokens_total"], counted["cached_tokens_total"]) == (4, 2)
+
+
+async def test_a_reader_that_died_is_noticed_and_its_request_aborted(local: LocalStand):
+    local.play("text: a", "stall:")
+    ticket = await local.transport.send(ask(), model=MODEL)  # a reader that never gives a sign of life again
+    await asyncio.wait_for(local.seen_closed(), 12)
+
+    async def is_gone() -> bool:
+        return not await local.transport.is_queued(ticket)
+
+    await until(is_gone, within_s=5)
+
+
+async def test_an_engine_that_crashes_breaks_the_stream_and_ends_the_service(local: LocalStand):
+    local.play("text: so far", "stall:")
+    so_far = Answer()
+    reading = asyncio.create_task(collect(local.backend, ask(), into=so_far))
+    await asyncio.wait_for(_content(so_far, "so far"), 5)
+    local.engine.crashes = True
+    with pytest.raises(StreamBroken, match="stopped in the middle"):
+        await asyncio.wait_for(reading, 5)
+
+
+async def test_a_service_that_drains_finishes_what_it_has(local: LocalStand):
+    local.play("text: a", "wait: 0.3", "text: b")
+    so_far = Answer()
+    reading = asyncio.create_task(collect(local.backend, ask(), into=so_far))
+    await asyncio.wait_for(_content(so_far, "a"), 5)
+    local.service.stop()
+    answer = await asyncio.wait_for(reading, 5)
+    assert answer.content == "ab"
+
+
+async def test_a_service_out_of_time_breaks_what_it_has(local: LocalStand):
+    local.play("text: a", "stall:")
+    so_far = Answer()
+    reading = asyncio.create_task(collect(local.backend, ask(), into=so_far))
+    await asyncio.wait_for(_content(so_far, "a"), 5)
+    stopped_at = time.monotonic()
+    local.service.stop()
+    with pytest.raises(StreamBroken):
+        await asyncio.wait_for(reading, 5)
+    assert time.monotonic() - stopped_at < 3
+
+
+async def _content(answer: Answer, text: str) -> None:
+    while answer.content != text:
+        await asyncio.sleep(0.01)
+
+
+async def test_many_small_deltas_arrive_in_fewer_replies_and_the_first_at_once(local: LocalStand):
+    local.engine.step_s = 0.0005
+    local.play("text: " + "word " * 100)
+    answer = await collect(local.backend, ask())
+    pieces = [delta for delta in answer.deltas if isinstance(delta, ContentDelta)]
+    assert answer.content == "word " * 100
+    assert len(pieces[0].text) < 20
+    assert len(pieces) < 100, "500 tokens, a byte each"

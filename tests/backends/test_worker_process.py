@@ -1,0 +1,116 @@
+"""`python -m inference.worker` on a real model, from loading to SIGTERM."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from inference import registry
+from inference.backends.base import RequestRejected
+from inference.backends.local import LocalBackend
+from inference.request_queue.messages import WorkerState
+from inference.schema import ContentDelta, FinishReason, Sampling, Thinking
+from tests.backends.asking import ask, collect
+from tests.services import RedisServer, wait_until
+
+pytestmark = pytest.mark.slow
+
+EXACT = Sampling(temperature=0.0, max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Its own Redis, so that what other tests flush is not this worker's heartbeat."""
+    if not registry.entry("smollm2").path(settings.MODELS_DIR).exists():
+        pytest.skip("the model is not at hand: python manage.py models pull smollm2")
+    folder = tmp_path_factory.mktemp("worker")
+    server = RedisServer(folder)
+    server.start()
+    log = (folder / "worker.log").open("wb")
+    command = [sys.executable, "-m", "inference.worker", "--model", "smollm2", "--redis-url", server.url]
+    process = subprocess.Popen([*command, "--models-dir", str(settings.MODELS_DIR)], stderr=log)
+    wait_until(lambda: b"is ready" in (folder / "worker.log").read_bytes(), within_s=180, what="the worker")
+    yield server.url, process
+    process.kill()
+    process.wait()
+    server.stop()
+
+
+@pytest.fixture
+async def backend(worker: tuple[str, subprocess.Popen[bytes]]) -> AsyncIterator[LocalBackend]:
+    backend = LocalBackend(redis_url=worker[0], model="smollm2")
+    yield backend
+    await backend.aclose()
+
+
+async def test_the_same_question_gets_the_same_answer_and_the_second_from_the_cache(backend: LocalBackend):
+    first = await collect(backend, ask("Say hello to Alice.", sampling=EXACT, id="first"))
+    second = await collect(backend, ask("Say hello to Alice.", sampling=EXACT, id="second"))
+    assert first.content
+    assert first.content == second.content
+    usage, again = first.finished.usage, second.finished.usage
+    assert again.input_cached_tokens > usage.input_cached_tokens
+    assert again.input_tokens == usage.input_tokens
+
+
+async def test_thinking_is_led_and_ends_within_its_budget(backend: LocalBackend):
+    thinking = Thinking(enabled=True, budget_tokens=24)
+    request = ask("What is 2+2?", thinking=thinking, sampling=Sampling(temperature=0.0, max_tokens=64))
+    answer = await collect(backend, request)
+    assert answer.reasoning
+    assert answer.content
+    assert answer.finished.usage.reasoning_tokens <= 24 + 12
+    assert "think>" not in answer.content
+
+
+async def test_several_at_once_are_all_answered(backend: LocalBackend):
+    requests = [ask(f"Count to {number}.", sampling=EXACT, id=f"count-{number}") for number in range(4)]
+    answers = await asyncio.gather(*(collect(backend, request) for request in requests))
+    assert all(answer.content for answer in answers)
+    assert {answer.finished.reason for answer in answers} <= {FinishReason.STOP, FinishReason.LENGTH}
+
+
+async def test_an_abort_frees_the_engine_at_once(backend: LocalBackend):
+    stream = backend.stream(ask("Tell a long story.", sampling=Sampling(max_tokens=4000), id="story"))
+    while not isinstance(await anext(stream), ContentDelta):
+        pass
+    closed_at = time.monotonic()
+    await stream.aclose()
+    assert time.monotonic() - closed_at < 0.3
+
+    async with asyncio.timeout(5):
+        while [one.num_running for one in await backend._transport.workers("smollm2")] != [0]:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_prompt_over_the_context_is_refused_with_numbers(backend: LocalBackend):
+    with pytest.raises(RequestRejected, match=r"[\d,]+ tokens long; this model reads at most 8,191"):
+        await collect(backend, ask("word " * 9000))
+
+
+async def test_on_sigterm_it_finishes_what_it_has_and_says_goodbye(
+    backend: LocalBackend, worker: tuple[str, subprocess.Popen[bytes]]
+):
+    _, process = worker
+    [before] = await backend._transport.workers("smollm2")
+    assert (before.state, before.progress, before.pid) == (WorkerState.READY, 1.0, process.pid)
+    stream = backend.stream(ask("Say hello.", sampling=EXACT, id="last"))
+    deltas = [await anext(stream)]
+    process.send_signal(signal.SIGTERM)
+    deltas += [delta async for delta in stream]
+    assert deltas[-1].reason in (FinishReason.STOP, FinishReason.LENGTH)  # type: ignore[union-attr]  # it is Finished
+    assert await asyncio.to_thread(process.wait, 15) == 0
+    assert await backend._transport.workers() == []
+
+
+def test_a_model_that_is_not_there_is_named_with_what_to_do(tmp_path: Path):
+    command = [sys.executable, "-m", "inference.worker", "--model", "smollm2", "--models-dir", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert "python manage.py models pull smollm2" in ended.stderr
