@@ -1,4 +1,4 @@
-"""A stream that is silent for long stays open, by comments, and keeps its money."""
+"""Long silences and a Redis that is away: the application itself, without a server in between."""
 
 import asyncio
 import json
@@ -10,8 +10,11 @@ import pytest
 
 from webapp.accounts import keys
 from webapp.api import admission, chat_completions, database
+from webapp.api.chat_reply import Writer
 from webapp.api.plane import DataPlane
 from webapp.billing.models import Hold, UsageRecord
+
+QUESTION = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "2 + 2?"}]}
 
 
 async def fallback(scope, receive, send):
@@ -38,16 +41,16 @@ def _own_threads(monkeypatch):
         yield
 
 
-@pytest.mark.usefixtures("_own_threads")
-@pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.usefixtures("_own_threads"), pytest.mark.django_db(transaction=True)]
+
+
 def test_a_silent_stream_is_kept_open_and_its_hold_alive(alice, scripted_model, script, monkeypatch):
     monkeypatch.setattr(chat_completions, "PING_AFTER_S", 0.5)
     monkeypatch.setattr(chat_completions, "RENEW_EVERY_S", 0.5)
     monkeypatch.setattr(admission, "LIVES_FOR", timedelta(seconds=300))
     script("wait: 1.5", "text: 4")
     _, secret = keys.create(alice, name="test")
-    body = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "2 + 2?"}]}
-    start, pieces = asyncio.run(post(body, secret=secret))
+    start, pieces = asyncio.run(post(QUESTION, secret=secret))
     assert start["status"] == 200
     assert pieces[0] == b": ping\n\n"
     assert pieces[-1].endswith(b"data: [DONE]\n\n")
@@ -55,3 +58,26 @@ def test_a_silent_stream_is_kept_open_and_its_hold_alive(alice, scripted_model, 
     assert UsageRecord.objects.get().output_tokens == 1
     hold = Hold.objects.get()
     assert hold.expires_at - hold.created_at > timedelta(seconds=300.4)
+
+
+def test_without_redis_requests_are_answered_and_billed(alice, scripted_model, script, settings):
+    script("text: 4")
+    _, secret = keys.create(alice, name="test")
+    settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
+    start, pieces = asyncio.run(post(QUESTION, secret=secret))
+    assert start["status"] == 200
+    assert pieces[-1].endswith(b"data: [DONE]\n\n")
+    assert UsageRecord.objects.get().finish_reason == "stop"
+
+
+def test_an_unforeseen_fault_is_answered_with_an_id_and_leaves_no_hold(
+    alice, scripted_model, script, monkeypatch
+):
+    script("text: 4")
+    _, secret = keys.create(alice, name="test")
+    monkeypatch.setattr(Writer, "piece", lambda *_: 1 / 0)
+    start, pieces = asyncio.run(post(QUESTION, secret=secret))
+    error = json.loads(b"".join(pieces))["error"]
+    assert (start["status"], error["code"]) == (500, "internal_error")
+    assert "req_" in error["message"]
+    assert not Hold.objects.filter(status=Hold.Status.OPEN).exists()
