@@ -22,6 +22,7 @@ from pygments.util import ClassNotFound
 
 MAX_HIGHLIGHT_CHARS = 100_000
 SCHEMES = {"http", "https", "mailto"}
+ADDRESS = re.compile(rf"({'|'.join(sorted(SCHEMES))}):", re.IGNORECASE)
 LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,30}")
 
 # The same four as static/js/markdown.js: k keyword, s string, n number, c comment.
@@ -76,6 +77,7 @@ def render(text: str) -> SafeString:
         attributes=ATTRIBUTES,
         url_schemes=SCHEMES,
         link_rel="noopener nofollow noreferrer",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
     )
     return mark_safe(html)  # what nh3 let through
 
@@ -152,3 +154,4 @@ def _code_block(code: str, language: str) -> str:
 
 # "js-default" without its linkify, whose library we do without; raw HTML is text.
 _parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable(["table", "strikethrough"])
+_parser.validateLink = lambda url: ADDRESS.match(url) is not None  # type: ignore[method-assign]  # its own hook

@@ -109,8 +109,8 @@ def delete(request: PageRequest, conversation_id: UUID) -> HttpResponse:
 @require_GET
 def sidebar(request: PageRequest) -> HttpResponse:
     """The list of conversations, from the newest or from `before` on."""
-    before = parse_datetime(request.GET.get("before", "").replace(" ", "+"))
-    page = sidebars.page(request.user, now=timezone.now(), before=before if _is_aware(before) else None)
+    before = _moment(request.GET.get("before", ""))
+    page = sidebars.page(request.user, now=timezone.now(), before=before)
     return render(request, "chat/_sidebar_list.html", {"page": page, "current": _shown(request)})
 
 
@@ -158,5 +158,10 @@ def _is_current(request: PageRequest, conversation: Conversation) -> bool:
     return _shown(request) == conversation
 
 
-def _is_aware(moment: datetime | None) -> bool:
-    return moment is not None and timezone.is_aware(moment)
+def _moment(text: str) -> datetime | None:
+    """The moment with its time zone; None for anything else."""
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment and timezone.is_aware(moment) else None

@@ -1,7 +1,7 @@
-"""The platform as processes, with the scripted model, for tests that need all of it: Redis, web, worker and beat.
+"""The platform as processes, with the scripted model, for tests that need all of it.
 
-Each stack has its own folder, database, Redis and port, and no network beyond the loopback. Parts can be killed
-as the kernel would and started again; `stop` ends all of them by their own process ids.
+Redis, web, Celery worker and beat: each stack has its own folder, database, Redis and port, and no network
+beyond the loopback. Parts can be killed as the kernel would and started again; `stop` ends all of them.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A browser, the whole platform behind it, and people who sign up: every page is watched for errors and policy reports."""
+"""A browser, the platform behind it, and people who sign up. Every page is watched for complaints."""
 
 import os
 import shutil
@@ -20,8 +20,9 @@ ARGUMENTS = (
     "--disable-quic",
 )
 DESKTOP = (1440, 900)
-# Runs before any script of the page: what the policy blocks is reported to the console, where Person finds it.
-WATCH = "addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective + ' ' + e.sample))"
+# Runs before any script of the page: what the policy blocks is told to the console, which `Visitors` reads.
+WATCH = """addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy: ${event.violatedDirective} ${event.sample}`))"""
 
 _names = (f"person{number}" for number in count(1))
 

@@ -16,7 +16,8 @@ LONG = "pace: 40", "text: " + " ".join(f"word{number}" for number in range(400))
 
 def test_an_answer_streams_in_with_its_markdown_and_gets_an_address(person: Person, stack: Stack) -> None:
     stack.script(
-        "text: The capital is **Paris**.\n\n```python\nprint('Paris')  # here\n```\n\n| a | b |\n|---|--:|\n| 1 | 2 |"
+        "text: The capital is **Paris**.\n\n```python\nprint('Paris')  # here\n```\n\n",
+        "text: | a | b |\n|---|--:|\n| 1 | 2 |",
     )
     person.ask("What is the capital of France?")
     person.wait_for_answer()

@@ -1,4 +1,4 @@
-"""Every main state, wide and narrow, light and dark: no accessibility fault, nothing cut off; a picture of each is kept."""
+"""Every main state, wide and narrow, light and dark: accessible, not cut off; a picture of each is kept."""
 
 import json
 from collections.abc import Callable
@@ -15,17 +15,38 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 PHONE = (390, 844)
 AXE = next((Path(__file__).parent / "vendor").glob("axe-core-*/axe.min.js"))
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-ANSWER = (
-    "The arithmetic is sound; the size of the cooling is the weak link. The paper estimates **2,644 of 6,700 deaths** "
-    "avoided in 93 cities.\n\n## How it is calculated\n\nFor each city, baseline deaths are scaled:\n\n"
-    "| City | Tree cover | Deaths avoided |\n|---|--:|--:|\n| Barcelona | 8.4 % | 212 |\n| Copenhagen | 15.8 % | 9 |\n\n"
-    "- **Surface is not air.** Trees cool surfaces by 8 to 12 K.\n- **One summer.** 2015 was warm but not extreme.\n\n"
-    '```python\nimport numpy as np\n\ndef avoided(deaths, beta, cooling):  # by city\n    return deaths * (1 - np.exp(-beta * cooling))\n\nprint(f"{avoided(212, 0.1, 0.8):,.0f}")\n```\n\n'
-    "My rebuild is within 0.5 % of the figure. See [the paper](https://example.com/paper)."
+ANSWER = """\
+The arithmetic is sound; the size of the cooling is the weak link. The paper estimates **2,644 of 6,700
+deaths** avoided in 93 cities.
+
+## How it is calculated
+
+For each city, baseline deaths are scaled:
+
+| City | Tree cover | Deaths avoided |
+|---|--:|--:|
+| Barcelona | 8.4 % | 212 |
+| Copenhagen | 15.8 % | 9 |
+
+- **Surface is not air.** Trees cool surfaces by 8 to 12 K.
+- **One summer.** 2015 was warm but not extreme.
+
+```python
+import numpy as np
+
+def avoided(deaths, beta, cooling):  # by city
+    return deaths * (1 - np.exp(-beta * cooling))
+
+print(f"{avoided(212, 0.1, 0.8):,.0f}")
+```
+
+My rebuild is within 0.5 % of the figure. See [the paper](https://example.com/paper)."""
+QUESTION = (
+    "A 2023 paper says 30 % tree cover would have prevented 40 % of urban-heat deaths. How solid is that?"
 )
 THOUGHT = (
-    "The claim has two parts: a percentage and a counterfactual.\n\n**Denominator.** The abstract counts deaths "
-    "attributed to the heat island, 6,700 in summer 2015, not all heat deaths."
+    "The claim has two parts: a percentage and a counterfactual.\n\n**Denominator.** The abstract counts "
+    "deaths attributed to the heat island, 6,700 in summer 2015, not all heat deaths."
 )
 
 
@@ -57,9 +78,7 @@ def test_the_chat_looks_right_and_is_accessible(
     person.page.keyboard.press("Escape")
 
     stack.script("pace: 25", f"think: {THOUGHT}", "pace: 0", "stall:")
-    person.ask(
-        "A 2023 Lancet paper says 30 % tree cover would have prevented 40 % of urban-heat deaths. How solid is that?"
-    )
+    person.ask(QUESTION)
     person.last_turn.locator(".reasoning__preview").wait_for()
     person.page.wait_for_timeout(1500)
     check(person.page, name("thinking"))

@@ -1,4 +1,4 @@
-"""What happens to a person's words when something goes wrong: they are kept, and the page says what is the matter."""
+"""What happens to a person's words when something goes wrong: they are kept, and the page says what it is."""
 
 import re
 
@@ -13,6 +13,14 @@ pytestmark = pytest.mark.e2e
 SLOW = "pace: 30", "text: " + " ".join(f"word{number}" for number in range(150))
 
 
+def offer(stack: Stack, *, is_active: bool) -> None:
+    """Switch the scripted model on or off, as an administrator does."""
+    stack.python(
+        "from webapp.catalog.models import ServedModel\n"
+        f"ServedModel.objects.filter(name='scripted').update(is_active={is_active})"
+    )
+
+
 def test_a_draft_outlives_a_reload_and_belongs_to_its_chat(person: Person) -> None:
     person.ask("A first question")
     person.wait_for_answer()
@@ -24,9 +32,7 @@ def test_a_draft_outlives_a_reload_and_belongs_to_its_chat(person: Person) -> No
 
 
 def test_a_refusal_gives_the_text_back_and_says_why(person: Person, stack: Stack) -> None:
-    stack.python(
-        "from webapp.catalog.models import ServedModel; ServedModel.objects.filter(name='scripted').update(is_active=False)"
-    )
+    offer(stack, is_active=False)
     try:
         person.composer.fill("Is anybody there?")
         person.composer.press("Enter")
@@ -36,9 +42,7 @@ def test_a_refusal_gives_the_text_back_and_says_why(person: Person, stack: Stack
         person.page.reload()
         expect(person.composer).to_have_value("Is anybody there?")
     finally:
-        stack.python(
-            "from webapp.catalog.models import ServedModel; ServedModel.objects.filter(name='scripted').update(is_active=True)"
-        )
+        offer(stack, is_active=True)
 
 
 def test_a_message_that_is_too_long_never_leaves_the_page(person: Person) -> None:

@@ -1,4 +1,4 @@
-"""Markdown that tries to run script, load something or restyle the page: none of it may do anything, live or stored."""
+"""Markdown that tries to run script, load something or restyle the page: none of it may do anything."""
 
 PAYLOADS = (
     "<script>window.hacked = 1</script>",

@@ -1,0 +1,96 @@
+"""The server's drawing of markdown: what a model may say with it, and what it may not do."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from chat import markdown
+from chat.templatetags.chat_page import paragraphs
+from tests.pages.hostile import PAYLOADS
+
+
+class Inventory(HTMLParser):
+    """The tags and attributes that a browser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+
+def assert_inert(html: str) -> None:
+    seen = Inventory(html)
+    assert seen.tags <= markdown.TAGS
+    for tag, name, value in seen.attributes:
+        assert name in markdown.ATTRIBUTES.get(tag, set()) | {"rel", "target"}, (tag, name)
+        if name == "href":
+            assert re.match(r"(https?://|mailto:)", value), value
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_hostile_markdown_is_inert(payload: str) -> None:
+    assert_inert(markdown.render(payload))
+    assert_inert(markdown.render(f"Words before.\n\n{payload}\n\nWords after."))
+
+
+def test_the_whole_corpus_at_once_is_inert() -> None:
+    assert_inert(markdown.render("\n\n".join(PAYLOADS)))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_hostile_reasoning_is_inert(payload: str) -> None:
+    assert Inventory(paragraphs(payload)).tags <= {"p", "strong", "code"}
+
+
+def test_links_leave_without_a_trace() -> None:
+    html = markdown.render("[paper](https://example.com 'title')")
+    assert '<a href="https://example.com" title="title"' in html
+    assert 'rel="noopener nofollow noreferrer"' in html
+    assert 'target="_blank"' in html
+
+
+def test_headings_stay_below_the_page_s_own() -> None:
+    assert markdown.render("# One\n\n#### Four") == "<h3>One</h3>\n<h4>Four</h4>\n"
+
+
+def test_a_table_scrolls_and_its_numbers_stand_right() -> None:
+    html = markdown.render("| City | Count |\n|---|--:|\n| Rome | 12 |")
+    assert '<table class="table">' in html
+    assert '<td class="is-num">12</td>' in html
+    assert "style" not in html
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "drawn"),
+    [
+        (
+            "python",
+            "return 1  # why",
+            '<span class="k">return</span> <span class="n">1</span>  <span class="c"># why</span>',
+        ),
+        ("js", 'const a = "b"', '<span class="k">const</span>'),
+        ("nonsense", "a < b", "a &lt; b"),
+        ("", "a < b", "a &lt; b"),
+    ],
+)
+def test_code_is_drawn_in_four_classes(language: str, code: str, drawn: str) -> None:
+    html = markdown.render(f"```{language}\n{code}\n```")
+    assert drawn in html
+    assert set(re.findall(r'<span class="(\w)">', html)) <= set("ksnc")
+
+
+def test_very_long_code_is_shown_without_colour() -> None:
+    html = markdown.render("```python\n" + "x = 1\n" * 20_000 + "```")
+    assert '<span class="n">' not in html
+
+
+def test_deep_nesting_does_not_fell_the_server() -> None:
+    assert markdown.render(">" * 5_000 + " deep")
+    assert markdown.render("[" * 5_000 + "x" + "](y)" * 5_000)
+    assert markdown.render("**a**" * 5_000)
