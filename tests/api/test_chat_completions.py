@@ -149,6 +149,14 @@ def test_a_stream_that_breaks_tells_so_and_is_billed_for_what_came(ask, script, 
     assert Account.objects.get(user=alice).held_nano == 0
 
 
+def test_an_answer_that_breaks_before_any_of_it_was_sent_costs_nothing(ask, script):
+    script("text: one two three", "break: The worker is gone.")
+    with pytest.raises(openai.InternalServerError, match="The worker is gone"):
+        ask()
+    wait_until(lambda: Hold.objects.get().status == "released", within_s=10, what="the release")
+    assert not UsageRecord.objects.exists()
+
+
 @pytest.mark.parametrize("is_stream", [True, False])
 def test_a_client_that_hangs_up_stops_the_model_and_pays_what_it_got(
     ask, client, script, alice, scripted_model, is_stream

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Iterable
 
 from django.db import DatabaseError
 
@@ -60,7 +61,7 @@ class _Call:
             for task in (relay, gone, care):
                 task.cancel()
             # Shielded: a server that gives up on this client must not lose its bill.
-            await asyncio.shield(self._close(relay, gone, care))
+            await asyncio.shield(self._close(relay, other_tasks=(gone, care)))
         if not relay.cancelled() and (error := relay.exception()):
             raise error
 
@@ -122,9 +123,11 @@ class _Call:
         except DatabaseError:
             logger.warning("request %s: could not renew its hold", self._admitted.request.id)
 
-    async def _close(self, *tasks: asyncio.Task[None]) -> None:
+    async def _close(self, relay: asyncio.Task[None], *, other_tasks: Iterable[asyncio.Task[None]]) -> None:
         """Once the backend has let go: bill, free the place, count."""
-        await asyncio.wait(tasks)
+        await asyncio.wait({relay, *other_tasks})
+        if not relay.cancelled() and relay.exception():
+            self._has_failed = True
         usage, is_estimated = self._bill()
         finish_reason = self._finish_reason()
         elapsed_s = time.perf_counter() - self._exchange.started_at
@@ -138,8 +141,13 @@ class _Call:
         )
 
     def _bill(self) -> tuple[Usage | None, bool]:
-        """What to bill, and whether it is an estimate: the backend's count, else what it had said by then."""
+        """What to bill, and whether it is an estimate: the backend's count, else what it had said by then.
+
+        A fault that is the whole answer costs nothing, whatever was made before it.
+        """
         finished = self._reply.finished
+        if self._has_failed and self._exchange.status is None:
+            return None, False
         if finished is not None and (finished.usage.total_tokens or not self._has_failed):
             return finished.usage, False
         if self._reply.is_empty:

@@ -16,7 +16,7 @@ from inference.schema import (
 from webapp.api import sse
 from webapp.billing import estimates
 
-FINGERPRINT = "fpv0_kimi"
+FINGERPRINT = "fp_platform"
 
 
 class Reply:
