@@ -13,7 +13,6 @@ from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
-from django.conf import settings
 from django.db import connections
 from django.test import Client
 
@@ -63,6 +62,12 @@ class Frames(list[dict[str, Any]]):
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [frame for frame in self if frame["type"] == kind]
+
+
+def headers_of(client: Client) -> list[tuple[bytes, bytes]]:
+    """What a browser with this client's session sends."""
+    pairs = "; ".join(f"{name}={cookie.value}" for name, cookie in client.cookies.items())
+    return [(b"origin", b"http://localhost"), (b"cookie", pairs.encode())]
 
 
 class Tab:
@@ -140,13 +145,10 @@ class Tab:
         self.close()
 
     def _open(self, user: User | None) -> WebsocketCommunicator:
-        headers = [(b"origin", b"http://localhost")]
+        self.client = Client()
         if user is not None:
-            client = Client()
-            client.force_login(user)
-            cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
-            headers.append((b"cookie", cookie.encode()))
-            self.client = client
+            self.client.force_login(user)
+        headers = headers_of(self.client)
 
         async def connect() -> WebsocketCommunicator:
             socket = WebsocketCommunicator(application, "/ws/chat/", headers=headers)

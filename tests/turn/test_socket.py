@@ -1,14 +1,17 @@
 """A socket: who is signed out is let go, and a reader that lags costs no memory and loses nothing."""
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
+from django.test import Client
 
 from chat import consumers, events, frames, replay, subscriptions
 from chat.events import Shown, TurnLog
 from chat.models import Turn
 from tests.conftest import WriteScript
-from tests.turn.browser import Server, Tab
+from tests.turn.browser import Server, Tab, application, headers_of
 from tests.turn.conftest import OpenTab
 from webapp.accounts.models import User
 
@@ -77,6 +80,12 @@ def test_a_reader_that_lags_gets_everything_from_the_log_later(server: Server, q
     assert waiting <= subscriptions.MAX_WAITING_CHARS
 
 
+def scope_of(user: User) -> dict[str, Any]:
+    client = Client()
+    client.force_login(user)
+    return {"type": "websocket", "path": "/ws/chat/", "headers": headers_of(client)}
+
+
 def _numbers(entries: list[bytes]) -> list[int]:
     text = "".join(
         event.text for event in map(events.decode, entries) if isinstance(event, frames.ReasoningPiece)
@@ -88,21 +97,25 @@ def test_a_reader_that_takes_nothing_is_closed_with_4408(
     server: Server, alice: User, queued_turn: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumers, "SEND_WITHIN_S", 0.1)
-    sent: list[dict[str, object]] = []
+    closed: list[int] = []
 
-    async def stalled_send(message: dict[str, object]) -> None:
-        sent.append(message)
-        if message["type"] == "websocket.send":
-            await asyncio.Event().wait()
-
-    async def run() -> None:
-        consumer = consumers.ChatConsumer()
-        consumer.scope = {"user": alice}
-        consumer.base_send = stalled_send
-        consumer._followers = {}
+    async def run(scope: dict[str, Any]) -> None:
         async with events.client() as connection:
             await TurnLog(connection, queued_turn.id, last_seq=0, shown=Shown()).turn_started()
-        await consumer._follow(queued_turn.id, after=0)
+        commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        commands.put_nowait({"type": "websocket.connect"})
+        attach = msgspec.json.encode(frames.TurnAttach(turn=str(queued_turn.id))).decode()
+        commands.put_nowait({"type": "websocket.receive", "text": attach})
 
-    server.run(run())
-    assert sent[-1] == {"type": "websocket.close", "code": 4408}
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "websocket.send":
+                await asyncio.Event().wait()
+            elif message["type"] == "websocket.close":
+                closed.append(message["code"])
+                commands.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
+
+        socket: Any = application
+        await socket(scope, commands.get, send)
+
+    server.run(run(scope_of(alice)))
+    assert closed == [4408]
