@@ -35,28 +35,9 @@ CLASSES: tuple[tuple[_TokenType, str], ...] = (
     (Number, "n"),
 )
 
-TAGS = {
-    *(
-        "p",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "ul",
-        "ol",
-        "li",
-        "blockquote",
-        "hr",
-        "br",
-        "strong",
-        "em",
-        "s",
-        "a",
-        "code",
-        "pre",
-    ),
-    *("div", "span", "table", "thead", "tbody", "tr", "th", "td"),
-}
+TAGS = set(
+    "p h3 h4 h5 h6 ul ol li blockquote hr br strong em s a code pre div span table thead tbody tr th td".split()
+)
 ATTRIBUTES = {
     "a": {"href", "title"},
     "ol": {"start"},
@@ -99,7 +80,7 @@ def _lexer(language: str) -> Lexer | None:
 
 def _spans(tokens: Iterable[tuple[_TokenType, str]]) -> Iterable[str]:
     for kind, value in tokens:
-        name = next((name for parent, name in CLASSES if kind in parent), "")
+        name = next((name for parent, name in CLASSES if kind[: len(parent)] == parent), "")
         yield f'<span class="{name}">{escape(value)}</span>' if name else escape(value)
 
 

@@ -10,10 +10,8 @@ FOLDERS = (ROOT / "static" / "vendor", ROOT / "tests" / "e2e" / "vendor")
 
 def faults(folder: Path) -> list[str]:
     """What differs between the folder and its SHA256SUMS, one sentence each; empty when nothing does."""
-    sums = dict(
-        reversed(line.split("  ", 1))
-        for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    )
+    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     present = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     present.pop("SHA256SUMS")
     found = [f"{folder / name} is listed in SHA256SUMS but missing" for name in sums.keys() - present.keys()]
