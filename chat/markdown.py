@@ -35,9 +35,10 @@ CLASSES: tuple[tuple[_TokenType, str], ...] = (
     (Number, "n"),
 )
 
-TAGS = set(
-    "p h3 h4 h5 h6 ul ol li blockquote hr br strong em s a code pre div span table thead tbody tr th td".split()
-)
+BLOCK_TAGS = ("p", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "pre", "div")
+INLINE_TAGS = ("br", "strong", "em", "s", "a", "code", "span")
+TABLE_TAGS = ("table", "thead", "tbody", "tr", "th", "td")
+TAGS = {*BLOCK_TAGS, *INLINE_TAGS, *TABLE_TAGS}
 ATTRIBUTES = {
     "a": {"href", "title"},
     "ol": {"start"},
