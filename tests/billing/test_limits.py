@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from tests.services import wait_until
+from tests.services import RedisServer, wait_until
 from webapp.billing import limits
 
 
@@ -69,3 +69,17 @@ def test_without_redis_nobody_is_limited(settings):
         redis.Redis.from_url(settings.REDIS_URL).ping()
     assert [enter(f"r{number}") for number in range(9)] == [None] * 9
     limits.leave("request", user_id=1, lease_id="r0")
+
+
+def test_limits_hold_again_after_redis_restarts(settings, tmp_path):
+    server = RedisServer(tmp_path)
+    settings.REDIS_URL = server.url
+    server.start()
+    try:
+        assert enter("a").remaining == 2
+        server.kill()
+        assert enter("b") is None
+        server.start()
+        assert enter("c").remaining == 2
+    finally:
+        server.stop()
