@@ -1,3 +1,5 @@
+"""The calculator agrees with fractions, and no expression harms it."""
+
 import contextlib
 import time
 from fractions import Fraction

@@ -1,3 +1,5 @@
+"""When a turn must end, and when it is told to."""
+
 import pytest
 
 from agents import limits

@@ -1,3 +1,5 @@
+"""The loop on a scripted backend: steps, tools, limits, faults, stops."""
+
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Changes to a conversation as a whole, and the door it is entered by."""
+
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 

@@ -1,3 +1,5 @@
+"""What is stored of a turn, as the page, the model and a late reader get it."""
+
 from chat import frames, history
 from chat.models import Turn
 from inference.backends.scripted import Reply

@@ -1,3 +1,5 @@
+"""Whole turns that go well: from a frame sent to the rows seen."""
+
 import hashlib
 
 import pytest

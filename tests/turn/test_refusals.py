@@ -1,3 +1,5 @@
+"""What is refused: each in words, with nothing changed."""
+
 import pytest
 
 from chat.models import Conversation, Turn
