@@ -20,14 +20,14 @@ REQUEST = (
 )
 
 
-_NUDGE, _NUDGE_ZH = "\n\nAnswer: ", "\n\n答案："
+_LEAD_IN, _LEAD_IN_ZH = "\n\nAnswer:", "\n\n答案："
 
 
-def nudge(messages: Sequence[ChatMessage]) -> str:
-    """How an answer begins that the model would leave out, in the language of the question."""
+def lead_in(messages: Sequence[ChatMessage]) -> str:
+    """What draws out an answer that the model would leave out, in the language of the question."""
     questions = [message.content for message in messages if message.role is Role.USER]
     is_chinese = any("\u4e00" <= character <= "\u9fff" for character in "".join(questions[-1:]))
-    return _NUDGE_ZH if is_chinese else _NUDGE
+    return _LEAD_IN_ZH if is_chinese else _LEAD_IN
 
 
 def is_open(prompt: str) -> bool:

@@ -83,7 +83,8 @@ class StreamParser:
         return self._enter(self._read_content)
 
     def _read_reasoning(self, is_last: bool) -> bool:
-        ends = (reasoning.CLOSE, tool_calls.OPEN) if self._tools else (reasoning.CLOSE,)
+        calls = (tool_calls.OPEN, tool_calls.FENCE) if self._tools else ()
+        ends = (reasoning.CLOSE, *calls)
         found = markers.find(self._buffer, ends, is_last=is_last)
         self._buffer = found.after
         self._say(found.before)

@@ -1,6 +1,7 @@
 """One request's way through the model: messages to a sequence, its tokens to deltas. No queue, no clock."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from inference.engine import SamplingParams, Sequence, StepOutput
 from inference.parsers import reasoning
@@ -20,6 +21,13 @@ _LED_SHARE = 0.75
 
 class PromptRefused(Exception):
     """The request cannot be answered as it is; the text tells the user why, with numbers."""
+
+
+class _Bridge(NamedTuple):
+    """Text put into the model's mouth: `shown` is read like its own, `hidden` only leads on."""
+
+    shown: str
+    hidden: str
 
 
 class Answer:
@@ -46,7 +54,8 @@ class Answer:
         self._budget_tokens = self._budget(request)
         self._output_ids: list[int] = []
         self._next_sequence: Sequence | None = None
-        self._nudge = reasoning.nudge(request.messages)
+        self._has_tools = bool(tools)
+        self._lead_in = reasoning.lead_in(request.messages)
         self._is_closed = False  # the end of the reasoning was forced
         self._is_continued = False  # another sequence than the first is being run
         self.num_output_tokens = 0
@@ -79,26 +88,34 @@ class Answer:
         self.num_reasoning_tokens += self._parser.is_reasoning
         return self._parser.feed(self._detokenizer.feed([token_id]))
 
-    def _bridge(self, output: StepOutput) -> str:
-        """What leads a model that stopped without an answer on to one; "" when nothing is to be done.
+    def _bridge(self, output: StepOutput) -> _Bridge | None:
+        """What leads a model that stopped without an answer on to one; None when nothing is to be done.
 
         A led model may take the conclusion of its reasoning for the answer, and stop there.
         """
         is_answered = bool(self._parser.num_calls or self._parser.has_content)
         if not self._is_led or output.finish_reason != "stop" or is_answered:
-            return ""
+            return None
         if self._parser.is_reasoning:
-            return reasoning.CLOSING
-        nudge, self._nudge = self._nudge, ""
-        return nudge
+            # With tools at hand the answer may be a call: that is left open.
+            return _Bridge(reasoning.CLOSING, "" if self._has_tools else self._take_lead_in().lstrip())
+        lead_in = self._take_lead_in()
+        return _Bridge("", lead_in) if lead_in else None
 
-    def _go_on(self, bridge: str) -> list[ChatDelta]:
+    def _take_lead_in(self) -> str:
+        lead_in, self._lead_in = self._lead_in, ""
+        return lead_in
+
+    def _go_on(self, bridge: _Bridge) -> list[ChatDelta]:
         """Another sequence goes on after the bridge: a stop token ended the first, which is cached still.
 
         With no room left, the answer ends here.
         """
         self._is_continued = True
-        deltas = [delta for token_id in self._encode(bridge) for delta in self._feed_token(token_id)]
+        deltas = [delta for token_id in self._encode(bridge.shown) for delta in self._feed_token(token_id)]
+        hidden_ids = self._encode(bridge.hidden)
+        self._output_ids += hidden_ids
+        self.num_output_tokens += len(hidden_ids)
         room = self.sequence.max_tokens - self.num_output_tokens
         if room < 1:
             return [*deltas, *self._end("length")]

@@ -9,14 +9,16 @@ import pytest
 import redis.asyncio as redis
 
 from inference.backends.base import BackendUnavailable, RequestRejected, StreamBroken
+from inference.backends.scripted import Reply
 from inference.parsers import reasoning
 from inference.request_queue.messages import Heartbeat, WorkerState
-from inference.schema import ChatMessage, ContentDelta, FinishReason, Role, Sampling, Thinking
+from inference.schema import ChatMessage, ContentDelta, FinishReason, Role, Sampling, Thinking, ToolSpec
 from tests.backends.asking import Answer, ask, collect
 from tests.backends.stands import MODEL, LocalStand
 from tests.backends.tiny_engine import CONTEXT_TOKENS
 
 THINKING = Thinking(enabled=True)
+CALCULATOR = ToolSpec(name="calculator", description="Computes.", parameters={"type": "object"})
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float) -> None:
@@ -80,14 +82,31 @@ async def test_some_of_the_length_is_left_to_answer_with(local: LocalStand):
     assert answer.finished.usage.output_tokens <= 200
 
 
-async def test_a_model_that_stops_in_its_reasoning_goes_on_to_the_answer(local: LocalStand):
+async def test_a_model_that_stops_in_its_reasoning_is_led_on_to_the_answer(local: LocalStand):
     local.engine.think_end = ""
-    local.play("cached: 5", "think: so it is 4", "text:")
+    local.play(
+        Reply(when="Answer:$", lines=("text:  It is 4.",)), Reply(lines=("cached: 5", "think: so it is 4"))
+    )
     answer = await collect(local.backend, ask("2+2?", thinking=THINKING))
-    assert answer.reasoning == "so it is 4"
-    assert [prompt[-13:] for prompt in local.engine.prompts[1:]] == [" 4\n</think>\n\n", ">\n\n\n\nAnswer: "]
-    assert answer.content == "Answer: "
+    assert (answer.reasoning, answer.content) == ("so it is 4", "It is 4.")
+    assert local.engine.prompts[1].endswith("<think>\nso it is 4\n</think>\n\nAnswer:")
     assert answer.finished.usage.input_cached_tokens == 5, "counted once, for the request's own prompt"
+
+
+async def test_with_tools_such_a_model_may_call_one(local: LocalStand):
+    local.engine.think_end = ""
+    call = Reply(when="think>\n\n$", lines=('call: calculator {"expression": "2+2"}',))
+    local.play(call, Reply(lines=("think: I compute it",)))
+    answer = await collect(local.backend, ask("2+2?", thinking=THINKING, tools=(CALCULATOR,)))
+    assert (answer.reasoning, answer.content) == ("I compute it", "")
+    assert [one.arguments for one in answer.tool_calls] == ['{"expression": "2+2"}']
+
+
+async def test_a_model_that_says_nothing_even_so_is_let_be(local: LocalStand):
+    local.play("think: so it is 4")
+    answer = await collect(local.backend, ask("是多少？", thinking=THINKING))
+    assert local.engine.prompts[-1].endswith("</think>\n\n\n\n答案：")
+    assert (answer.content, answer.finished.reason) == ("", FinishReason.STOP)
 
 
 async def test_stop_strings_end_the_answer_and_the_sequence(local: LocalStand):

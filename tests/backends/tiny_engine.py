@@ -131,7 +131,9 @@ class TinyEngine:
         prompt = self._prompt(sequence.prompt_ids)
         self.prompts.append(prompt)
         question = re.findall(r"user\n(.*?)\n(?:assistant|tool)", prompt, re.DOTALL)[-1]
-        lines = next(reply.lines for reply in self.script.replies if reply.fits(question=question, step=1))
+        # A sequence that goes on after its reasoning is chosen for by what it has said so far.
+        asked = prompt if "</think>" in prompt.rpartition("assistant\n")[2] else question
+        lines = next(reply.lines for reply in self.script.replies if reply.fits(question=asked, step=1))
         script: deque[tuple[str, int | float | None]] = deque()
         num_cached = 0
         for line in lines:

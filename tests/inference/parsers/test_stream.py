@@ -66,6 +66,8 @@ CASES = {
     "a call after content": (f"Let me see.\n{CALL}\n", False, "", "Let me see.", [SUM]),
     "a call after reasoning": (f"sum\n</think>\n\n{CALL}", True, "sum", "", [SUM]),
     "a call inside reasoning": (f"sum\n{CALL}\n</think>\n", True, "sum", "", [SUM]),
+    "a fenced call inside reasoning": (f"sum\n{FENCED}\n</think>", True, "sum", "", [SUM]),
+    "code inside reasoning": (f"{CODE}\n</think>4", True, CODE, "4", []),
     "a broken call inside reasoning is reasoning": (
         "a <tool_call>b</tool_call> c</think>d", True, "a <tool_call>b</tool_call> c", "d", []
     ),
