@@ -2,16 +2,15 @@
 
 import ctypes
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import torch
 
 from inference import config as model_config
 from inference import gguf_file
 from inference.config import ModelConfig
+from inference.engine import resources
 from inference.engine.engine import Engine
 from inference.engine.model_runner import ModelRunner
 from inference.engine.scheduler import SchedulerLimits
@@ -50,7 +49,7 @@ def load(
     is int4 where its kernel proves right on this machine. Raises BadModelFile, or OSError where the file
     cannot be read.
     """
-    torch.set_num_threads(num_threads or _num_cores())
+    torch.set_num_threads(num_threads or resources.num_cores())
     _keep_freed_memory()
     file = gguf_file.read(path)
     config = model_config.from_gguf(file)
@@ -95,12 +94,6 @@ def _best_precision() -> Precision:
     return "bf16"
 
 
-def _num_cores() -> int:
-    """Cores this process may use, not counting a core's second thread."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
-
-
 def _has_memory_for_dense(file: GGUFFile) -> bool:
     """Whether a bf16 copy for prompts fits beside the weights themselves and still leaves half of what is
     free.
@@ -110,7 +103,7 @@ def _has_memory_for_dense(file: GGUFFile) -> bool:
         for name, tensor in file.tensors.items()
         if tensor.type_name in AFFINE_TYPES and name.startswith("blk.")
     )
-    fits = 2 * num_values + len(file.mapping) <= psutil.virtual_memory().available // 2
+    fits = 2 * num_values + len(file.mapping) <= resources.available_bytes() // 2
     if not fits:
         logger.warning("too little free memory for a second copy of the weights: prompts will be read slower")
     return fits
@@ -119,5 +112,5 @@ def _has_memory_for_dense(file: GGUFFile) -> bool:
 def _num_fitting_tokens(config: ModelConfig, dtype: torch.dtype) -> int:
     """Tokens whose keys and values fit into the memory set aside for caches."""
     bytes_per_token = config.cache_values_per_token * dtype.itemsize
-    num_tokens = int(psutil.virtual_memory().available * _CACHE_SHARE) // bytes_per_token
+    num_tokens = int(resources.available_bytes() * _CACHE_SHARE) // bytes_per_token
     return max(GRANULARITY_TOKENS, num_tokens // GRANULARITY_TOKENS * GRANULARITY_TOKENS)
