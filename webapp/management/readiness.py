@@ -1,6 +1,7 @@
 """Waiting until every part answers, and telling how far a model is loaded meanwhile."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -24,6 +25,8 @@ def wait(
     """
     deadline = time.monotonic() + within_s
     told = ""
+    # That Redis is not up yet is no news here.
+    logging.getLogger("inference.request_queue").setLevel(logging.ERROR)
     with httpx.Client(base_url=address, timeout=2.0, trust_env=False) as client:
         while not _is_ready(client):
             _raise_for_dead_parts(supervisor)

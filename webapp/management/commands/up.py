@@ -134,12 +134,12 @@ def _only_one(var: Path) -> Iterator[None]:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """A polite kill or a closed terminal ends the platform as Ctrl-C does."""
+    """A kill or a closed terminal ends the platform as Ctrl-C does, even where a shell had Ctrl-C ignored."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    signals = (signal.SIGTERM, signal.SIGHUP)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, interrupt) for number in signals]
     try:
         yield
