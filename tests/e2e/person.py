@@ -43,6 +43,7 @@ class Person:
             self.set_long_thinking(long_thinking)
         before = self.turns.count()
         self.composer.fill(text)
+        expect(self.send_button).to_be_enabled()  # the page's script is there
         self.composer.press("Enter")
         expect(self.turns).to_have_count(before + 1)
 

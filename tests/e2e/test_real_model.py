@@ -72,8 +72,10 @@ def test_a_question_is_answered_and_a_hard_one_is_thought_about_first(demo: Pers
 
 
 def says_9_9_is_bigger(answer: str) -> bool:
-    bigger = re.search(r"9\.(?:90?|11)(?!\d)[^.]*?\b(?:bigger|larger|greater)\b", answer)
-    return bigger is not None and bigger.group().startswith("9.9")
+    if set(re.findall(r"9\.\d+", answer)) == {"9.9"}:
+        return True
+    claim = re.search(r"(9\.\d+) is (?:the )?(?:bigger|larger|greater)", answer)
+    return claim is not None and claim.group(1) in ("9.9", "9.90")
 
 
 def take_shots(page: Page, folder: Path) -> None:
