@@ -19,7 +19,7 @@ RUN VAR_DIR=/tmp/build SECRET_KEY=build python manage.py collectstatic --noinput
 USER app
 VOLUME /var/lib/platform
 EXPOSE 8000
-CMD ["python", "-m", "daphne", "-b", "0.0.0.0", "-p", "8000", "webapp.asgi:application"]
+CMD ["python", "-m", "webapp.daphne", "-b", "0.0.0.0", "-p", "8000", "webapp.asgi:application"]
 
 FROM base AS inference
 # Which build of torch pip takes: empty is the package index's own.

@@ -59,5 +59,5 @@ def _beat() -> Program:
 
 
 def _web(plan: Plan) -> Program:
-    words = f"daphne -b {plan.host} -p {plan.port} --application-close-timeout 3 webapp.asgi:application"
-    return Program("web", _python(words))
+    options = f"-b {plan.host} -p {plan.port} --application-close-timeout 3"
+    return Program("web", _python(f"webapp.daphne {options} webapp.asgi:application"))
