@@ -97,11 +97,10 @@ def renew(admitted: Admitted) -> None:
 
 
 def close(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool) -> None:
-    """Bill the usage, or nothing when there is none, and give the place back. Again is harmless."""
-    try:
-        _settle(admitted, usage=usage, finish_reason=finish_reason, is_estimated=is_estimated)
-    finally:
-        limits.leave("request", user_id=admitted.user_id, lease_id=admitted.lease_id)
+    """Give the place back, and bill the usage, or nothing when there is none. Again is harmless."""
+    # The place first: a client that asks again at once must not find it still taken.
+    limits.leave("request", user_id=admitted.user_id, lease_id=admitted.lease_id)
+    _settle(admitted, usage=usage, finish_reason=finish_reason, is_estimated=is_estimated)
 
 
 def offered_models() -> list[ServedModel]:
