@@ -27,6 +27,14 @@ document.addEventListener("click", (event) => {
   if (target.closest(".sidebar a") && sidebar.matches(":popover-open")) sidebar.hidePopover();
 });
 
+// A fragment that leads to the sign-in page instead: say so, and swap nothing.
+document.addEventListener("htmx:before:response", (event) => {
+  if (!event.detail.ctx.response.raw.redirected) return;
+  event.preventDefault();
+  if (document.getElementById("signed-out")) document.dispatchEvent(new Event("signed-out"));
+  else location.reload();
+});
+
 document.addEventListener("submit", (event) => {
   if (event.target.matches("[data-sign-out]")) forget(app.dataset.user);
 });

@@ -15,6 +15,7 @@ export class Connection {
     this.signIn = signIn;
     stream.addEventListener("state", ({ detail }) => (detail.isOpen ? this.#found() : this.#lost(detail.retryAt)));
     stream.addEventListener("signed-out", () => this.#signedOut());
+    document.addEventListener("signed-out", () => this.#signedOut()); // a fragment could not be had
     this.bar.querySelector("[data-action=reconnect]").addEventListener("click", () => stream.retryNow());
   }
 

@@ -26,7 +26,7 @@ export class ReasoningStream {
     for (const piece of pieces) this.#close(piece);
     this.#grow(open);
     const line = (open.trim() || pieces.at(-1) || "").split("\n").at(-1);
-    this.preview.textContent = line.slice(-200);
+    this.preview.textContent = line.slice(-200).replace(/\*\*|`/g, "");
   }
 
   finish() {
