@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from django.conf import settings
@@ -13,6 +13,17 @@ from tests import environment, services
 from webapp.accounts.models import User
 from webapp.billing import seeds
 from webapp.catalog.models import ServedModel
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+)
 
 
 class WriteScript(Protocol):
@@ -67,6 +78,20 @@ def django_db_modify_db_settings() -> None:
         database["TEST"]["NAME"] = str(Path(settings.VAR_DIR) / "test.sqlite3")
     elif environment.WORKER:
         database["TEST"]["NAME"] = f"test_{environment.WORKER}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """One Chromium for the whole run: a process can drive Playwright only once at a time."""
+    from playwright.sync_api import sync_playwright
+
+    executable = services.chromium()
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

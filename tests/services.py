@@ -79,7 +79,7 @@ def flush(redis_url: str) -> None:
 
 def chromium() -> str | None:
     """A Chromium that Playwright can drive: the system's, else the one that Playwright downloaded."""
-    names = ("chromium", "chromium-browser", "google-chrome")
+    names = (os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome")
     if on_path := next((path for name in names if (path := shutil.which(name))), None):
         return on_path
     downloads = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))

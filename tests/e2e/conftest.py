@@ -1,35 +1,21 @@
 """A browser, the platform behind it, and people who sign up. Every page is watched for complaints."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.person import Person
 from tests.stack import Stack
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-)
 DESKTOP = (1440, 900)
 # Runs before any script of the page: what the policy blocks is told to the console, which `Visitors` reads.
 WATCH = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.sample}`))"""
 
 _names = (f"person{number}" for number in count(1))
-
-
-def _chromium() -> str | None:
-    """The browser's path; None leaves it to Playwright's own."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +29,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 expect.set_options(timeout=15_000)  # two shared cores
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 class Visitors:

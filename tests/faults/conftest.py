@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from tests import services
+from tests.e2e.person import Person
 from tests.stack import Stack
 
 FINISHED = "section.turn:last-of-type:not([data-live])"
-ANSWER = "section.turn:last-of-type .answer"
 # Every model costs money here, so that a second charge would be seen.
 SET_PRICE = """
 from webapp.billing.models import Price
@@ -22,16 +22,15 @@ ours = Price.objects.filter(model__backend__in=["scripted", "local"])
 ours.update(input_per_million=100, output_per_million=100)
 """
 MAKE_USER = """
-import sys
 from webapp.accounts import keys
 from webapp.accounts.models import User
-user = User.objects.create_user("{name}", "{name}@example.com", "{name}-password-1")
+user = User.objects.create_user("{name}", "{name}@example.com", "{password}")
 print(keys.create(user, name="tests")[1])
 """
 RECORD = """
 import json
 from chat.models import Part, Turn
-from webapp.billing.models import Account, Hold, LedgerEntry, UsageRecord
+from webapp.billing.models import Account, Hold, UsageRecord
 turn = Turn.objects.filter(conversation__user__username="{name}").latest("created_at")
 account = Account.objects.get(user__username="{name}")
 said = Part.objects.filter(message__turn=turn, message__role="assistant", kind="text")
@@ -73,28 +72,30 @@ class Record:
         assert self.balance == self.ledger
 
 
-class Person:
-    """Someone with an account, a key and a browser. Sees every state of their answer."""
+class Witness(Person):
+    """Someone who sees every state of their answer, and can look up what the database holds of it."""
 
-    def __init__(self, name: str, page: Page, stack: Stack) -> None:
-        self.name = name
-        self.page = page
+    def __init__(self, browser: Browser, stack: Stack, *, name: str) -> None:
+        self.context = browser.new_context(base_url=stack.url, locale="en")
+        super().__init__(self.context.new_page(), name=name)
         self._stack = stack
-        self.key = stack.python(MAKE_USER.format(name=name)).splitlines()[-1]
+        self.key = stack.python(MAKE_USER.format(name=name, password=self.password)).splitlines()[-1]
+        self.page.goto("/sign-in/")
+        self.sign_in()
+        self.composer.wait_for()
 
-    def sign_in(self) -> None:
-        self.page.goto(f"{self._stack.url}/sign-in/")
-        self.page.fill("input[name=username]", self.name)
-        self.page.fill("input[name=password]", f"{self.name}-password-1")
-        self.page.keyboard.press("Enter")
-        self.page.wait_for_selector("#message")
+    def choose_model(self, name: str) -> None:
+        self.page.reload()
+        self.page.click("[aria-controls=model-menu]")
+        self.page.click(f"#model-menu [data-model^={name}]")
 
-    def ask(self, text: str) -> None:
-        self.page.fill("#message", text)
+    def send(self, text: str) -> None:
+        """Like `ask`, without waiting for it to be taken."""
+        self.composer.fill(text)
         self.page.click("#send:not([disabled])")
 
     def call_api(self, model: str) -> httpx.Response:
-        """The same question as a program asks it."""
+        """A question as a program asks it."""
         return httpx.post(
             f"{self._stack.url}/v1/chat/completions",
             headers={"Authorization": f"Bearer {self.key}"},
@@ -106,11 +107,6 @@ class Person:
     @property
     def record(self) -> Record:
         return Record(**json.loads(self._stack.python(RECORD.format(name=self.name)).splitlines()[-1]))
-
-    @property
-    def answer(self) -> str:
-        """The answer as it stands on the screen, spaces made even."""
-        return even(" ".join(self.page.locator(ANSWER).all_inner_texts()))
 
     def watch_until_words(self, count: int) -> None:
         services.wait_until(lambda: len(self.answer.split()) >= count, within_s=60, what=f"{count} words")
@@ -131,21 +127,6 @@ class Person:
             self.page.wait_for_timeout(50)
 
 
-def even(text: str) -> str:
-    return " ".join(text.split())
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = services.chromium()
-    if executable is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(scope="module")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One platform for a file of tests; a file that sets MODEL gets an inference worker with that model."""
@@ -162,9 +143,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def person(browser: Browser, stack: Stack) -> Iterator[Person]:
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, locale="en")
-    person = Person(f"person{next(_numbers)}", context.new_page(), stack)
-    person.sign_in()
-    yield person
-    context.close()
+def witness(browser: Browser, stack: Stack) -> Iterator[Witness]:
+    witness = Witness(browser, stack, name=f"witness{next(_numbers)}")
+    yield witness
+    witness.context.close()

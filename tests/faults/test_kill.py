@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.conftest import Person
+from tests.faults.conftest import Witness
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -28,18 +28,18 @@ def kill_redis(stack: Stack) -> None:
 
 
 @pytest.fixture
-def slow_answer(stack: Stack, person: Person) -> Person:
+def slow_answer(stack: Stack, witness: Witness) -> Witness:
     """Someone who has read the first fifth of an answer."""
     stack.wait_until_served()
     stack.script("pace: 12", f"text: {ANSWER}")
-    person.ask("Count, please.")
-    person.watch_until_words(12)
-    return person
+    witness.ask("Count, please.")
+    witness.watch_until_words(12)
+    return witness
 
 
 @pytest.mark.parametrize("kill", [kill_worker, kill_web, kill_redis])
 def test_an_answer_survives_the_death_of(
-    kill: Callable[[Stack], None], stack: Stack, slow_answer: Person
+    kill: Callable[[Stack], None], stack: Stack, slow_answer: Witness
 ) -> None:
     kill(stack)
     seen = slow_answer.watch_to_the_end()
@@ -51,13 +51,13 @@ def test_an_answer_survives_the_death_of(
     record.assert_charged_once()
 
 
-def test_a_page_that_is_reloaded_after_a_death_shows_the_same(stack: Stack, slow_answer: Person) -> None:
+def test_a_page_that_is_reloaded_after_a_death_shows_the_same(stack: Stack, slow_answer: Witness) -> None:
     kill_worker(stack)
     slow_answer.page.reload()
     assert slow_answer.watch_to_the_end()[-1] == slow_answer.record.text == ANSWER
 
 
-def test_everything_killed_at_once_still_ends_in_the_whole_answer(stack: Stack, slow_answer: Person) -> None:
+def test_everything_killed_at_once_still_ends_in_the_whole_answer(stack: Stack, slow_answer: Witness) -> None:
     for kill in (kill_redis, kill_worker, kill_web):
         kill(stack)
     assert slow_answer.watch_to_the_end()[-1] == slow_answer.record.text == ANSWER

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.faults.conftest import Person
+from tests.faults.conftest import Witness
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -31,35 +31,33 @@ def error_of(answer: httpx.Response) -> dict[str, str]:
     return body
 
 
-def test_an_empty_account_is_told_so_with_figures(stack: Stack, person: Person) -> None:
-    stack.python(NO_MONEY.format(name=person.name))
-    person.ask("Is there any money left?")
-    person.page.wait_for_selector("#note:not(:empty)")
-    assert any(digit in person.page.inner_text("#note") for digit in "0123456789")
-    assert person.page.input_value("#message") == "Is there any money left?"
-    refused = person.call_api("scripted")
+def test_an_empty_account_is_told_so_with_figures(stack: Stack, witness: Witness) -> None:
+    stack.python(NO_MONEY.format(name=witness.name))
+    witness.send("Is there any money left?")
+    witness.page.wait_for_selector("#note:not(:empty)")
+    assert any(digit in witness.page.inner_text("#note") for digit in "0123456789")
+    assert witness.page.input_value("#message") == "Is there any money left?"
+    refused = witness.call_api("scripted")
     assert refused.status_code == 429
     assert error_of(refused)["code"] == "insufficient_quota"
 
 
-def test_a_revoked_key_opens_nothing(stack: Stack, person: Person) -> None:
+def test_a_revoked_key_opens_nothing(stack: Stack, witness: Witness) -> None:
     stack.script("text: Hello.")
-    assert person.call_api("scripted").status_code == 200
-    stack.python(REVOKE.format(name=person.name))
-    refused = person.call_api("scripted")
+    assert witness.call_api("scripted").status_code == 200
+    stack.python(REVOKE.format(name=witness.name))
+    refused = witness.call_api("scripted")
     assert refused.status_code == 401
     assert error_of(refused)["code"] == "invalid_api_key"
 
 
-def test_a_model_that_nobody_serves_is_said_to_be_away(stack: Stack, person: Person) -> None:
+def test_a_model_that_nobody_serves_is_said_to_be_away(stack: Stack, witness: Witness) -> None:
     stack.python(OFFER_LOCAL)
-    person.page.reload()
-    person.page.click("[aria-controls=model-menu]")
-    person.page.click("#model-menu [data-model^=smollm2]")
-    person.ask("Is anybody there?")
-    person.page.wait_for_selector("#note:not(:empty)")
-    assert "SmolLM2 135M is not running" in person.page.inner_text("#note")
-    assert person.page.input_value("#message") == "Is anybody there?"
-    refused = person.call_api("smollm2-135m")
+    witness.choose_model("smollm2")
+    witness.send("Is anybody there?")
+    witness.page.wait_for_selector("#note:not(:empty)")
+    assert "SmolLM2 135M is not running" in witness.page.inner_text("#note")
+    assert witness.page.input_value("#message") == "Is anybody there?"
+    refused = witness.call_api("smollm2-135m")
     assert refused.status_code == 503
     assert "smollm2" in error_of(refused)["message"].lower()
