@@ -43,6 +43,7 @@ class StepView:
     content: str
     content_html: str
     tool_calls: tuple[ToolCallView, ...]
+    finish_reason: str
     at: datetime
 
 
@@ -129,15 +130,15 @@ def request_messages(turn: Turn, *, text: str) -> list[ChatMessage]:
         messages.append(ChatMessage(role=Role.SYSTEM, content=turn.model.system_prompt))
     for earlier in _ancestors(turn):
         messages.append(ChatMessage(role=Role.USER, content=user_text(earlier)))
-        messages.extend(step_messages(earlier, with_reasoning=False))
+        messages.extend(step_messages(steps_of(earlier), with_reasoning=False))
     messages.append(ChatMessage(role=Role.USER, content=text))
     return messages
 
 
-def step_messages(turn: Turn, *, with_reasoning: bool) -> list[ChatMessage]:
-    """The stored steps of a turn as the model wrote them, each call followed by its result."""
+def step_messages(steps: Iterable[StepView], *, with_reasoning: bool) -> list[ChatMessage]:
+    """Stored steps as the model wrote them, each call followed by its result."""
     messages = []
-    for step in steps_of(turn):
+    for step in steps:
         messages.append(
             ChatMessage(
                 role=Role.ASSISTANT,
@@ -157,13 +158,19 @@ def step_messages(turn: Turn, *, with_reasoning: bool) -> list[ChatMessage]:
 
 def stored_events(turn: Turn) -> list[frames.PlainEvent]:
     """The events that show what is stored of the turn, its end included when it has ended."""
+    shown = shown_events(turn, steps_of(turn))
+    if turn.status == Turn.Status.FINISHED:
+        shown.append(finished_event(turn))
+    return shown
+
+
+def shown_events(turn: Turn, steps: Iterable[StepView]) -> list[frames.PlainEvent]:
+    """The events that show a turn and these steps of it, without its end."""
     shown: list[frames.PlainEvent] = []
     if turn.started_at:
         shown.append(frames.TurnStarted(at_ms=_ms(turn.started_at)))
-    for step in steps_of(turn):
+    for step in steps:
         shown.extend(_step_events(step))
-    if turn.status == Turn.Status.FINISHED:
-        shown.append(finished_event(turn))
     return shown
 
 
@@ -282,6 +289,7 @@ def _step(number: int, messages: list[Message], turn: Turn) -> StepView:
         content=content.text,
         content_html=content.html,
         tool_calls=tuple(_calls(parts, results, is_over=is_over)),
+        finish_reason=reply.finish_reason,
         at=reply.created_at,
     )
 

@@ -93,7 +93,8 @@ async def end_unclaimed(turn_id: UUID) -> None:
 async def announce(turn: Turn) -> None:
     """Publish the last event of a turn whose worker died just before."""
     async with events.client() as connection:
-        log = TurnLog(connection, turn.id, last_seq=turn.last_seq - 1, shown=resume.shown(turn))
+        shown = events.Shown(history.shown_events(turn, history.steps_of(turn)))
+        log = TurnLog(connection, turn.id, last_seq=turn.last_seq - 1, shown=shown)
         with suppress(LogTaken):  # it was out already
             await log.turn_finished(history.finished_event(turn))
     await database(turns.announced, turn.id, fence=turn.fence)

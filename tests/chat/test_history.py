@@ -1,5 +1,7 @@
 """What is stored of a turn, as the page, the model and a late reader get it."""
 
+from django.utils import translation
+
 from chat import frames, history
 from chat.models import Turn
 from inference.backends.scripted import Reply
@@ -84,10 +86,11 @@ def test_a_call_that_never_had_a_result_is_told_as_stopped(ask: Ask, script: Wri
     script(*TOOL_TURN)
     turn = ask("What is it?", long_thinking=True)
     turn.messages.filter(role="tool").delete()
-    [call] = history.turn_view(turn).steps[0].tool_calls
+    with translation.override("en"):
+        [call] = history.turn_view(turn).steps[0].tool_calls
     assert call.is_error
     assert call.result == "Stopped before it had a result."
-    messages = history.step_messages(turn, with_reasoning=False)
+    messages = history.step_messages(history.steps_of(turn), with_reasoning=False)
     assert [message.role for message in messages] == [Role.ASSISTANT, Role.TOOL, Role.ASSISTANT]
 
 
