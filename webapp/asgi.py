@@ -1,19 +1,19 @@
-"""The ASGI application: the data plane's hot paths go to raw handlers, sockets to Channels, the rest to Django."""
+"""The ASGI application: REST's hot paths go to raw handlers, sockets to Channels, the rest to Django."""
 
 import os
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
-
 from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
 django_application = get_asgi_application()  # loads the apps, which the imports below need
 
-from channels.auth import AuthMiddlewareStack
-from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 
-from chat.routing import websocket_urlpatterns
-from webapp.api.plane import DataPlane
+from chat.routing import websocket_urlpatterns  # noqa: E402
+from webapp.api.plane import DataPlane  # noqa: E402
 
 application = ProtocolTypeRouter(
     {

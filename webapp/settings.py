@@ -1,6 +1,10 @@
-"""Every setting, from the environment, with a default that works on a laptop. A bad value stops start-up and names itself."""
+"""Every setting, from the environment, with a default that works on a laptop.
+
+A bad value stops start-up and names itself.
+"""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +50,17 @@ MODELS_DIR = Path(text("MODELS_DIR", str(VAR_DIR / "models")))
 
 
 def _own_secret() -> str:
-    """A key made at the first start and kept, so that one machine needs no set-up and sessions survive a restart."""
+    """A key made at the first start and kept: one machine needs no set-up, and sessions survive a restart."""
     path = VAR_DIR / "secret_key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="utf-8")
-    key = os.urandom(48).hex()
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(key)
-    return key
+    if not path.exists():
+        draft = path.with_name(f"secret_key.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(os.urandom(48).hex(), encoding="utf-8")
+        # A link appears whole or not at all, and the first process wins: all read the same key.
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_text(encoding="utf-8")
 
 
 # ---- the site
@@ -144,7 +149,7 @@ CONTENT_SECURITY_POLICY = {
 DATABASE_URL = text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # IMMEDIATE: a writer waits for its lock at the start, instead of failing halfway with "database is locked".
+    # IMMEDIATE: a writer waits for its lock at the start, else it fails halfway with "database is locked".
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -154,7 +159,7 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["CONN_MAX_AGE"] = 60  # opening SQLite with its pragmas costs a millisecond, too
 
-# ---- Redis: broker, event logs, request queue, rate limits. `manage.py up` starts one when REDIS_URL is not given.
+# ---- Redis: broker, event logs, request queue, rate limits. `manage.py up` starts one if REDIS_URL is unset.
 REDIS_URL = text("REDIS_URL", f"unix://{VAR_DIR / 'redis.sock'}?db=0")
 
 CHANNEL_LAYERS = {
@@ -203,9 +208,7 @@ DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "Kimi K2 Thinking <no-reply@loca
 BILLING_CURRENCY = text("BILLING_CURRENCY", "USD")
 
 # ---- models and backends
-MODEL = text(
-    "MODEL", "qwen2.5-coder-1.5b"
-)  # the local model that `manage.py up` serves; see inference/registry.toml
+MODEL = text("MODEL", "qwen2.5-coder-1.5b")  # served by `manage.py up`; see inference/registry.toml
 OPENAI_BASE_URL = text("OPENAI_BASE_URL")
 OPENAI_API_KEY = text("OPENAI_API_KEY")
 OPENAI_MODEL = text("OPENAI_MODEL")

@@ -1,4 +1,4 @@
-"""The main job on real input: `manage.py up` with the default model, and a person who asks it two questions."""
+"""The main job on real input: `manage.py up` with the default model, and a person who asks it questions."""
 
 import os
 import re
