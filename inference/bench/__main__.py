@@ -42,6 +42,7 @@ def main() -> int:
             "kernel": described["kernel"],
             "dtype": described["dtype"],
             "torch": metadata.version("torch"),
+            "nice": os.nice(0),
         }
         report.write(options.json, figures=figures, conditions=conditions)
     return 0

@@ -1,4 +1,4 @@
-"""The cores and the memory this process may really use: a container's limits count, not the machine's size."""
+"""The cores and memory this process may really use: a container's limits count, not the machine's size."""
 
 import os
 from pathlib import Path
