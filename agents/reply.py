@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from agents import plain_text
 from agents.toolset import ToolResult
 from inference.schema import (
     ChatDelta,
@@ -16,6 +17,9 @@ from inference.schema import (
     ToolCallDelta,
     Usage,
 )
+
+MAX_ID_CHARS = 128
+MAX_NAME_CHARS = 64
 
 
 class Listener(Protocol):
@@ -96,17 +100,18 @@ class Draft:
     async def take(self, delta: ChatDelta) -> None:
         await self.open()
         if isinstance(delta, ReasoningDelta):
-            await self._take_reasoning(delta.text)
+            await self._take_reasoning(plain_text.clean(delta.text))
             return
         await self._close_reasoning()
         if isinstance(delta, ContentDelta):
-            self._content.append(delta.text)
-            await self._emit.content(self._step, delta.text)
+            text = plain_text.clean(delta.text)
+            self._content.append(text)
+            await self._emit.content(self._step, text)
         elif isinstance(delta, ToolCallDelta):
             call = self._calls.setdefault(delta.index, _Call())
-            call.id = call.id or delta.id
-            call.name = call.name or delta.name
-            call.arguments.append(delta.arguments)
+            call.id = call.id or plain_text.clean(delta.id)[:MAX_ID_CHARS]
+            call.name = call.name or plain_text.clean(delta.name)[:MAX_NAME_CHARS]
+            call.arguments.append(plain_text.clean(delta.arguments))
         else:
             self.finished = delta
 

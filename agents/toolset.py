@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import jsonschema
 from jsonschema.protocols import Validator
 
+from agents import plain_text
 from inference.schema import ToolCall, ToolSpec
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def _fault(text: str) -> ToolResult:
 
 
 def _clamped(result: ToolResult) -> ToolResult:
-    if len(result.for_model) <= MAX_RESULT_CHARS:
-        return result
-    cut = f"{result.for_model[:MAX_RESULT_CHARS]}\n[cut: {len(result.for_model)} characters in all]"
-    return replace(result, for_model=cut)
+    text = plain_text.clean(result.for_model)
+    if len(text) > MAX_RESULT_CHARS:
+        text = f"{text[:MAX_RESULT_CHARS]}\n[cut: {len(text)} characters in all]"
+    return replace(result, for_model=text, for_user=plain_text.clean(result.for_user))

@@ -22,6 +22,7 @@ from inference.schema import (
     FinishReason,
     Role,
     ToolCall,
+    ToolCallDelta,
     ToolSpec,
     Usage,
 )
@@ -313,3 +314,32 @@ async def test_a_worker_that_lost_its_turn_writes_nothing_more() -> None:
     with pytest.raises(Interrupted):
         await stage.drive()
     assert stage.kept.replies == []
+
+
+async def test_half_a_surrogate_pair_does_no_harm() -> None:
+    class Splitting(ScriptedBackend):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+            yield ContentDelta("so \ud83d")
+            yield Finished(reason=FinishReason.STOP)
+
+    stage = Stage(backend=Splitting(Script.of()))
+    await stage.drive()
+    assert stage.kept.replies[0].content == stage.heard.text_of("content") == "so ?"
+
+
+async def test_an_id_that_was_used_before_is_replaced() -> None:
+    class Repeating(ScriptedBackend):
+        num_streams = 0
+
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+            self.num_streams += 1
+            if self.num_streams < 3:
+                arguments = '{"expression": "1 + 1"}'
+                yield ToolCallDelta(index=0, id="call_0", name="calculate", arguments=arguments)
+                yield Finished(reason=FinishReason.TOOL_CALLS)
+            else:
+                yield Finished(reason=FinishReason.STOP)
+
+    stage = Stage(backend=Repeating(Script.of()))
+    assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
+    assert [call.id for call in stage.progress.calls] == ["call_0", "functions.calculate:1"]

@@ -182,3 +182,10 @@ def test_sending_the_same_message_twice_starts_one_turn(alice_tab: Tab, script: 
     assert first == again
     assert Conversation.objects.count() == Turn.objects.count() == 1
     assert Message.objects.filter(role="user").count() == 1
+
+
+def test_text_that_no_database_holds_is_cleaned_before_it_shows(alice_tab: Tab, script: WriteScript) -> None:
+    script("text: a\x00b", 'call: no\x00tool {"x": "\x00"}', "finish: stop")
+    frames = alice_tab.ask("Hello", long_thinking=True, limits={"max_steps": 1})
+    assert frames.text_of("content.delta") == history.turn_view(Turn.objects.get()).answer == "ab"
+    assert frames[-1]["finish_reason"] == "length"
