@@ -52,7 +52,10 @@ const renderer = {
   del({ tokens }) {
     return `<s>${this.parser.parseInline(tokens)}</s>`;
   },
-  image: ({ text }) => escape(text),
+  image({ href, text, tokens, raw }) {
+    if (!ALLOWED.ALLOWED_URI_REGEXP.test(href)) return escape(raw);
+    return escape(tokens ? this.parser.parseInline(tokens, this.parser.textRenderer) : text);
+  },
   html: ({ text }) => escape(text),
   checkbox: ({ checked }) => (checked ? "[x] " : "[ ] "),
 };

@@ -192,3 +192,14 @@ def test_scrolling_up_while_it_streams_leaves_the_reader_in_peace(visitors: Visi
     assert abs(scroller.evaluate("e => e.scrollTop") - before) <= 1
     person.page.get_by_role("button", name="Jump to latest").click()
     assert scroller.evaluate("e => e.scrollHeight - e.scrollTop - e.clientHeight") <= 64
+
+
+def test_answers_and_code_are_copied_as_they_were_written(person: Person, stack: Stack) -> None:
+    person.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    stack.script("text: Use **this**:\n\n```sh\nls -l\n```")
+    person.ask("How?")
+    person.wait_for_answer()
+    person.last_turn.get_by_role("button", name="Copy", exact=True).click()
+    assert person.page.evaluate("navigator.clipboard.readText()") == "ls -l"
+    person.last_turn.get_by_role("button", name="Copy the answer").click()
+    assert person.page.evaluate("navigator.clipboard.readText()").startswith("Use **this**:\n\n```sh")

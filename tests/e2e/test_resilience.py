@@ -109,3 +109,19 @@ def test_the_web_process_dies_and_the_answer_goes_on(visitors: Visitors, stack: 
     expect(person.page.locator("#connection")).to_be_hidden()
     assert person.answer == " ".join(f"word{number}" for number in range(150))
     visitors.complaints[:] = [text for text in visitors.complaints if "WebSocket" not in text]
+
+
+def test_what_is_sent_without_a_connection_goes_out_when_it_is_back(visitors: Visitors, stack: Stack) -> None:
+    person = visitors.person()
+    stack.script("text: Here I am.")
+    stack.kill("web")
+    expect(person.page.locator("#connection")).to_be_visible()
+    person.ask("Are you there?")
+    expect(person.note).to_contain_text("Not sent yet")
+    stack.start_part("web")
+    stack.wait_until_served()
+    person.wait_for_text("Here I am.")
+    person.wait_for_answer()
+    expect(person.note).to_be_empty()
+    expect(person.turns).to_have_count(1)
+    visitors.complaints[:] = [text for text in visitors.complaints if "WebSocket" not in text]

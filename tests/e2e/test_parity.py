@@ -1,0 +1,66 @@
+"""What the page draws of a streaming answer is what the server draws of the whole, wherever it is cut."""
+
+import re
+
+import pytest
+
+from chat import markdown
+from tests.e2e.person import Person
+from tests.e2e.test_look import ANSWER
+from tests.pages.hostile import PAYLOADS
+
+pytestmark = pytest.mark.e2e
+
+DOCUMENTS = {
+    "answer": ANSWER,
+    "lists": "1. one\n2. two\n   - inner *a*\n   - inner b\n\n     more of b\n3. three\n\n- x\n\n- y\n\nEnd.",
+    "numbers": "3. three\n4. four\n\nText\n\n* * *\n\nAfter.",
+    "quotes": "> a\n> b\n>\n> > deep\n\nc  \nd\\\ne\n\n***bold italic*** ~~gone~~ `` a ` b ``",
+    "fences": "~~~\nplain ``` inside\n~~~\n\n```text\nopen to the end\n  indented\n",
+    "tasks": "- [ ] open\n- [x] done\n\nSee https://example.com and <https://example.org> and a@b.c.",
+    "chinese": "**重要：**这是第一段。\n\n## 标题\n\n- 第一\n- 第二\n\n| 列 | 数 |\n|---|--:|\n| 甲 | 1 |",
+    "headings": "# One\n## Two\n### Three\n#### Four\n##### Five\n\nSetext\n======\n\nOther\n-----\n",
+    "tables": "| a | b | c |\n|:--|:-:|--:|\n| `x` | **y** | 1 |\n| [l](https://e.com) | | 2 |\n\nAfter.",
+    "html": "a <b>bold</b> c\n\n<div>\nblock\n</div>\n\n&amp; &lt; &copy; <!-- note -->",
+    "images": "![alt *text* <b> & c](https://evil.example/x.png) and ![](y.png) end",
+}
+
+STREAM = """async ([text, size]) => {
+  const { MarkdownStream } = await import(document.querySelector("link[href*='js/markdown']").href);
+  const element = document.createElement("div");
+  const stream = new MarkdownStream(element);
+  for (let at = 0; at < text.length; at += size) { stream.append(text.slice(at, at + size)); stream.draw(); }
+  stream.finish();
+  element.querySelectorAll("button").forEach((button) => button.remove());
+  return element.innerHTML;
+}"""
+
+
+def plain(html: str) -> str:
+    """The HTML without what may differ: coloured tokens, blanks between blocks, the order of attributes."""
+    html = re.sub(r'<span class="[ksnc]?">([^<]*)</span>', r"\1", html)
+    html = re.sub(r"<(\w+)((?: [\w-]+=\"[^\"]*\")+)", _sorted_attributes, html)
+    html = html.replace("&quot;", '"').replace("&#x27;", "'").replace("&#39;", "'").replace("&nbsp;", "\xa0")
+    html = re.sub(r"<br>\s*", "<br>", html)
+    return re.sub(
+        r"\s*(</?(?:p|h\d|ul|ol|li|blockquote|hr|div|table|thead|tbody|tr|th|td)\b[^>]*>)\s*", r"\1", html
+    ).strip()
+
+
+def _sorted_attributes(match: re.Match[str]) -> str:
+    return f"<{match[1]} " + " ".join(sorted(re.findall(r"[\w-]+=\"[^\"]*\"", match[2])))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_streamed_answer_is_the_stored_one(person: Person, name: str) -> None:
+    text = DOCUMENTS[name]
+    stored = plain(markdown.render(text))
+    for size in (1, 7, 1000):
+        assert plain(person.page.evaluate(STREAM, [text, size])) == stored
+
+
+def test_the_cut_makes_no_difference_to_anything_hostile(person: Person) -> None:
+    for payload in PAYLOADS:
+        text = payload.replace("\x00", "").replace("\t", " ")
+        pieces = {plain(person.page.evaluate(STREAM, [text, size])) for size in (1, 3, 1000)}
+        assert len(pieces) == 1, payload
