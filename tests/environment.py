@@ -51,7 +51,7 @@ def _prepare_folder() -> Path:
         os.environ["TEST_RUN_DIR"] = tempfile.mkdtemp(prefix="tests-")
         Path(os.environ["TEST_RUN_DIR"]).chmod(0o755)  # PostgreSQL runs as another user below it
     folder = Path(os.environ["TEST_RUN_DIR"]) / (WORKER or "main")
-    folder.mkdir(exist_ok=True)
+    (folder / "static").mkdir(parents=True, exist_ok=True)
     return folder
 
 
