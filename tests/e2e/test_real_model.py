@@ -82,5 +82,5 @@ def take_shots(page: Page, folder: Path) -> None:
     for device, (width, height) in {"desktop": DESKTOP, "phone": PHONE}.items():
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # one of its words
+            page.emulate_media(color_scheme=theme)
             page.screenshot(path=folder / f"real-model.{device}.{theme}.png")
