@@ -30,6 +30,9 @@ def lead_in(messages: Sequence[ChatMessage]) -> str:
     return _LEAD_IN_ZH if is_chinese else _LEAD_IN
 
 
+RESULT_REQUEST = "That is the exact result. With it, answer in a full sentence: "
+
+
 def is_open(prompt: str) -> bool:
     """True when the prompt ends inside a reasoning block, so that the model's first token is reasoning."""
     return prompt.rstrip().endswith(OPEN)
@@ -42,6 +45,18 @@ def ask_for(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
         system = msgspec.structs.replace(shown[0], content=f"{shown[0].content}\n\n{REQUEST}")
         return (system, *shown[1:])
     return (ChatMessage(role=Role.SYSTEM, content=REQUEST), *shown)
+
+
+def lead_from_result(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+    """The messages as a led model gets them after a tool's result: it is pointed back to the question.
+
+    Shown its own reasoning and asked to think again, a small model repeats both, and then the call.
+    """
+    questions = [message.content for message in messages if message.role is Role.USER]
+    last = messages[-1]
+    pointed = f"{last.content}\n\n{RESULT_REQUEST}{''.join(questions[-1:])}"
+    shown = [msgspec.structs.replace(message, reasoning="") for message in messages[:-1]]
+    return (*shown, msgspec.structs.replace(last, content=pointed))
 
 
 def _with_marks(message: ChatMessage) -> ChatMessage:

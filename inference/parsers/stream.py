@@ -26,10 +26,13 @@ class StreamParser:
         starts_in_reasoning: bool,
         tools: Collection[str] = (),
         num_calls_before: int = 0,
+        answered: Collection[tool_calls.Call] = (),
         stop: Collection[str] = (),
     ) -> None:
+        """A call that is among the `answered` ones is left out: its result is in the conversation already."""
         self._tools = frozenset(tools)
         self._num_calls_before = num_calls_before
+        self._answered = frozenset(answered)
         self._stops = StopStrings(stop)
         self._state: State = self._read_reasoning if starts_in_reasoning else self._read_start
         self._buffer = ""
@@ -167,12 +170,15 @@ class StreamParser:
         calls = tool_calls.parse(body if opening == tool_calls.OPEN else opening + body + closing)
         if calls and (opening == tool_calls.OPEN or all(call.name in self._tools for call in calls)):
             for call in calls:
-                self._call(call)
-            return self._enter(self._read_after_calls)
-        if self.num_calls:
+                if call not in self._answered:
+                    self._call(call)
+            if self.num_calls:
+                return self._enter(self._read_after_calls)
+        elif self.num_calls:
             self.is_done = True
             return False
-        self._say(opening + body + closing)
+        else:
+            self._say(opening + body + closing)
         self._state = self._read_reasoning if self._has_open_reasoning else self._read_content
         return bool(self._buffer)
 

@@ -28,6 +28,14 @@ class Call(NamedTuple):
     arguments: str
 
 
+def as_written(name: str, arguments: str) -> Call:
+    """A call of the conversation, in the form in which `parse` gives the same call."""
+    try:
+        return Call(name, json.dumps(json.loads(arguments), ensure_ascii=False))
+    except ValueError:
+        return Call(name, arguments)
+
+
 def parse(text: str) -> list[Call]:
     """The calls that the text consists of; none when anything else is in it."""
     calls: list[Call] = []

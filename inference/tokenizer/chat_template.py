@@ -42,6 +42,8 @@ class Prompt(NamedTuple):
 
     def with_text(self, text: str) -> "Prompt":
         """The prompt with trusted plain text after it."""
+        if not text:
+            return self
         last = self.pieces[-1] if self.pieces else Piece("", is_control=False)
         if last.is_control:
             return Prompt((*self.pieces, Piece(text, is_control=False)))

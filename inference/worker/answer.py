@@ -1,12 +1,23 @@
 """One request's way through the model: messages to a sequence, its tokens to deltas. No queue, no clock."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from inference.engine import SamplingParams, Sequence, StepOutput
-from inference.parsers import reasoning
+from inference.engine import SamplingParams, StepOutput
+from inference.engine import Sequence as EngineSequence
+from inference.parsers import reasoning, tool_calls
 from inference.parsers.stream import StreamParser
-from inference.schema import ChatDelta, ChatRequest, Finished, FinishReason, Sampling, Usage
+from inference.schema import (
+    ChatDelta,
+    ChatMessage,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    Role,
+    Sampling,
+    Usage,
+)
 from inference.tokenizer.chat_template import Prompt
 from inference.tokenizer.detokenizer import Detokenizer
 from inference.tokenizer.tokenizer import Tokenizer
@@ -38,22 +49,21 @@ class Answer:
         template = tokenizer.template
         tools = request.tools if request.tool_choice != "none" and template.knows_tools else ()
         self._is_led = request.thinking.enabled and not template.thinks
-        messages = reasoning.ask_for(request.messages) if self._is_led else request.messages
-        prompt = template.render(messages, tools=tools, thinking=request.thinking.enabled)
-        if self._is_led:
-            prompt = prompt.with_text(reasoning.OPENING)
+        messages, opening = _lead(request.messages) if self._is_led else (request.messages, "")
+        prompt = template.render(messages, tools=tools, thinking=request.thinking.enabled).with_text(opening)
         self._encode = tokenizer.encode
         self._detokenizer = Detokenizer(tokenizer)
         self._parser = StreamParser(
             starts_in_reasoning=reasoning.is_open(prompt.text),
             tools=[tool.name for tool in tools],
             num_calls_before=sum(len(message.tool_calls) for message in request.messages),
+            answered=_answered_calls(request) if self._is_led else (),
             stop=request.sampling.stop,
         )
         self.sequence = _sequence(request, prompt, tokenizer=tokenizer, context_tokens=context_tokens)
         self._budget_tokens = self._budget(request)
         self._output_ids: list[int] = []
-        self._next_sequence: Sequence | None = None
+        self._next_sequence: EngineSequence | None = None
         self._has_tools = bool(tools)
         self._lead_in = reasoning.lead_in(request.messages)
         self._is_closed = False  # the end of the reasoning was forced
@@ -77,7 +87,7 @@ class Answer:
             deltas += self._end(output.finish_reason)
         return deltas
 
-    def take_next_sequence(self) -> Sequence | None:
+    def take_next_sequence(self) -> EngineSequence | None:
         """The sequence that goes on where the last one ended; to be added to the engine, once."""
         following, self._next_sequence = self._next_sequence, None
         return following
@@ -155,7 +165,26 @@ class Answer:
         return [*deltas, Finished(reason=reason, usage=usage)]
 
 
-def _sequence(request: ChatRequest, prompt: Prompt, *, tokenizer: Tokenizer, context_tokens: int) -> Sequence:
+def _lead(messages: Sequence[ChatMessage]) -> tuple[Sequence[ChatMessage], str]:
+    """The messages for a led model, and what its answer is begun with."""
+    if messages and messages[-1].role is Role.TOOL:
+        return reasoning.lead_from_result(messages), ""
+    return reasoning.ask_for(messages), reasoning.OPENING
+
+
+def _answered_calls(request: ChatRequest) -> list[tool_calls.Call]:
+    """The calls of the running turn, whose results stand after the last user message."""
+    calls: list[tool_calls.Call] = []
+    for message in reversed(request.messages):
+        if message.role is Role.USER:
+            break
+        calls += [tool_calls.as_written(call.name, call.arguments) for call in message.tool_calls]
+    return calls
+
+
+def _sequence(
+    request: ChatRequest, prompt: Prompt, *, tokenizer: Tokenizer, context_tokens: int
+) -> EngineSequence:
     prompt_ids = tokenizer.encode_prompt(prompt)
     room = context_tokens - len(prompt_ids)
     if room < 1:
@@ -164,7 +193,7 @@ def _sequence(request: ChatRequest, prompt: Prompt, *, tokenizer: Tokenizer, con
             f" {context_tokens - 1:,}. Shorten the message or start a new conversation."
         )
     max_tokens = request.sampling.max_tokens
-    return Sequence(
+    return EngineSequence(
         id=request.id,
         prompt_ids=prompt_ids,
         sampling=_sampling_params(request.sampling),

@@ -12,7 +12,16 @@ from inference.backends.base import BackendUnavailable, RequestRejected, StreamB
 from inference.backends.scripted import Reply
 from inference.parsers import reasoning
 from inference.request_queue.messages import Heartbeat, WorkerState
-from inference.schema import ChatMessage, ContentDelta, FinishReason, Role, Sampling, Thinking, ToolSpec
+from inference.schema import (
+    ChatMessage,
+    ContentDelta,
+    FinishReason,
+    Role,
+    Sampling,
+    Thinking,
+    ToolCall,
+    ToolSpec,
+)
 from tests.backends.asking import Answer, ask, collect
 from tests.backends.stands import MODEL, LocalStand
 from tests.backends.tiny_engine import CONTEXT_TOKENS
@@ -53,15 +62,37 @@ async def test_thinking_is_asked_for_and_led(local: LocalStand):
     assert local.engine.prompts[-1] == "user\n2+2?\nassistant\n"
 
 
-async def test_reasoning_of_the_running_turn_is_shown_again(local: LocalStand):
-    local.play("text: 4")
-    history = (
-        ChatMessage(role=Role.USER, content="2+2?"),
-        ChatMessage(role=Role.ASSISTANT, content="I compute.", reasoning="hm"),
-        ChatMessage(role=Role.TOOL, content="4"),
-    )
+CALL = ToolCall(id="functions.calculator:0", name="calculator", arguments='{"expression":"2+2"}')
+AFTER_RESULT = (
+    ChatMessage(role=Role.USER, content="2+2?"),
+    ChatMessage(role=Role.ASSISTANT, content="I compute.", reasoning="hm", tool_calls=(CALL,)),
+    ChatMessage(role=Role.TOOL, content="4", tool_call_id=CALL.id),
+)
+
+
+async def test_past_reasoning_is_shown_again(local: LocalStand):
+    history = (*AFTER_RESULT, ChatMessage(role=Role.USER, content="And now?"))
     await collect(local.backend, ask(messages=history, thinking=THINKING))
     assert "assistant\n<think>\nhm\n</think>\n\nI compute.\n" in local.engine.prompts[-1]
+
+
+async def test_after_a_result_a_led_model_is_pointed_to_the_question(local: LocalStand):
+    local.play("text: It is 4.")
+    answer = await collect(local.backend, ask(messages=AFTER_RESULT, thinking=THINKING))
+    assert (answer.reasoning, answer.content) == ("", "It is 4.")
+    assert "<think>" not in local.engine.prompts[-1]
+    assert local.engine.prompts[-1].endswith(f"tool\n4\n\n{reasoning.RESULT_REQUEST}2+2?\nassistant\n")
+
+
+async def test_a_call_that_was_answered_is_not_made_again(local: LocalStand):
+    again = 'call: calculator {"expression": "2+2"}'
+    local.play(Reply(when="Answer:$", lines=("text:  4",)), Reply(lines=(again,)))
+    request = ask(messages=AFTER_RESULT, thinking=THINKING, tools=(CALCULATOR,))
+    answer = await collect(local.backend, request)
+    assert (answer.content, answer.tool_calls) == ("4", [])
+    local.play('call: calculator {"expression": "3+3"}')
+    other = await collect(local.backend, msgspec.structs.replace(request, id="request-2"))
+    assert [call.id for call in other.tool_calls] == ["functions.calculator:1"]
 
 
 async def test_the_budget_closes_the_reasoning_and_the_answer_follows(local: LocalStand):

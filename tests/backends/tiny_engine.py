@@ -132,7 +132,7 @@ class TinyEngine:
         self.prompts.append(prompt)
         question = re.findall(r"user\n(.*?)\n(?:assistant|tool)", prompt, re.DOTALL)[-1]
         # A sequence that goes on after its reasoning is chosen for by what it has said so far.
-        asked = prompt if "</think>" in prompt.rpartition("assistant\n")[2] else question
+        asked = prompt if prompt.rpartition("assistant\n")[2] not in ("", "<think>\n") else question
         lines = next(reply.lines for reply in self.script.replies if reply.fits(question=asked, step=1))
         script: deque[tuple[str, int | float | None]] = deque()
         num_cached = 0
