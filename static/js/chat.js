@@ -40,7 +40,8 @@ function start(command, { text = "", base = null } = {}) {
 
 composer.addEventListener("send", ({ detail: { text } }) => {
   const { settings } = composer;
-  composer.input.value = ""; // the draft stays on the device until the server has the message
+  composer.unsent = text; // stays in the draft on the device until the server has it
+  composer.input.value = "";
   composer.form.querySelector("#send").disabled = true;
   start({ op: "turn.send", text, conversation: conversation || null, ...settings }, { text });
 });
@@ -61,8 +62,10 @@ stream.addEventListener("accepted", ({ detail: { frame, command } }) => {
   const section = base ? branchOff(base, text) : shown;
   section.dataset.turn = frame.turn;
   section.id = `turn-${frame.turn}`;
-  if (!base) drafts.write(conversation, composer.input.value);
+  composer.unsent = "";
+  drafts.write(conversation, "");
   if (!conversation) adopt(frame.conversation);
+  composer.keep();
   watch(section);
   refreshSidebar();
   scroll.toEnd();
@@ -100,6 +103,7 @@ stream.addEventListener("refused", ({ detail: { frame, command } }) => {
 function takeBack() {
   const { section, text, base } = pending;
   pending = null;
+  composer.unsent = "";
   composer.isRunning = false;
   section?.remove();
   if (base) {

@@ -6,6 +6,7 @@ import { figure, say } from "./words.js";
 const LIMITS = ["max_steps", "max_seconds", "max_reasoning_tokens", "max_cost"];
 
 export class Composer extends EventTarget {
+  unsent = ""; // what was sent and the server has not taken yet
   #isRunning = false;
   #edited = {}; // effort → the limits that the person set
 
@@ -137,8 +138,13 @@ export class Composer extends EventTarget {
     this.#remember();
   }
 
+  /** The draft is what is on its way and not yet taken, and what is typed behind it. */
+  keep() {
+    this.drafts.write(this.conversation, [this.unsent, this.input.value].filter(Boolean).join("\n\n"));
+  }
+
   #typed() {
-    this.drafts.write(this.conversation, this.input.value);
+    this.keep();
     if (!CSS.supports("field-sizing", "content")) {
       this.input.style.height = "auto";
       this.input.style.height = `${Math.min(280, this.input.scrollHeight)}px`;
