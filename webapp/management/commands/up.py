@@ -28,7 +28,7 @@ class Command(BaseCommand):
     help = "Start Redis, web, Celery worker, beat and inference worker on this machine; Ctrl-C ends them all."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
+        parser.add_argument("--host", default=os.environ.get("LISTEN") or "127.0.0.1")
         parser.add_argument("--port", type=int, default=environment.number("PORT", 8000, minimum=1))
         parser.add_argument("--model", default=settings.MODEL, help="a local model's name, or none")
         parser.add_argument("--model-path", type=Path, default=os.environ.get("MODEL_PATH") or None)
