@@ -2,6 +2,7 @@
 system prompt, and its answer is begun with an open mark.
 """
 
+import json
 from collections.abc import Sequence
 
 import msgspec
@@ -30,6 +31,7 @@ def lead_in(messages: Sequence[ChatMessage]) -> str:
     return _LEAD_IN_ZH if is_chinese else _LEAD_IN
 
 
+_MAX_ASKED_CHARS = 200
 RESULT_REQUEST = "That is the exact result. With it, answer in a full sentence: "
 
 
@@ -54,9 +56,23 @@ def lead_from_result(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]
     """
     questions = [message.content for message in messages if message.role is Role.USER]
     last = messages[-1]
-    pointed = f"{last.content}\n\n{RESULT_REQUEST}{''.join(questions[-1:])}"
+    pointed = f"{_asked(messages)}{last.content}\n\n{RESULT_REQUEST}{''.join(questions[-1:])}"
     shown = [msgspec.structs.replace(message, reasoning="") for message in messages[:-1]]
     return (*shown, msgspec.structs.replace(last, content=pointed))
+
+
+def _asked(messages: Sequence[ChatMessage]) -> str:
+    """What the last result is the result of, where that is short: "false" alone says little."""
+    calls = {call.id: call for message in messages for call in message.tool_calls}
+    call = calls.get(messages[-1].tool_call_id or "")
+    if call is None or len(call.arguments) > _MAX_ASKED_CHARS:
+        return ""
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        return ""
+    values = [str(value) for value in arguments.values()] if isinstance(arguments, dict) else []
+    return f"{', '.join(values)} → " if values else ""
 
 
 def _with_marks(message: ChatMessage) -> ChatMessage:

@@ -81,7 +81,7 @@ async def test_after_a_result_a_led_model_is_pointed_to_the_question(local: Loca
     answer = await collect(local.backend, ask(messages=AFTER_RESULT, thinking=THINKING))
     assert (answer.reasoning, answer.content) == ("", "It is 4.")
     assert "<think>" not in local.engine.prompts[-1]
-    assert local.engine.prompts[-1].endswith(f"tool\n4\n\n{reasoning.RESULT_REQUEST}2+2?\nassistant\n")
+    assert local.engine.prompts[-1].endswith(f"tool\n2+2 → 4\n\n{reasoning.RESULT_REQUEST}2+2?\nassistant\n")
 
 
 async def test_a_call_that_was_answered_is_not_made_again(local: LocalStand):
