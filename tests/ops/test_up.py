@@ -92,35 +92,33 @@ def test_up_serves_a_local_model(var: Path) -> None:
         platform.interrupt()
 
 
-def test_a_port_in_use_is_refused_with_what_to_do(var: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        command = [sys.executable, "manage.py", "up", "--model", "none", "--port", str(port)]
-        answer = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "VAR_DIR": str(var)},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-    assert answer.returncode != 0
-    assert f"make run PORT={port + 1}" in answer.stderr
-    assert "Traceback" not in answer.stderr
-
-
-def test_an_unknown_model_is_refused_with_the_names_there_are(var: Path) -> None:
-    command = [sys.executable, "manage.py", "up", "--model", "gpt-9", "--port", str(services.free_port())]
+def refused(var: Path, *options: str, **environment: str) -> str:
+    """What `up` says when it refuses to start."""
     answer = subprocess.run(
-        command,
+        [sys.executable, "manage.py", "up", *options],
         cwd=ROOT,
-        env={**os.environ, "VAR_DIR": str(var)},
+        env={**os.environ, "VAR_DIR": str(var), "DATABASE_URL": f"sqlite:///{var}/db.sqlite3", **environment},
         check=False,
         capture_output=True,
         text=True,
     )
     assert answer.returncode != 0
-    assert "smollm2" in answer.stderr
     assert "Traceback" not in answer.stderr
+    return answer.stderr
+
+
+def test_a_port_in_use_is_refused_with_what_to_do(var: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"make run PORT={port + 1}" in refused(var, "--model", "none", "--port", str(port))
+
+
+def test_an_unknown_model_is_refused_with_the_names_there_are(var: Path) -> None:
+    assert "smollm2" in refused(var, "--model", "gpt-9", "--port", str(services.free_port()))
+
+
+def test_a_platform_without_any_model_is_refused_with_the_variables_to_set(var: Path) -> None:
+    said = refused(var, "--model", "none", "--port", str(services.free_port()), SCRIPT_FILE="")
+    assert "MOONSHOT_API_KEY" in said

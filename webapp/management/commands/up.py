@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference import registry
 from webapp import settings as environment
+from webapp.catalog.models import ServedModel
 from webapp.catalog.seeds import NO_MODEL
 from webapp.management import first_run, model_file, parts, readiness
 from webapp.management.first_run import Login
@@ -45,6 +46,7 @@ class Command(BaseCommand):
         _choose_model(model)
         plan = self._plan(host, port, model, model_path)
         logins = first_run.prepare()
+        _check_offer()
         supervisor = Supervisor(
             parts.programs(plan), root=Path(settings.BASE_DIR), var=Path(settings.VAR_DIR)
         )
@@ -95,6 +97,15 @@ class Command(BaseCommand):
 def _choose_model(model: str) -> None:
     """The seeds of this process see the model that the command line chose, like the parts do."""
     os.environ["MODEL"] = settings.MODEL = model
+
+
+def _check_offer() -> None:
+    """Raises SupervisionError when nobody could be answered: the platform would never be ready."""
+    if not ServedModel.objects.offered().exists():
+        raise SupervisionError(
+            "No model would be on offer. Set MODEL to a local one (manage.py models list), or a provider: "
+            "MOONSHOT_API_KEY, or OPENAI_BASE_URL with OPENAI_MODEL."
+        )
 
 
 def _fetch(model: str, model_path: Path | None) -> Path:
