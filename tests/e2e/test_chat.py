@@ -203,3 +203,28 @@ def test_answers_and_code_are_copied_as_they_were_written(person: Person, stack:
     assert person.page.evaluate("navigator.clipboard.readText()") == "ls -l"
     person.last_turn.get_by_role("button", name="Copy the answer").click()
     assert person.page.evaluate("navigator.clipboard.readText()").startswith("Use **this**:\n\n```sh")
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
+def test_nothing_above_the_live_text_moves_from_first_word_to_last(
+    visitors: Visitors, stack: Stack, size: tuple[int, int]
+) -> None:
+    person = visitors.person(size)
+    person.ask("Hello")
+    person.wait_for_answer()
+    person.page.evaluate(
+        "window.shifts = []; new PerformanceObserver((list) => list.getEntries().forEach((entry) =>"
+        " entry.hadRecentInput || shifts.push(entry.value))).observe({type: 'layout-shift'})"
+    )
+    stack.script(
+        "pace: 60",
+        "think: Let me look.\n\nAnd again.",
+        "text: One\n\n- two\n- three\n\n```py\nx = 1\n```\n\nEnd.",
+    )
+    person.ask("Say more", long_thinking=True)
+    place = "document.querySelectorAll('.bubble')[1].getBoundingClientRect().top"
+    top = f"{place} + document.getElementById('scroller').scrollTop"  # it follows the end, which is no move
+    before = person.page.evaluate(top)
+    person.wait_for_answer()
+    assert abs(person.page.evaluate(top) - before) <= 1
+    assert sum(person.page.evaluate("shifts")) < 0.01
