@@ -22,7 +22,7 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.dev ## Make .venv with everything for running, testing and checking
@@ -65,6 +65,10 @@ fmt: $(VENV)/.dev ## Format the code and mend what ruff can mend
 bench: $(VENV)/.dev ## Measure the engine on the default model [JSON=file]
 	@$(PY) manage.py models pull qwen2.5-coder-1.5b
 	@$(PY) -m inference.bench $(if $(JSON),--json $(JSON))
+
+.PHONY: bench-web
+bench-web: $(VENV)/.dev ## Measure what the web path adds to a backend's own time [JSON=file]
+	@$(PY) manage.py bench_web $(if $(JSON),--json $(JSON))
 
 .PHONY: clean
 clean: ## Remove .venv and caches; var/ with its data and models stays
