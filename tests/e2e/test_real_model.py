@@ -74,8 +74,11 @@ def test_a_question_is_answered_and_a_hard_one_is_thought_about_first(demo: Pers
 def says_9_9_is_bigger(answer: str) -> bool:
     if set(re.findall(r"9\.\d+", answer)) == {"9.9"}:
         return True
-    claim = re.search(r"(9\.\d+) is (?:the )?(?:bigger|larger|greater)", answer)
-    return claim is not None and claim.group(1) in ("9.9", "9.90")
+    claim = re.search(r"(9\.\d+) is (?:the )?(bigger|larger|greater|smaller|less)", answer)
+    if claim is None:
+        return False
+    right = ("9.11",) if claim.group(2) in ("smaller", "less") else ("9.9", "9.90")
+    return claim.group(1) in right
 
 
 def take_shots(page: Page, folder: Path) -> None:
