@@ -37,11 +37,20 @@ class Number:
     is_exact: bool = True
 
 
-Result = Number | bool
+@dataclass(frozen=True)
+class Comparison:
+    """`left` against `right`, and whether what was asked of them holds."""
+
+    left: Number
+    right: Number
+    holds: bool
+
+
+Result = Number | Comparison
 
 
 def evaluate(expression: str) -> Result:
-    """The value of the expression, or whether its comparison holds. Raises ArithmeticFault."""
+    """The value of the expression, or what its comparison comes to. Raises ArithmeticFault."""
     if len(expression) > MAX_CHARS:
         raise ArithmeticFault(f"The expression is longer than {MAX_CHARS} characters: split it.")
     return _Parser(_tokens(expression)).whole()
@@ -110,7 +119,7 @@ class _Parser:
         if not (sign := self._take("<", ">", "<=", ">=", "==", "!=")):
             return left
         right = self._sum()
-        return _COMPARE[sign](left.value, right.value)
+        return Comparison(left, right, _COMPARE[sign](left.value, right.value))
 
     def _sum(self) -> Number:
         self._depth += 1

@@ -48,9 +48,9 @@ class Calculate:
 
 
 def show(result: arithmetic.Result) -> str:
-    """Exact values in full (a fraction also as a decimal), rounded ones after "≈"."""
-    if isinstance(result, bool):
-        return "true" if result else "false"
+    """Exact values in full (a fraction also as a decimal), rounded ones after "≈", a comparison in words."""
+    if isinstance(result, arithmetic.Comparison):
+        return _compared(result)
     value = result.value
     if not result.is_exact:
         return f"≈ {_rounded(value)}"
@@ -59,6 +59,13 @@ def show(result: arithmetic.Result) -> str:
     if (decimal := _as_decimal(value)) is not None:
         return decimal
     return f"{value.numerator}/{value.denominator} ≈ {_rounded(value)}"
+
+
+def _compared(comparison: arithmetic.Comparison) -> str:
+    # "false" alone leaves a small model to work out which of the two is bigger, and it gets that wrong.
+    smaller, bigger = sorted((comparison.left, comparison.right), key=lambda number: number.value)
+    words = "equal to" if smaller.value == bigger.value else "bigger than"
+    return f"{'true' if comparison.holds else 'false'}: {show(bigger)} is {words} {show(smaller)}"
 
 
 def _as_decimal(value: Fraction) -> str | None:

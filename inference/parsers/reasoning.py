@@ -32,7 +32,7 @@ def lead_in(messages: Sequence[ChatMessage]) -> str:
 
 
 _MAX_ASKED_CHARS = 200
-RESULT_REQUEST = "That is the exact result. With it, answer in a full sentence: "
+RESULT_REQUEST = "Use this exact result to answer in one full sentence. The question was: "
 
 
 def is_open(prompt: str) -> bool:

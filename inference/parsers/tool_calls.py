@@ -14,7 +14,9 @@ CLOSE = "</tool_call>"
 FENCE = "```"
 BRACE = "{"
 
-_FENCE_LANGUAGES = ("", "json", "tool_call")
+_FENCE_LANGUAGES = ("json", "tool_call")
+# What stands between an opening fence and its JSON; models leave out the language, and the new line too.
+_FENCE_HEAD = re.compile(r"[ \t]*(json|tool_call)?\s*")
 # The start of a call, as far as it is there: the first key and, after the colon, the value.
 _START = re.compile(
     r'\{+\s*(?:"(?P<key>[^"]*)(?P<key_end>")?)?\s*:?\s*(?:"(?P<value>[^"]*)(?P<value_end>")?)?'
@@ -59,14 +61,15 @@ def first(text: str) -> tuple[Call | None, str]:
 
 def may_be_fenced_call(block: str, offered: Collection[str]) -> bool:
     """Whether this text after an opening fence can still turn out to be a call of an offered tool."""
-    language, newline, body = block.partition("\n")
-    language = language.strip()
-    if not newline:
-        return any(known.startswith(language) for known in _FENCE_LANGUAGES)
-    if language not in _FENCE_LANGUAGES:
-        return False
-    body = body.lstrip()
-    return not body or (body[0] in "{[" and may_be_call(body.lstrip("[ \n"), offered))
+    head = _FENCE_HEAD.match(block)
+    body = block[head.end() :] if head else block
+    if not body or body[0] in "{[":
+        return may_be_call(body.lstrip("[ \n"), offered)
+    return (
+        head is not None
+        and not head.group().strip(" ")
+        and any(known.startswith(body) for known in _FENCE_LANGUAGES)
+    )
 
 
 def may_be_call(body: str, offered: Collection[str]) -> bool:
@@ -89,7 +92,7 @@ def may_be_call(body: str, offered: Collection[str]) -> bool:
 def _without_fence(text: str) -> str:
     if not text.startswith(FENCE):
         return text
-    return text.removesuffix(FENCE).partition("\n")[2].strip()
+    return _FENCE_HEAD.sub("", text.removesuffix(FENCE).removeprefix(FENCE), count=1).strip()
 
 
 def _decode(text: str) -> tuple[Any, str]:

@@ -24,6 +24,8 @@ from inference.tokenizer.tokenizer import Tokenizer
 
 # What a request that does not say gets.
 _TEMPERATURE, _TOP_P, _TOP_K = 0.7, 0.8, 20
+# A led model is a small one: it reasons straighter when it strays less.
+_LED_TEMPERATURE = 0.3
 # A led model that is given no budget thinks for so long at most: left alone, a small one may never end.
 _LED_BUDGET_TOKENS = 2048
 # The part of the answer's length that a led model may spend on reasoning: the rest is to answer with.
@@ -60,7 +62,13 @@ class Answer:
             answered=_answered_calls(request) if self._is_led else (),
             stop=request.sampling.stop,
         )
-        self.sequence = _sequence(request, prompt, tokenizer=tokenizer, context_tokens=context_tokens)
+        self.sequence = _sequence(
+            request,
+            prompt,
+            temperature=_LED_TEMPERATURE if self._is_led else _TEMPERATURE,
+            tokenizer=tokenizer,
+            context_tokens=context_tokens,
+        )
         self._budget_tokens = self._budget(request)
         self._output_ids: list[int] = []
         self._next_sequence: EngineSequence | None = None
@@ -183,7 +191,7 @@ def _answered_calls(request: ChatRequest) -> list[tool_calls.Call]:
 
 
 def _sequence(
-    request: ChatRequest, prompt: Prompt, *, tokenizer: Tokenizer, context_tokens: int
+    request: ChatRequest, prompt: Prompt, *, temperature: float, tokenizer: Tokenizer, context_tokens: int
 ) -> EngineSequence:
     prompt_ids = tokenizer.encode_prompt(prompt)
     room = context_tokens - len(prompt_ids)
@@ -196,16 +204,16 @@ def _sequence(
     return EngineSequence(
         id=request.id,
         prompt_ids=prompt_ids,
-        sampling=_sampling_params(request.sampling),
+        sampling=_sampling_params(request.sampling, temperature=temperature),
         max_tokens=room if max_tokens is None else min(room, max_tokens),
         stop_ids=tokenizer.stop_ids,
         salt=request.tenant,
     )
 
 
-def _sampling_params(sampling: Sampling) -> SamplingParams:
+def _sampling_params(sampling: Sampling, *, temperature: float) -> SamplingParams:
     return SamplingParams(
-        temperature=_or(sampling.temperature, _TEMPERATURE),
+        temperature=_or(sampling.temperature, temperature),
         top_p=_or(sampling.top_p, _TOP_P),
         top_k=int(_or(sampling.top_k, _TOP_K)),
         min_p=_or(sampling.min_p, 0.0),

@@ -80,6 +80,9 @@ CASES = {
     "broken JSON stays text": (BROKEN, False, "", BROKEN, []),
     "a fenced call": (f"Sure:\n\n{FENCED}\n", False, "", "Sure:", [SUM]),
     "a fenced call without a language": (FENCED.replace("json", ""), False, "", "", [SUM]),
+    "a fenced call without a language or lines": (
+        '``` {{"name": "calculator", "arguments": {"expression": "17*23"}}}', False, "", "", [SUM]
+    ),
     "a fenced call that is not closed": (FENCED.removesuffix("```"), False, "", "", [SUM]),
     "a fenced list of calls": (
         '```json\n[{"name": "calculator", "arguments": {}}, {"name": "get_weather"}]\n```',
