@@ -49,7 +49,8 @@ def _inference_worker(plan: Plan) -> list[Program]:
 
 
 def _celery_worker() -> Program:
-    words = "celery -A webapp worker --pool threads --concurrency 16 -Q turns,default"
+    # A turn holds a thread while it is driven, and waits nearly all of that time.
+    words = "celery -A webapp worker --pool threads --concurrency 64 -Q turns,default"
     return Program("worker", _python(f"{words} --without-gossip --without-mingle --loglevel INFO"))
 
 
