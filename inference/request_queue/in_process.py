@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 
 from inference.request_queue.messages import Fault, Heartbeat, Job, Numbered, Reply, Ticket
 from inference.schema import ChatRequest
@@ -73,7 +73,7 @@ class InProcessTransport:
         taken, waiting[:] = waiting[:limit], waiting[limit:]
         return taken
 
-    async def take_over(self, *, model: str, worker_id: str) -> list[Job]:
+    async def take_over(self, *, model: str, worker_id: str, at_hand: Collection[str]) -> list[Job]:
         return []
 
     async def reply(self, ticket: Ticket, *, number: int, reply: Reply) -> bool:

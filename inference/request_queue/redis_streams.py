@@ -2,22 +2,30 @@
 
 Keys: `inference:{model}:requests` (stream; consumer group `workers`, a consumer per worker),
 `inference:reply:{request_id}` (stream; reply number n has the entry id n-0, so that Redis refuses a second
-writer), `inference:abort:{request_id}`, `inference:reader:{request_id}` (signs of life),
-`inference:worker:{worker_id}` (hash) and `inference:workers` (set).
+writer), `inference:sent:{nonce}` (this call to send queued that entry), `inference:abort:{request_id}`,
+`inference:reader:{request_id}` (signs of life), `inference:worker:{worker_id}` (hash) and `inference:workers`
+(set).
 All but the first and the last expire by themselves.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import msgspec
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import (
+    ConnectionError,
+    OutOfMemoryError,  # type: ignore[attr-defined]  # its types are older than it
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
 
 from inference.request_queue.messages import (
     HEARTBEAT_TTL_S,
@@ -45,6 +53,19 @@ _MAX_REQUESTS = 10_000
 _MAX_REPLIES = 10_000
 # An entry of a dead worker has been idle for longer; one that another worker just took over has not.
 _TAKE_OVER_IDLE_MS = 1500
+
+_SENT_TTL_S = 120
+# What passes by itself: Redis is away, or cannot write for now.
+_OUTAGES = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
+# Queued once, though tried again: the connection may break after Redis did it and before it said so.
+_SUBMIT = """
+local entry_id = redis.call('GET', KEYS[1])
+if entry_id then return entry_id end
+entry_id = redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[1], '*', 'm', ARGV[2])
+redis.call('SET', KEYS[1], entry_id, 'EX', ARGV[3])
+redis.call('SET', KEYS[3], 1, 'PX', ARGV[4])
+return entry_id
+"""
 
 Result = TypeVar("Result")
 
@@ -79,6 +100,7 @@ class RedisTransport:
         )
         self._patience_s = patience_s
         self._back_at = float("-inf")
+        self._submit = self._redis.register_script(_SUBMIT)
 
     # ---- the caller's end
 
@@ -101,14 +123,10 @@ class RedisTransport:
         return int(await self._steadily(lambda: self._redis.xlen(_requests(model))))
 
     async def send(self, request: ChatRequest, *, model: str) -> Ticket:
-        async def submit() -> Any:
-            async with self._redis.pipeline() as pipeline:
-                pipeline.set(_reader(request.id), 1, px=int(READER_TTL_S * 1000))
-                fields = {"m": msgspec.json.encode(Submit(request))}
-                pipeline.xadd(_requests(model), fields, maxlen=_MAX_REQUESTS)
-                return (await pipeline.execute())[-1]
-
-        entry_id = await self._steadily(submit)
+        keys = (f"inference:sent:{uuid.uuid4().hex}", _requests(model), _reader(request.id))
+        payload = msgspec.json.encode(Submit(request))
+        limits = (_MAX_REQUESTS, payload, _SENT_TTL_S, int(READER_TTL_S * 1000))
+        entry_id = await self._steadily(lambda: self._submit(keys=keys, args=limits))
         return Ticket(model=model, request_id=request.id, entry_id=entry_id.decode())
 
     async def receive(self, ticket: Ticket, *, after: int, timeout_s: float) -> list[Numbered]:
@@ -160,25 +178,40 @@ class RedisTransport:
         found = await self._in_group(
             model, lambda: self._redis.xreadgroup(_GROUP, worker_id, {key: ">"}, count=limit, block=block_ms)
         )
-        return [_job(model, entry_id, fields) for entry_id, fields in _entries(found)]
+        return await self._jobs(model, _entries(found))
 
-    async def take_over(self, *, model: str, worker_id: str) -> list[Job]:
-        return await self._in_group(model, lambda: self._take_over(model, worker_id))
+    async def take_over(self, *, model: str, worker_id: str, at_hand: Collection[str]) -> list[Job]:
+        return await self._in_group(model, lambda: self._take_over(model, worker_id, at_hand))
 
-    async def _take_over(self, model: str, worker_id: str) -> list[Job]:
+    async def _take_over(self, model: str, worker_id: str, at_hand: Collection[str]) -> list[Job]:
         key = _requests(model)
         jobs: list[Job] = []
         for consumer in await self._redis.xinfo_consumers(key, _GROUP):
             name = consumer["name"].decode()
-            if name == worker_id or await self._redis.exists(_worker(name)):
+            is_own = name == worker_id
+            if not is_own and await self._redis.exists(_worker(name)):
                 continue
             pending = await self._redis.xpending_range(key, _GROUP, "-", "+", 1000, consumername=name)
-            if not pending:
+            if not pending and not is_own:
                 await self._redis.xgroup_delconsumer(key, _GROUP, name)
-                continue
             entry_ids = [entry["message_id"] for entry in pending]
-            claimed = await self._redis.xclaim(key, _GROUP, worker_id, _TAKE_OVER_IDLE_MS, entry_ids)
-            jobs += [await self._inherit(_job(model, *entry)) for entry in claimed if entry[1]]
+            lost = [one for one in entry_ids if not (is_own and one.decode() in at_hand)]
+            if lost:
+                claimed = await self._redis.xclaim(key, _GROUP, worker_id, _TAKE_OVER_IDLE_MS, lost)
+                jobs += [await self._inherit(job) for job in await self._jobs(model, claimed)]
+        return jobs
+
+    async def _jobs(self, model: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Job]:
+        """The entries as jobs; one that is no request (another version wrote it) is thrown away."""
+        jobs = []
+        for entry_id, fields in entries:
+            if not fields:
+                continue
+            try:
+                jobs.append(_job(model, entry_id, fields))
+            except (KeyError, msgspec.MsgspecError):
+                logger.exception("entry %s of %s cannot be read and is dropped", entry_id, _requests(model))
+                await self.done(Ticket(model=model, request_id="", entry_id=entry_id.decode()))
         return jobs
 
     async def _inherit(self, job: Job) -> Job:
@@ -194,6 +227,8 @@ class RedisTransport:
             pipeline.xadd(key, {"m": payload}, id=entry_id, maxlen=_MAX_REPLIES)
             pipeline.expire(key, _REPLY_TTL_S)
             added, _ = await pipeline.execute(raise_on_error=False)
+        if isinstance(added, _OUTAGES):
+            raise added
         if not isinstance(added, ResponseError):
             return True
         # The id is taken: by this very reply, when Redis wrote it and the connection broke before it said so.
@@ -278,7 +313,7 @@ class RedisTransport:
         while True:
             try:
                 result = await call()
-            except (ConnectionError, TimeoutError) as error:
+            except _OUTAGES as error:
                 now = time.monotonic()
                 if lost_at is None:
                     logger.warning("Redis cannot be reached, trying again: %s", error)

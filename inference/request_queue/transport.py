@@ -1,6 +1,6 @@
 """The port between callers and workers. Knows neither Redis nor the engine."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from typing import Protocol
 
 from inference.request_queue.messages import Fault, Heartbeat, Job, Numbered, Reply, Ticket
@@ -58,8 +58,10 @@ class WorkerTransport(Protocol):
         """Up to `limit` new requests, each handed to one worker alone; waits for the first."""
         ...
 
-    async def take_over(self, *, model: str, worker_id: str) -> list[Job]:
-        """The requests of workers that died, each handed to one worker alone."""
+    async def take_over(self, *, model: str, worker_id: str, at_hand: Collection[str]) -> list[Job]:
+        """The requests of workers that died, each handed to one worker alone; and this worker's own that
+        never reached it, for they are not `at_hand`, where the entry ids of those that did are.
+        """
         ...
 
     async def reply(self, ticket: Ticket, *, number: int, reply: Reply) -> bool:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from typing import Any
 
 from inference.engine import PromptTooLong, StepOutput
 from inference.request_queue.messages import (
@@ -71,11 +72,13 @@ class Service:
     async def run(self) -> bool:
         """Serve; False when the engine crashed."""
         self._thread = EngineThread(self._engine, on_outputs=self._on_outputs, on_crash=self._on_crash)
-        duties = [self._take_jobs(), self._hear_aborts(), self._watch_peers(), self._watch_readers()]
-        tasks = [asyncio.create_task(duty) for duty in duties]
+        # The first two bring requests, and end with `stop`.
+        duties = [self._take_jobs(), self._watch_peers(), self._hear_aborts(), self._watch_readers()]
+        tasks = [asyncio.create_task(self._do(duty)) for duty in duties]
         try:
             await self._stopped.wait()
-            tasks[0].cancel()
+            for task in tasks[:2]:
+                task.cancel()
             await self._drain()
         finally:
             for task in tasks:
@@ -84,6 +87,14 @@ class Service:
         return not self._has_crashed
 
     # ---- duties
+
+    async def _do(self, duty: Coroutine[Any, Any, None]) -> None:
+        """A worker that lost one of its duties would live on, deaf: it ends, to be started anew."""
+        try:
+            await duty
+        except Exception:
+            logger.exception("a duty of the worker failed")
+            self._on_crash()
 
     async def _take_jobs(self) -> None:
         while True:
@@ -112,11 +123,15 @@ class Service:
             return False
 
     async def _watch_peers(self) -> None:
-        """Requests of a worker that died unnoticed by its readers are answered, or said to be broken."""
+        """Requests of a worker that died unnoticed by its readers are answered, or said to be broken; so are
+        those that were handed to this one while the queue went away.
+        """
         while True:
+            tickets = [*(running.job.ticket for running in self._running.values()), *self._let_go]
+            at_hand = {ticket.entry_id for ticket in tickets}
             with _patience("look after other workers"):
                 for job in await self._transport.take_over(
-                    model=self._vitals.model, worker_id=self._vitals.worker_id
+                    model=self._vitals.model, worker_id=self._vitals.worker_id, at_hand=at_hand
                 ):
                     self._begin(job)
             await asyncio.sleep(_TAKE_OVER_S)
@@ -127,8 +142,8 @@ class Service:
             await asyncio.sleep(HEARTBEAT_S)
             with _patience("look after readers"):
                 while self._let_go:
-                    await self._transport.done(self._let_go[-1])
-                    self._let_go.pop()
+                    await self._transport.done(ticket := self._let_go[0])
+                    self._let_go.remove(ticket)
                 unread = await self._transport.unread(list(self._running))
                 num_missed = {one: num_missed.get(one, 0) + 1 for one in unread}
                 for request_id in [one for one, missed in num_missed.items() if missed >= _UNREAD_CHECKS]:
@@ -149,10 +164,22 @@ class Service:
     # ---- one request
 
     def _begin(self, job: Job) -> None:
+        if job.request.id in self._running:
+            return
         running = _Running(job, self._vitals.timing())
         self._running[job.request.id] = running
         self._vitals.num_requests = len(self._running)
         running.task = asyncio.create_task(self._serve(running))
+        # Not within the task: one that is cancelled before its first step never runs at all.
+        running.task.add_done_callback(lambda task: self._end(running, was_cancelled=task.cancelled()))
+
+    def _end(self, running: "_Running", *, was_cancelled: bool) -> None:
+        if was_cancelled:
+            self._let_go.append(running.job.ticket)
+        self._thread.abort(running.job.request.id)
+        self._running.pop(running.job.request.id, None)
+        self._vitals.num_requests = len(self._running)
+        self._has_room.set()
 
     async def _serve(self, running: "_Running") -> None:
         request_id = running.job.request.id
@@ -160,20 +187,12 @@ class Service:
             await self._answer(running)
         except (PromptRefused, TemplateRefused, PromptTooLong, ValueError) as error:
             await self._fail(running, Fault(kind="rejected", message=str(error)))
-        except asyncio.CancelledError:
-            self._let_go.append(running.job.ticket)
-            raise
         except TransportLost:
             self._let_go.append(running.job.ticket)
             logger.warning("request %s dropped: the queue is away", request_id)
         except Exception:  # a fault in one request must not end the others
             logger.exception("request %s failed", request_id)
             await self._fail(running, Fault(kind="broken", message=BROKEN))
-        finally:
-            self._thread.abort(request_id)
-            self._running.pop(request_id, None)
-            self._vitals.num_requests = len(self._running)
-            self._has_room.set()
 
     async def _answer(self, running: "_Running") -> None:
         job = running.job
@@ -184,6 +203,7 @@ class Service:
             await self._transport.done(job.ticket)
             return
         if not await running.reply(self._transport, Accepted(self._vitals.worker_id)):
+            await self._transport.done(job.ticket)  # another worker has answered it
             return
         # Off the loop: a long conversation takes a while to encode, and others are being answered.
         running.answer = await asyncio.to_thread(
@@ -200,9 +220,9 @@ class Service:
                 await self._fail(running, running.fault)
                 return
             deltas, running.deltas = merge(running.deltas), []
-            if not await running.reply(self._transport, Deltas(deltas)):
-                return  # another worker answers this request
-            if isinstance(deltas[-1], Finished):
+            # A refused reply: another worker took the request over, and answered it.
+            is_written = await running.reply(self._transport, Deltas(deltas))
+            if not is_written or isinstance(deltas[-1], Finished):
                 await self._transport.done(running.job.ticket)
                 return
             await asyncio.sleep(_FLUSH_S)
@@ -227,18 +247,25 @@ class Service:
             running = self._running.get(output.sequence_id)
             if running is None or running.answer is None or running.is_over:
                 continue
-            if output.finish_reason == "error":
-                running.break_off(Fault(kind="broken", message=output.error or BROKEN))
-                continue
-            deltas = running.answer.feed(output)
-            running.take(deltas)
-            self._vitals.count_output(running.timing, running.answer, deltas)
-            if following := running.answer.take_next_sequence():
-                self._thread.add(following)
-            elif running.is_over:
-                self._thread.abort(output.sequence_id)
-            elif closing_ids := running.answer.closing_ids():
-                self._thread.force(output.sequence_id, closing_ids)
+            try:
+                self._hear(output, running, running.answer)
+            except Exception:  # a fault in one request must not lose the others' tokens
+                logger.exception("request %s failed", output.sequence_id)
+                running.break_off(Fault(kind="broken", message=BROKEN))
+
+    def _hear(self, output: StepOutput, running: "_Running", answer: Answer) -> None:
+        if output.finish_reason == "error":
+            running.break_off(Fault(kind="broken", message=output.error or BROKEN))
+            return
+        deltas = answer.feed(output)
+        running.take(deltas)
+        self._vitals.count_output(running.timing, answer, deltas)
+        if following := answer.take_next_sequence():
+            self._thread.add(following)
+        elif running.is_over:
+            self._thread.abort(output.sequence_id)
+        elif closing_ids := answer.closing_ids():
+            self._thread.force(output.sequence_id, closing_ids)
 
     def _on_crash(self) -> None:
         self._has_crashed = True
