@@ -19,9 +19,9 @@ import msgspec
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
+from redis.exceptions import (  # type: ignore[attr-defined]  # its types lack OutOfMemoryError
     ConnectionError,
-    OutOfMemoryError,  # type: ignore[attr-defined]  # its types are older than it
+    OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
     TimeoutError,
