@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.backends.upstream import Provider, serve
 from webapp.accounts import keys
-from webapp.api import admission, chat_completions, database
+from webapp.api import admission, chat_completions, database, exchange
 from webapp.api.chat_reply import Writer
 from webapp.api.plane import DataPlane
+from webapp.billing import holds, limits
 from webapp.billing.models import Hold, UsageRecord
+from webapp.catalog.models import ServedModel
 
 QUESTION = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "2 + 2?"}]}
 
@@ -21,9 +24,11 @@ async def fallback(scope, receive, send):
     raise AssertionError("the API is not Django's")
 
 
-async def post(body, *, secret):
-    """The raw pieces of the answer, from the application itself, without a server."""
-    sent: asyncio.Queue[Any] = asyncio.Queue()
+async def post(body, *, secret, capacity=0):
+    """The raw pieces of the answer, from the application itself, without a server; its client takes no more
+    than `capacity` pieces, if that is given.
+    """
+    sent: asyncio.Queue[Any] = asyncio.Queue(capacity)
     requests: asyncio.Queue[Any] = asyncio.Queue()
     requests.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
     headers = [(b"authorization", f"Bearer {secret}".encode())]
@@ -81,3 +86,50 @@ def test_an_unforeseen_fault_is_answered_with_an_id_and_leaves_no_hold(
     assert (start["status"], error["code"]) == (500, "internal_error")
     assert "req_" in error["message"]
     assert Hold.objects.get().status == Hold.Status.RELEASED
+
+
+def test_a_fault_in_the_middle_of_a_stream_ends_it_with_an_id_and_is_billed(
+    alice, scripted_model, script, monkeypatch
+):
+    script("text: a b c")
+    _, secret = keys.create(alice, name="test")
+    write = Writer.piece
+    monkeypatch.setattr(
+        Writer, "piece", lambda self, delta: write(self, delta) if delta.text == "a" else 1 / 0
+    )
+    start, pieces = asyncio.run(post(QUESTION, secret=secret))
+    assert start["status"] == 200
+    assert b'"internal_error"' in pieces[-1]
+    assert UsageRecord.objects.get().finish_reason == "error"
+
+
+def test_a_client_that_stops_reading_lets_the_model_go(alice, scripted_model, script, monkeypatch):
+    monkeypatch.setattr(exchange, "TAKEN_WITHIN_S", 0.2)
+    script("text: a b c d e f", "stall:")
+    _, secret = keys.create(alice, name="test")
+    asyncio.run(asyncio.wait_for(post(QUESTION, secret=secret, capacity=3), 10))
+    assert UsageRecord.objects.get().finish_reason == "cancelled"
+
+
+def test_a_request_that_fails_at_the_door_takes_no_place(alice, scripted_model, monkeypatch, settings):
+    settings.CONCURRENT_REQUESTS = 1
+    _, secret = keys.create(alice, name="test")
+    monkeypatch.setattr(holds, "place", lambda *_, **__: 1 / 0)
+    start, _pieces = asyncio.run(post(QUESTION, secret=secret))
+    assert start["status"] == 500
+    assert limits.enter("request", user_id=alice.id, lease_id="next", ttl_s=1)
+
+
+def test_a_provider_that_counts_nothing_is_billed_by_estimate(alice, scripted_model, script, settings):
+    settings.OPENAI_API_KEY = "sk-right"
+    _, secret = keys.create(alice, name="test")
+    with serve(Provider()) as provider:
+        provider.has_usage = False
+        ServedModel.objects.update(
+            backend="openai_compatible", base_url=provider.base_url, api_key_env="OPENAI_API_KEY"
+        )
+        _, pieces = asyncio.run(post(QUESTION, secret=secret))
+    assert pieces[-1].endswith(b"data: [DONE]\n\n")
+    record = UsageRecord.objects.get()
+    assert (record.is_estimated, record.finish_reason) == (True, "stop")
+    assert record.input_uncached_tokens > 0 < record.output_tokens

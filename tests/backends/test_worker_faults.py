@@ -68,7 +68,9 @@ async def test_an_entry_that_is_no_request_is_dropped_and_the_next_is_answered(l
     await raw.xadd(QUEUE, {"x": b""})
     answer = await asyncio.wait_for(collect(local.backend, ask()), 5)
     assert answer.content == "ok"
-    assert await raw.xlen(QUEUE) == 0
+    async with asyncio.timeout(5):
+        while await raw.xlen(QUEUE):
+            await asyncio.sleep(0.02)
 
 
 async def test_a_worker_that_lost_a_duty_ends(local: LocalStand, raw):

@@ -34,6 +34,7 @@ class Provider:
     def __init__(self) -> None:
         self.script = Script.of("text: ok")
         self.style = "kimi"
+        self.has_usage = True
         self.closed_at: list[float] = []
         self.bodies: list[dict[str, Any]] = []
         self.port = free_port()
@@ -111,8 +112,10 @@ class Provider:
         return [_chunk({"tool_calls": [call]})]
 
     def _last_chunks(self, finished: Finished) -> list[dict[str, Any]]:
-        usage = _usage(finished.usage, is_kimi=self.style == "kimi")
         last = _chunk({}, finish_reason=finished.reason.value)
+        if not self.has_usage:
+            return [last]
+        usage = _usage(finished.usage, is_kimi=self.style == "kimi")
         if self.style == "kimi":
             last["choices"][0]["usage"] = usage
             return [last]

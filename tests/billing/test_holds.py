@@ -66,6 +66,14 @@ def test_settling_twice_charges_once_and_returns_the_same_record(carol, kimi):
     assert free_nano(carol) == 5 * 10**9 - COST_NANO
 
 
+def test_a_settled_hold_is_never_opened_again(carol, kimi):
+    hold = place(carol, kimi)
+    settle(hold)
+    with pytest.raises(holds.HoldIsSettled):
+        holds.extend(hold.id, spent=USAGE, max_input_tokens=100, max_output_tokens=100, ttl=TTL)
+    assert free_nano(carol) == 5 * 10**9 - COST_NANO
+
+
 def test_an_account_that_cannot_cover_the_hold_is_told_the_numbers(carol, kimi):
     with pytest.raises(holds.InsufficientFunds, match=r"up to 5\.1200 USD.*5\.0000 USD free"):
         place(carol, kimi, input_tokens=200_000, output_tokens=2_000_000)

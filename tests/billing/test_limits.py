@@ -63,6 +63,13 @@ def test_the_lease_of_a_dead_process_frees_its_place_unless_it_was_renewed():
     assert not is_admitted("newer")
 
 
+def test_a_place_that_is_renewed_outlives_its_first_lease_by_any_time(redis_url):
+    enter("long", ttl_s=1)
+    limits.renew("request", user_id=1, lease_id="long", ttl_s=3600)
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.ttl("limits:request:under_way:1") > 3600
+
+
 def test_without_redis_nobody_is_limited(settings):
     settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
     with pytest.raises(redis.ConnectionError):

@@ -70,9 +70,11 @@ def admit(secret: str, content: bytes, *, id: str) -> Admitted:
         raise of_refusal(refusal) from None
     try:
         hold_id = _hold(key, request, model)
-    except (InsufficientFunds, PriceMissing) as refusal:
+    except BaseException as fault:
         limits.leave("request", user_id=key.user_id, lease_id=id)
-        raise of_refusal(refusal) from None
+        if isinstance(fault, InsufficientFunds | PriceMissing):
+            raise of_refusal(fault) from None
+        raise
     return Admitted(
         request=request,
         model=model,

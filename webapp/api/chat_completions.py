@@ -18,7 +18,7 @@ from inference.schema import ChatDelta, Finished, FinishReason, Usage
 from webapp.api import admission, backend_pool, database, errors, metrics, sse
 from webapp.api.admission import Admitted
 from webapp.api.chat_reply import Reply, Writer
-from webapp.api.exchange import Exchange
+from webapp.api.exchange import ClientGone, Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +102,7 @@ class _Call:
         refusal = errors.of_backend(error)
         if self._exchange.status is None:
             raise refusal from error
-        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "error"}
-        await self._exchange.stream(sse.event({**refusal.body, "choices": [choice]}), is_last=True)
+        await self._exchange.stream_error(refusal)
 
     async def _take_care(self) -> None:
         """Keep a silent stream open, and the request's place and money its own, for as long as it runs."""
@@ -126,7 +125,8 @@ class _Call:
     async def _close(self, relay: asyncio.Task[None], *, other_tasks: Iterable[asyncio.Task[None]]) -> None:
         """Once the backend has let go: bill, free the place, count."""
         await asyncio.wait({relay, *other_tasks})
-        if not relay.cancelled() and relay.exception():
+        fault = None if relay.cancelled() else relay.exception()
+        if fault and not isinstance(fault, ClientGone):
             self._has_failed = True
         usage, is_estimated = self._bill()
         finish_reason = self._finish_reason()
@@ -141,17 +141,18 @@ class _Call:
         )
 
     def _bill(self) -> tuple[Usage | None, bool]:
-        """What to bill, and whether it is an estimate: the backend's count, else what it had said by then.
+        """What to bill, and whether it is an estimate: the backend's count, else what it had said (not every
+        provider counts).
 
         A fault that is the whole answer costs nothing, whatever was made before it.
         """
         finished = self._reply.finished
         if self._has_failed and self._exchange.status is None:
             return None, False
-        if finished is not None and (finished.usage.total_tokens or not self._has_failed):
+        if finished is not None and finished.usage.total_tokens:
             return finished.usage, False
         if self._reply.is_empty:
-            return None, False
+            return (finished.usage if finished and not self._has_failed else None), False
         asked = "".join(message.content for message in self._admitted.request.messages)
         return self._reply.estimated_usage(input_text=asked), True
 

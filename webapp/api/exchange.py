@@ -20,10 +20,12 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_READ_BYTES = 4 * MAX_BODY_BYTES
+# A client that takes nothing for so long is gone, for all that a model should care.
+TAKEN_WITHIN_S = 60.0
 
 
 class ClientGone(Exception):
-    """The client hung up before its request was whole."""
+    """The client hung up before its request was whole, or takes nothing of its answer any more."""
 
 
 class Exchange:
@@ -34,6 +36,7 @@ class Exchange:
         self.path: str = scope["path"]
         self.id = uuid.uuid4().hex
         self.status: int | None = None
+        self.is_streaming = False  # a stream was begun and has not ended
         self.started_at = time.perf_counter()
         self.sent_at = self.started_at
         self.extra_headers: dict[str, str] = {}
@@ -94,12 +97,22 @@ class Exchange:
         await self.send_json(error.body, status=error.status)
 
     async def stream(self, piece: bytes, *, is_last: bool = False) -> None:
-        """Send a piece of an event stream, and the headers before the first."""
+        """Send a piece of an event stream, and the headers before the first. Raises ClientGone."""
         async with self._turn:
             if self.status is None:
                 await self._start(200, sse.CONTENT_TYPE, sse.HEADERS)
             self.sent_at = time.perf_counter()
-            await self._send({"type": "http.response.body", "body": piece, "more_body": not is_last})
+            self.is_streaming = not is_last
+            try:
+                async with asyncio.timeout(TAKEN_WITHIN_S):
+                    await self._send({"type": "http.response.body", "body": piece, "more_body": not is_last})
+            except TimeoutError:
+                raise ClientGone from None
+
+    async def stream_error(self, error: ApiError) -> None:
+        """End the stream with a fault."""
+        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "error"}
+        await self.stream(sse.event({**error.body, "choices": [choice]}), is_last=True)
 
     async def _start(self, status: int, content_type: bytes, headers: Headers) -> None:
         self.status = status

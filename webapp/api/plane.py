@@ -52,8 +52,11 @@ async def _answer(exchange: Exchange) -> None:
     except Exception:
         # The outermost loop of a request: whatever it was, the client gets an answer and the log the cause.
         logger.exception("request %s failed", exchange.request_id)
+        fault = errors.internal(exchange.request_id)
         if exchange.status is None:
-            await exchange.send_error(errors.internal(exchange.request_id))
+            await exchange.send_error(fault)
+        elif exchange.is_streaming:
+            await exchange.stream_error(fault)
 
 
 async def _dispatch(exchange: Exchange) -> None:

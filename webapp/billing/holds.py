@@ -39,6 +39,10 @@ class InsufficientFunds(Exception):
         )
 
 
+class HoldIsSettled(Exception):
+    """The hold was billed: its turn is over, and who still spends on it has lost it to another worker."""
+
+
 class UnknownHold(Exception):
     """There is no hold of this id."""
 
@@ -79,10 +83,13 @@ def extend(
 ) -> Hold:
     """Make an open hold cover what its turn has spent so far plus one more call, and live for another `ttl`.
 
-    The amount may shrink: a call that ended early gives its rest back. Raises InsufficientFunds.
+    The amount may shrink: a call that ended early gives its rest back. Raises InsufficientFunds, and
+    HoldIsSettled when it was billed.
     """
     with transaction.atomic():
         hold = _locked(hold_id)
+        if hold.status == Hold.Status.SETTLED:
+            raise HoldIsSettled(f"hold {hold_id} is settled")
         rates = prices.rates_of(hold.price) if hold.price else pricing.FREE
         amount_nano = pricing.most_nano(
             rates, spent=spent, max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens

@@ -30,5 +30,6 @@ for index, due in pairs(whole_at) do
   redis.call('SET', KEYS[index], string.format('%.3f', due), 'PX', 60000)
 end
 redis.call('ZADD', KEYS[1], now + ttl, lease)
-redis.call('PEXPIRE', KEYS[1], ttl + 60000)
+-- Not sooner than a longer lease that lies here already.
+redis.call('PEXPIRE', KEYS[1], math.max(ttl + 60000, redis.call('PTTL', KEYS[1])))
 return tightest

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 Kind = Literal["request", "turn"]
 ADMIT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 ANSWER_WITHIN_S = 0.5
+SPARE_MS = 60_000
 
 
 class RateLimited(Exception):
@@ -72,7 +73,10 @@ def renew(kind: Kind, *, user_id: int, lease_id: str, ttl_s: float) -> None:
     try:
         seconds, microseconds = _client(settings.REDIS_URL).time()
         expires_ms = seconds * 1000 + microseconds // 1000 + int(ttl_s * 1000)
-        _client(settings.REDIS_URL).zadd(_leases(kind, user_id), {lease_id: expires_ms}, xx=True)
+        with _client(settings.REDIS_URL).pipeline() as pipeline:
+            pipeline.zadd(_leases(kind, user_id), {lease_id: expires_ms}, xx=True)
+            pipeline.pexpire(_leases(kind, user_id), int(ttl_s * 1000) + SPARE_MS)
+            pipeline.execute()
     except redis.RedisError:
         logger.warning("could not renew a %s's lease", kind)
 
