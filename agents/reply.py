@@ -121,10 +121,11 @@ class Draft:
         if self.finished is None:
             raise ValueError("the stream has not finished")
         calls, taken = [], set(ids_taken)
-        for number, call in enumerate(call for _, call in sorted(self._calls.items())):
+        for index, (_, call) in enumerate(sorted(self._calls.items()), start=num_calls_before):
             call_id = call.id
-            if not call_id or call_id in taken:
-                call_id = f"functions.{call.name}:{num_calls_before + number}"
+            while not call_id or call_id in taken:
+                call_id = f"functions.{call.name}:{index}"
+                index += 1
             taken.add(call_id)
             calls.append(ToolCall(id=call_id, name=call.name, arguments="".join(call.arguments) or "{}"))
         reply = self._so_far(finish_reason=self.finished.reason)

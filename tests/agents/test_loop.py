@@ -343,3 +343,20 @@ async def test_an_id_that_was_used_before_is_replaced() -> None:
     stage = Stage(backend=Repeating(Script.of()))
     assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
     assert [call.id for call in stage.progress.calls] == ["call_0", "functions.calculate:1"]
+
+
+async def test_an_id_made_for_a_call_is_not_that_of_another_call() -> None:
+    class Misnumbering(ScriptedBackend):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+            if len(request.messages) > 1:
+                yield Finished(reason=FinishReason.STOP)
+                return
+            arguments = '{"expression": "1 + 1"}'
+            yield ToolCallDelta(index=0, id="functions.calculate:1", name="calculate", arguments=arguments)
+            yield ToolCallDelta(index=1, name="calculate", arguments='{"expression": "2 + 2"}')
+            yield Finished(reason=FinishReason.TOOL_CALLS)
+
+    stage = Stage(backend=Misnumbering(Script.of()))
+    await stage.drive()
+    calls = stage.kept.replies[0].tool_calls
+    assert len({call.id for call in calls}) == 2
