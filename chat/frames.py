@@ -67,11 +67,13 @@ Command = TurnSend | TurnAttach | TurnStop | TurnRegenerate | Ping
 
 
 class TurnAccepted(msgspec.Struct, frozen=True, tag_field="type", tag="turn.accepted"):
-    """The turn exists and its money is held: the browser attaches to it and may forget the draft."""
+    """The turn exists and its money is held: the browser attaches to it and may forget the draft. `parent` is
+    the turn it hangs on, which another page may have started."""
 
     client_id: str
     conversation: str
     turn: str
+    parent: str | None
 
 
 class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):

@@ -38,7 +38,7 @@ class _Place:
 
 async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
     """The turn's events after number `after` as JSON, each with its `turn` and `seq`; ends after the turn's
-    last event.
+    last event. Raises Turn.DoesNotExist once the turn is deleted.
 
     A slow consumer is waited for: what comes meanwhile is read from the log later.
     """
@@ -106,13 +106,11 @@ async def _catch_up(turn_id: UUID, place: _Place) -> AsyncGenerator[bytes, None]
 async def _is_up_to_date(turn_id: UUID, place: _Place) -> bool:
     """Whether the reader, who has all that the log has, has all there is. Marks the place over when the turn
     is."""
-    turn = await Turn.objects.only("status", "last_seq", "lease_until").filter(id=turn_id).afirst()
-    if turn is None:
-        place.is_over = True
-    elif turn.status == Turn.Status.FINISHED:
+    turn = await Turn.objects.only("status", "last_seq", "lease_until").aget(id=turn_id)
+    if turn.status == Turn.Status.FINISHED:
         place.is_over = turn.last_seq <= place.last
         return place.is_over or turn.lease_until is not None  # its last event is on its way
-    elif place.last == 0:
+    if place.last == 0:
         return turn.last_seq == 0
     # A reader with something on show waits for the worker's next event: a snapshot, if the log was lost.
     return True

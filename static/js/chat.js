@@ -32,6 +32,7 @@ function start(command, { text = "", base = null } = {}) {
   composer.warn(stream.isOpen ? "" : say("unsent"), { icon: "offline" });
   const section = base ? null : pendingSection(text);
   pending = { command: { client_id: uuid(), ...command }, section, text, base };
+  wantsStop = false;
   composer.isRunning = true;
   stream.start(pending.command);
   stream.retryNow();
@@ -67,9 +68,18 @@ stream.addEventListener("accepted", ({ detail: { frame, command } }) => {
   if (!conversation) adopt(frame.conversation);
   composer.keep();
   watch(section);
+  if (wantsStop) stop();
+  if ((section.previousElementSibling?.dataset.turn ?? null) !== frame.parent) void reread();
   refreshSidebar();
   scroll.toEnd();
 });
+
+/** Another page went on with this conversation meanwhile: show the branch as it is, this turn at its end. */
+async function reread() {
+  const branch = await fetchFragment(`/c/${conversation}/thread/`);
+  thread().replaceWith(branch);
+  wake(branch);
+}
 
 /** The first message made the conversation: from now on this page is its page. */
 function adopt(id) {
@@ -93,11 +103,20 @@ function branchOff(base, text) {
 }
 
 stream.addEventListener("refused", ({ detail: { frame, command } }) => {
-  if (frame.turn && !command) stream.detach(frame.turn);
+  if (frame.turn && !command) gone(frame);
   if (!pending || pending.command !== command) return;
   takeBack();
   composer.warn(frame.message);
 });
+
+/** The turn is no more: its conversation was deleted on another page. */
+function gone({ turn, message }) {
+  stream.detach(turn);
+  if (live?.id !== turn) return;
+  live.leave();
+  finished(live);
+  composer.warn(message);
+}
 
 /** Nothing came of what was sent: the text is back where it was typed. */
 function takeBack() {
@@ -118,9 +137,9 @@ function takeBack() {
 // ---- following
 
 function watch(section) {
+  live?.leave();
   live = new TurnView(section, { onFinished: finished });
   composer.isRunning = true;
-  wantsStop = false;
   stream.attach(live.id, 0, (frame) => live?.id === frame.turn && live.apply(frame));
 }
 
@@ -139,13 +158,12 @@ function refreshSidebar() {
 // ---- stopping
 
 function stop() {
-  if (pending) {
-    stream.withdraw(pending.command.client_id);
+  if (pending && stream.withdraw(pending.command.client_id)) {
     takeBack();
     composer.warn("");
-  } else if (live) {
-    wantsStop = true;
-    stream.stop(live.id);
+  } else if (pending || live) {
+    wantsStop = true; // of a turn that the server has not named yet: as soon as it does
+    if (live) stream.stop(live.id);
     composer.button.setAttribute("aria-label", say("stopping"));
   }
 }

@@ -10,7 +10,7 @@ const SIGNED_OUT = 4401;
 export class Stream extends EventTarget {
   #socket = null;
   #turns = new Map(); // turn id → { last, apply }
-  #unsent = new Map(); // client id → command that no reply has answered yet
+  #unsent = new Map(); // client id → { command, isOut }: no reply has answered it yet
   #retries = 0;
   #timer = 0;
   #heardAt = 0;
@@ -34,13 +34,12 @@ export class Stream extends EventTarget {
 
   /** Send a command that starts a turn. It is sent again after a cut, until a reply names its client id. */
   start(command) {
-    this.#unsent.set(command.client_id, command);
-    this.#post(command);
+    this.#unsent.set(command.client_id, { command, isOut: this.#post(command) });
   }
 
-  /** Forget a command that was not sent yet. */
+  /** Forget a command that never left; false for one that did: the server may have it. */
   withdraw(clientId) {
-    this.#unsent.delete(clientId);
+    return !this.#unsent.get(clientId)?.isOut && this.#unsent.delete(clientId);
   }
 
   /** Every event of the turn after number `after` goes to `apply`, in order and once. */
@@ -77,7 +76,7 @@ export class Stream extends EventTarget {
     this.#heardAt = Date.now();
     this.#tell("state", { isOpen: true });
     for (const [turn, { last }] of this.#turns) this.#post({ op: "turn.attach", turn, after: last });
-    for (const command of this.#unsent.values()) this.#post(command);
+    for (const one of this.#unsent.values()) one.isOut = this.#post(one.command);
   }
 
   #closed(code) {
@@ -120,8 +119,10 @@ export class Stream extends EventTarget {
   }
 
   #answered(name, frame) {
-    const command = this.#unsent.get(frame.client_id);
-    this.#unsent.delete(frame.client_id);
+    // A refusal that names nothing is of a frame that could not be read: of the command, as no other is made by hand.
+    const clientId = frame.client_id ?? (frame.turn ? undefined : this.#unsent.keys().next().value);
+    const command = this.#unsent.get(clientId)?.command;
+    this.#unsent.delete(clientId);
     this.#tell(name, { frame, command });
   }
 

@@ -73,9 +73,16 @@ export class TurnView {
     return [...this.#steps.values()].map((step) => step.answer?.stream.text ?? "").join("");
   }
 
-  remove() {
+  /** Nothing more comes: its clock stands, what is shown stays. */
+  leave() {
     clearInterval(this.#timer);
-    this.section.remove();
+    this.#stopWaiting();
+    for (const step of this.#steps.values()) {
+      this.#endReasoning(step.reasoning);
+      this.#endAnswer(step);
+    }
+    this.section.querySelector(".reply").removeAttribute("aria-busy");
+    this.section.removeAttribute("data-live");
   }
 
   #clear() {
@@ -185,6 +192,7 @@ export class TurnView {
 
   #startCall({ step: number, id, name, arguments: written }) {
     const step = this.#step(number);
+    if (step.calls.has(id)) return; // it is run again, its worker having died
     this.#stopWaiting();
     this.#endReasoning(step.reasoning);
     this.#endAnswer(step);
@@ -194,13 +202,14 @@ export class TurnView {
     element.querySelector(".call__what code").textContent = written;
     element.querySelector("[data-slot=arguments]").textContent = written;
     step.element.append(element);
-    step.calls.set(id, { element, name });
+    step.calls.set(id, { element, name, isDone: false });
     restoreFold(this.id, element);
   }
 
   #finishCall({ step, id, result, is_error, duration_ms }) {
     const call = this.#steps.get(step)?.calls.get(id);
     if (!call) return;
+    call.isDone = true;
     call.element.classList.toggle("call--error", is_error);
     call.element.querySelector(".moon")?.replaceWith(clone(is_error ? "warning-template" : "tools-template"));
     call.element.querySelector(".call__result").textContent = result.length > 60 ? `${result.slice(0, 59)}…` : result;
@@ -211,25 +220,24 @@ export class TurnView {
   }
 
   async #finish({ finish_reason, text_sha256 }) {
-    clearInterval(this.#timer);
-    this.#stopWaiting();
-    for (const step of this.#steps.values()) {
-      this.#endReasoning(step.reasoning);
-      this.#endAnswer(step);
-    }
+    this.leave();
     announce(say(OUTCOMES[finish_reason] ?? "answered"));
-    this.section.querySelector(".reply").removeAttribute("aria-busy");
-    this.section.removeAttribute("data-live");
     this.onFinished(this, finish_reason);
     try {
       const final = await fetchFragment(`/turns/${this.id}/`);
-      if (await this.#shows(text_sha256)) this.#complete(final);
+      if (this.#hasCallsOf(final) && (await this.#shows(text_sha256))) this.#complete(final);
       else this.#replace(final);
     } catch (error) {
       announce(say("unfinished"));
       console.warn("could not load the finished turn", error);
     }
     repaint(this);
+  }
+
+  /** False when a call was stopped before its end, or was written and never run. */
+  #hasCallsOf(final) {
+    const calls = [...this.#steps.values()].flatMap((step) => [...step.calls.values()]);
+    return calls.every(({ isDone }) => isDone) && calls.length === final.querySelectorAll(".call").length;
   }
 
   /** True when the page shows all of the answer, drawn as the server draws it. */
