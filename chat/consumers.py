@@ -4,7 +4,7 @@ socket."""
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from importlib import import_module
 from typing import TypeVar, cast
 from uuid import UUID
@@ -98,16 +98,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         turn = await self._call(submit, command)
         await self._reply(
             frames.TurnAccepted(
-                client_id=command.client_id, conversation=str(turn.conversation_id), turn=str(turn.id)
+                client_id=command.client_id,
+                conversation=str(turn.conversation_id),
+                turn=str(turn.id),
+                parent=str(turn.parent_id) if turn.parent_id else None,
             )
         )
 
     async def _call(self, function: Callable[[User, A], R], argument: A) -> R:
         """The domain call, in a thread with a database connection and in the person's language."""
-        language = self.user.language or settings.LANGUAGE_CODE
 
         def call() -> R:
-            with translation.override(language):
+            with translation.override(self._language):
                 return function(self.user, argument)
 
         return await database_sync_to_async(call)()
@@ -132,12 +134,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     await asyncio.wait_for(self.send(text_data=entry.decode()), SEND_WITHIN_S)
         except TimeoutError:
             await self.close(TOO_SLOW)
+        except Turn.DoesNotExist:
+            with translation.override(self._language):
+                fault = dispatch.unknown_conversation()
+            await self._refuse(fault, frames.TurnAttach(turn=str(turn_id)))
         except (RedisError, DatabaseError):
             logger.warning("turn %s: cannot be followed at the moment", turn_id, exc_info=True)
             await self.close(TRY_AGAIN)
         finally:
             if self._followers.get(turn_id) is asyncio.current_task():
                 del self._followers[turn_id]
+
+    @property
+    def _language(self) -> str:
+        return self.user.language or settings.LANGUAGE_CODE
 
     async def _reply(self, frame: msgspec.Struct) -> None:
         await self.send(text_data=msgspec.json.encode(frame).decode())
@@ -159,9 +169,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         closed."""
         while True:
             await asyncio.sleep(CHECK_SESSION_S)
-            if not await self._is_signed_in():
-                await self.close(SIGNED_OUT)
-                return
+            with suppress(DatabaseError):  # away for a while: asked again
+                if not await self._is_signed_in():
+                    await self.close(SIGNED_OUT)
+                    return
 
     async def _is_signed_in(self) -> bool:
         """Whether the session that opened this socket is still that of its person."""

@@ -91,15 +91,19 @@ def visible_turn(user: User, turn_id: str) -> UUID:
 
 
 async def _tell(turn_id: UUID) -> None:
-    """The database knows already; Redis makes it quick, and a turn that nobody drives is ended here."""
+    """The database knows already; Redis makes it quick, and a turn that nobody drives is driven to its end
+    here."""
     try:
         await events.ask_to_stop(turn_id)
-        await segment.end_unclaimed(turn_id)
-    except (RedisError, events.LogUnreachable):
+        await segment.drive(turn_id)
+    except RedisError:
         logger.warning("turn %s: Redis is away, its worker will see the stop in the database", turn_id)
 
 
 def _start(user: User, question: Question, *, conversation: Conversation | None, parent: Turn | None) -> Turn:
+    # Asked before the account is touched: a turn that is just ending needs it, too, and ends in its own time.
+    if conversation and turns.has_open(conversation):
+        return _after_collision(user, question.client_id)
     _check_backend(question.model)
     # The same sending makes the same conversation, so that two resends at once cannot open two.
     new_id = uuid5(question.client_id, str(user.pk))
@@ -160,17 +164,17 @@ def _model(name: str) -> ServedModel:
     return model
 
 
-def _unknown_conversation() -> Refusal:
+def unknown_conversation() -> Refusal:
     return Refusal("unknown_conversation", _("This chat does not exist (any more)."))
 
 
 def _conversation(user: User, conversation_id: str | None) -> Conversation | None:
     if conversation_id is None:
         return None
-    key = _uuid(conversation_id, fault=_unknown_conversation())
+    key = _uuid(conversation_id, fault=unknown_conversation())
     conversation = Conversation.objects.filter(user=user, id=key).select_related("current_turn").first()
     if conversation is None:
-        raise _unknown_conversation()
+        raise unknown_conversation()
     return conversation
 
 
@@ -181,20 +185,20 @@ def _parent(conversation: Conversation | None, command: TurnSend) -> Turn | None
         return conversation.current_turn
     if command.parent is None:
         return None
-    key = _uuid(command.parent, fault=_unknown_conversation())
+    key = _uuid(command.parent, fault=unknown_conversation())
     parent = conversation.turns.filter(id=key).first()
     if parent is None:
-        raise _unknown_conversation()
+        raise unknown_conversation()
     return parent
 
 
 def _turn(user: User, turn_id: str) -> Turn:
-    key = _uuid(turn_id, fault=_unknown_conversation())
+    key = _uuid(turn_id, fault=unknown_conversation())
     turn = (
         Turn.objects.for_user(user).select_related("conversation", "model", "parent").filter(id=key).first()
     )
     if turn is None:
-        raise _unknown_conversation()
+        raise unknown_conversation()
     return turn
 
 

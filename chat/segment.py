@@ -69,7 +69,7 @@ async def drive(turn_id: UUID) -> bool:
         async with _Segment.open(turn_id, fence) as segment:
             return await segment.run()
     except turns.TurnLost:
-        logger.info("turn %s: another worker has taken over", turn_id)
+        logger.info("turn %s: another worker has taken over, or it was deleted", turn_id)
     except LogTaken:
         # Its last writer was not dead yet. Begin again behind whatever it wrote.
         with suppress(turns.TurnLost):
@@ -78,16 +78,6 @@ async def drive(turn_id: UUID) -> bool:
     except (LogUnreachable, RedisError, OperationalError):
         logger.exception("turn %s: left to the sweep", turn_id)
     return False
-
-
-async def end_unclaimed(turn_id: UUID) -> None:
-    """End a turn that was asked to stop, if nobody drives it."""
-    fence = await database(turns.claim, turn_id)
-    if fence is None:
-        return
-    with suppress(turns.TurnLost):
-        async with _Segment.open(turn_id, fence) as segment:
-            await segment.finish(Outcome(finish_reason=FinishReason.CANCELLED))
 
 
 async def announce(turn: Turn) -> None:
@@ -116,7 +106,10 @@ class _Segment:
     @classmethod
     @asynccontextmanager
     async def open(cls, turn_id: UUID, fence: int) -> "AsyncGenerator[_Segment, None]":
-        start = await database(resume.load, turn_id)
+        try:
+            start = await database(resume.load, turn_id)
+        except Turn.DoesNotExist as gone:
+            raise turns.TurnLost(f"turn {turn_id} was deleted") from gone
         async with events.client() as connection:
             segment = cls(start, fence=fence, connection=connection)
             await segment._open_log()

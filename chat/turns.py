@@ -95,6 +95,10 @@ def start(
     return turn
 
 
+def has_open(conversation: Conversation) -> bool:
+    return _open().filter(conversation=conversation).exists()
+
+
 def limits_of(turn: Turn) -> Limits:
     return Limits(
         max_steps=turn.max_steps,

@@ -1,0 +1,96 @@
+"""What happens at the same moment: each time one of the two gives way, in words, and nothing is stuck."""
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+import pytest
+import redis.asyncio
+from django.db import DatabaseError, connections, transaction
+
+from chat import consumers, conversations, dispatch, events, resume, turns
+from chat.dispatch import Refusal
+from chat.frames import TurnSend
+from chat.models import Turn
+from tests.turn.browser import Tab
+from tests.turn.conftest import OpenTab
+from webapp.accounts.models import User
+from webapp.billing.models import Hold
+from webapp.catalog.models import ServedModel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def queued(alice: User, scripted_model: ServedModel) -> Turn:
+    """A turn of alice's that nobody drives."""
+    command = TurnSend(client_id=str(uuid4()), text="Hello", model="scripted")
+    return dispatch.submit_turn(alice, command)
+
+
+def test_a_message_beside_a_turn_that_is_just_ending_waits_for_no_lock(queued: Turn, alice: User) -> None:
+    """Else it waits for the other with the account locked, which the other needs: on PostgreSQL one of them
+    dies."""
+    command = TurnSend(
+        client_id=str(uuid4()), text="Next", model="scripted", conversation=str(queued.conversation_id)
+    )
+
+    def send() -> None:
+        try:
+            dispatch.submit_turn(alice, command)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Turn.objects.filter(id=queued.id).update(status=Turn.Status.FINISHED)
+            sending = pool.submit(send)
+            with pytest.raises(Refusal) as refused:
+                sending.result(timeout=4)
+        assert refused.value.code == "turn_running"
+    dispatch.submit_turn(alice, command)
+    assert Turn.objects.count() == 2
+
+
+def test_a_stop_of_a_turn_that_is_deleted_meanwhile_is_harmless(
+    queued: Turn, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete_first(turn_id: UUID) -> resume.Start:
+        conversations.delete(Turn.objects.get(id=turn_id).conversation)
+        return load(turn_id)
+
+    load = resume.load
+    monkeypatch.setattr(resume, "load", delete_first)
+    dispatch.stop(alice, queued.id)
+    assert not Turn.objects.exists()
+    assert Hold.objects.get().status == Hold.Status.RELEASED
+
+
+def test_a_stop_while_a_worker_that_seemed_dead_still_writes_is_left_to_the_sweep(
+    queued: Turn, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tail_of_before(connection: "redis.asyncio.Redis[bytes]", turn_id: UUID) -> int:
+        number = await tail(connection, turn_id)
+        await connection.xadd(events.log_key(turn_id), {"e": "{}"}, id=f"{number + 1}-0")
+        return number
+
+    tail = events.tail
+    monkeypatch.setattr(events, "tail", tail_of_before)
+    dispatch.stop(alice, queued.id)
+    assert turns.take_due() == [queued.id]
+    assert Turn.objects.get().cancel_requested_at is not None
+
+
+def test_the_watch_over_the_session_outlives_a_database_that_is_away(
+    open_tab: OpenTab, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [DatabaseError("away"), DatabaseError("still away")]
+
+    async def is_signed_in(consumer: consumers.ChatConsumer) -> bool:
+        if faults:
+            raise faults.pop()
+        return False
+
+    monkeypatch.setattr(consumers, "CHECK_SESSION_S", 0.05)
+    monkeypatch.setattr(consumers.ChatConsumer, "_is_signed_in", is_signed_in)
+    tab: Tab = open_tab(alice)
+    assert tab.wait_closed() == 4401
