@@ -22,6 +22,10 @@ class PlatformAdminSite(AdminSite):
         return with_usable_policy(super().admin_view(view, cacheable))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        # Not above: this module is read before the apps' models may be.
+        from webapp.accounts.forms import AdminSignInForm
+
+        self.login_form = AdminSignInForm
         response = super().login(request, extra_context)
         return cast(HttpResponse, with_usable_policy(lambda _request: response)(request))
 

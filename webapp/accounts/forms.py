@@ -1,13 +1,18 @@
 """What people fill in about themselves: sign-up, sign-in, appearance, the name of a key."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth import password_validation
+from django.db.models import Q
 from django.forms.boundfield import BoundField
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from webapp.accounts import attempts
 from webapp.accounts.models import ApiKey, User
 
 # Django's forms take their model as a type parameter for the type checker alone.
@@ -56,9 +61,16 @@ class SignUpForm(UserForm):
         super().__init__(*args, **options)
         _dress(self)
 
+    def clean_username(self) -> str:
+        """Nobody is called what another signs in with."""
+        name = str(self.cleaned_data["username"])
+        if User.objects.filter(email__iexact=name).exists():
+            raise forms.ValidationError(User._meta.get_field("username").error_messages["unique"])
+        return name
+
     def clean_email(self) -> str:
         email = str(self.cleaned_data["email"])
-        if User.objects.filter(email__iexact=email).exists():
+        if User.objects.filter(Q(email__iexact=email) | Q(username__iexact=email)).exists():
             raise forms.ValidationError(
                 _("An account with this email exists. Sign in, or reset its password.")
             )
@@ -79,7 +91,34 @@ class SignUpForm(UserForm):
         return super().save(commit)
 
 
-class SignInForm(auth_forms.AuthenticationForm):
+class CountedForm(auth_forms.AuthenticationForm):
+    """A sign-in whose wrong passwords are counted."""
+
+    def clean(self) -> dict[str, Any]:
+        name = self.cleaned_data.get("username")
+        if not name or not self.cleaned_data.get("password"):
+            return super().clean()
+        if wait_s := attempts.take(name, self.request):
+            raise forms.ValidationError(_too_many(wait_s), code="too_many_attempts")
+        cleaned = super().clean()
+        attempts.forget(name, self.request)
+        return cleaned
+
+
+def _too_many(wait_s: float) -> str:
+    minutes = math.ceil(wait_s / 60)
+    return ngettext(
+        "Too many wrong passwords for this name. Try again in %(minutes)d minute.",
+        "Too many wrong passwords for this name. Try again in %(minutes)d minutes.",
+        minutes,
+    ) % {"minutes": minutes}
+
+
+class AdminSignInForm(CountedForm, AdminAuthenticationForm):
+    pass
+
+
+class SignInForm(CountedForm):
     """Takes a name or an email."""
 
     error_messages = {**auth_forms.AuthenticationForm.error_messages, "invalid_login": NOBODY}
