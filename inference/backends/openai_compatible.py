@@ -1,6 +1,6 @@
 """Any provider that speaks OpenAI's chat completions: a hosted Kimi, vLLM, SGLang, Ollama, llama.cpp."""
 
-import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -37,6 +37,7 @@ _CONNECT_S = 5.0
 # Between two pieces of a stream: a large model may read a long prompt for minutes before its first word.
 _SILENCE_S = 600.0
 _RETRY_AFTER_S = 5.0
+_MOST_RETRY_AFTER_S = 600.0
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
@@ -67,12 +68,8 @@ class OpenAICompatibleBackend:
         try:
             # Leaving the block closes the HTTP response, which is what tells the provider to stop.
             async with await self._open(request) as chunks:
-                reply = _Reply(request)
-                async for chunk in _whole(chunks):
-                    for delta in reply.take(chunk):
-                        has_begun = True
-                        yield delta
-                for delta in reply.finish():
+                async for delta in _deltas(chunks, request):
+                    has_begun = True
                     yield delta
         except openai.APIStatusError as error:
             raise self._refusal(error) from error
@@ -136,7 +133,10 @@ class OpenAICompatibleBackend:
             wait_s = _retry_after_s(error.response.headers)
             return BackendOverloaded(f"{self._host} is busy: {message}", retry_after_s=wait_s)
         if status in (401, 403):
-            return RequestRejected(f"{self._host} refused the key it was given: {message}")
+            # Its own words are left out: some providers say the key again, and everybody would read it.
+            return RequestRejected(
+                f"{self._host} refused the key it was given: an administrator can set another."
+            )
         if status == 404:
             return RequestRejected(f"{self._host} knows no such model or address: {message}")
         if status >= 500 or status == 408:
@@ -222,12 +222,20 @@ class _Calls:
         return [ToolCallDelta(index=place, id=call_id, name=name, arguments=arguments)]
 
 
-async def _whole(chunks: AsyncIterator[ChatCompletionChunk]) -> AsyncGenerator[ChatCompletionChunk, None]:
-    """The chunks, with what a provider writes that is no JSON told as a broken stream."""
+async def _deltas(
+    chunks: AsyncIterator[ChatCompletionChunk], request: ChatRequest
+) -> AsyncGenerator[ChatDelta, None]:
+    """What the chunks say. The client reads them unchecked: one that is no JSON, or of another shape, is told as
+    a broken stream.
+    """
+    reply = _Reply(request)
     try:
         async for chunk in chunks:
-            yield chunk
-    except json.JSONDecodeError as error:
+            for delta in reply.take(chunk):
+                yield delta
+        for delta in reply.finish():
+            yield delta
+    except (AttributeError, TypeError, ValueError) as error:
         raise StreamBroken("The provider sent something that is no part of an answer.") from error
 
 
@@ -257,14 +265,21 @@ def _canonical(usage: CompletionUsage | None) -> Usage:
         return Usage()
     details = usage.prompt_tokens_details
     # Kimi counts cached tokens at the top level, OpenAI inside the details.
-    cached = (usage.model_extra or {}).get("cached_tokens") or (details.cached_tokens if details else 0) or 0
+    cached = (usage.model_extra or {}).get("cached_tokens") or (details.cached_tokens if details else 0)
     output_details = usage.completion_tokens_details
+    prompt_tokens, output_tokens = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    cached_tokens = min(_count(cached), prompt_tokens)
     return Usage(
-        input_uncached_tokens=max(0, usage.prompt_tokens - int(cached)),
-        input_cached_tokens=min(int(cached), usage.prompt_tokens),
-        output_tokens=usage.completion_tokens,
-        reasoning_tokens=(output_details.reasoning_tokens if output_details else 0) or 0,
+        input_uncached_tokens=prompt_tokens - cached_tokens,
+        input_cached_tokens=cached_tokens,
+        output_tokens=output_tokens,
+        reasoning_tokens=min(_count(output_details.reasoning_tokens if output_details else 0), output_tokens),
     )
+
+
+def _count(written: Any) -> int:
+    """A number of tokens as a provider wrote it: nothing is billed, or paid back, for what is none."""
+    return max(0, int(written or 0))
 
 
 def _usage_inside(choice: Choice) -> CompletionUsage | None:
@@ -282,8 +297,8 @@ def _message_of(error: openai.APIStatusError) -> str:
 
 def _retry_after_s(headers: httpx2.Headers) -> float:
     try:
-        if wait_ms := headers.get("retry-after-ms"):
-            return float(wait_ms) / 1000
-        return float(headers.get("retry-after", _RETRY_AFTER_S))
+        wait_ms = headers.get("retry-after-ms")
+        wait_s = float(wait_ms) / 1000 if wait_ms else float(headers.get("retry-after", _RETRY_AFTER_S))
     except ValueError:
         return _RETRY_AFTER_S
+    return min(max(wait_s, 0.0), _MOST_RETRY_AFTER_S) if math.isfinite(wait_s) else _RETRY_AFTER_S
