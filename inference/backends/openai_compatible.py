@@ -225,8 +225,8 @@ class _Calls:
 async def _deltas(
     chunks: AsyncIterator[ChatCompletionChunk], request: ChatRequest
 ) -> AsyncGenerator[ChatDelta, None]:
-    """What the chunks say. The client reads them unchecked: one that is no JSON, or of another shape, is told as
-    a broken stream.
+    """What the chunks say. The client reads them unchecked: one that is no JSON, or of another shape,
+    is told as a broken stream.
     """
     reply = _Reply(request)
     try:
