@@ -108,12 +108,11 @@ def _start(user: User, question: Question, *, conversation: Conversation | None,
     # The same sending makes the same conversation, so that two resends at once cannot open two.
     new_id = uuid5(question.client_id, str(user.pk))
     tools = segment.tool_specs(question.model, long_thinking=question.long_thinking)
-    lease_s = question.limits.max_seconds + turns.SPARE_S
     try:
         with transaction.atomic():
             target = conversation or turns.open_conversation(user, conversation_id=new_id, text=question.text)
             turn = turns.start(target, question, parent=parent, tools=tools)
-            rates.enter("turn", user_id=user.pk, lease_id=str(turn.id), ttl_s=lease_s)
+            rates.enter("turn", user_id=user.pk, lease_id=str(turn.id), ttl_s=turns.PLACE_S)
             transaction.on_commit(lambda: tasks.ring(turn.id))
     except (InsufficientFunds, PriceMissing, rates.RateLimited) as fault:
         raise Refusal(fault.code, str(fault)) from fault

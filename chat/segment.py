@@ -30,13 +30,14 @@ from chat.events import LogTaken, LogUnreachable, TurnLog
 from chat.models import Turn
 from inference.backends.base import BackendError, ChatBackend
 from inference.schema import ChatRequest, FinishReason, ToolCall, ToolSpec, Usage
-from webapp.billing import estimates, holds, pricing
+from webapp.billing import estimates, holds, limits, pricing
 from webapp.catalog import backends
 from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
 
 RENEW_S = 1.0
+KEEP_PLACE_S = 60.0
 SEQ_JUMP = 10_000  # past whatever a lost log may have held that the database does not know of
 MAX_CLAIMS_IN_VAIN = 20
 
@@ -177,7 +178,7 @@ class _Segment:
             return Outcome(finish_reason=FinishReason.ERROR, detail=str(fault))
         time_left = self._turn.max_seconds - (time.monotonic() - self._progress.began)
         deadline = asyncio.get_running_loop().call_later(max(time_left, 0), self._stop.set, Why.TIME)
-        watchers = [asyncio.create_task(self._renew()), asyncio.create_task(self._listen())]
+        watchers = [asyncio.create_task(watch()) for watch in (self._renew, self._keep_place, self._listen)]
         try:
             return await loop.drive(
                 self._setting(backend),
@@ -266,6 +267,14 @@ class _Segment:
                 continue
             if is_cancelled:
                 self._stop.set(Why.CANCELLED)
+
+    async def _keep_place(self) -> None:
+        """Keep the place among the user's turns: one that is not given back, its Redis away, is free again
+        soon."""
+        user_id, lease_id = self._turn.conversation.user_id, str(self._turn.id)
+        while True:
+            await database(limits.renew, "turn", user_id=user_id, lease_id=lease_id, ttl_s=turns.PLACE_S)
+            await asyncio.sleep(KEEP_PLACE_S)
 
     async def _listen(self) -> None:
         """Hear at once when the person wants the turn to stop."""

@@ -27,6 +27,7 @@ from webapp.catalog.models import ServedModel
 
 RING_AGAIN_S = 3
 SPARE_S = 3_600  # that a hold outlives the turn's time limit
+PLACE_S = 300  # that a turn has its place among its user's turns, unless it is kept
 TITLE_CHARS = 60
 ERROR_CHARS = 500
 

@@ -1,16 +1,20 @@
 """What happens at the same moment: each time one of the two gives way, in words, and nothing is stuck."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
+import redis
 import redis.asyncio
+from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 
-from chat import consumers, conversations, dispatch, events, resume, turns
+from chat import consumers, conversations, dispatch, events, resume, segment, turns
 from chat.dispatch import Refusal
 from chat.frames import TurnSend
 from chat.models import Turn
+from tests.conftest import WriteScript
 from tests.turn.browser import Tab
 from tests.turn.conftest import OpenTab
 from webapp.accounts.models import User
@@ -94,3 +98,28 @@ def test_the_watch_over_the_session_outlives_a_database_that_is_away(
     monkeypatch.setattr(consumers.ChatConsumer, "_is_signed_in", is_signed_in)
     tab: Tab = open_tab(alice)
     assert tab.wait_closed() == 4401
+
+
+def place_until(user: User, turn: str) -> float:
+    """When the turn's place among the user's turns is free again if nobody does anything, in seconds from
+    1970."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        return (client.zscore(f"limits:turn:under_way:{user.pk}", turn) or 0) / 1000
+
+
+def test_a_place_that_was_never_given_back_is_free_again_soon(queued: Turn, alice: User) -> None:
+    assert place_until(alice, str(queued.id)) < time.time() + 600
+
+
+def test_a_turn_that_goes_on_keeps_its_place(
+    alice_tab: Tab, alice: User, script: WriteScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "KEEP_PLACE_S", 0.1)
+    script("text: so far", "stall:")
+    turn = alice_tab.start("Hello")
+    alice_tab.wait_for("content.delta")
+    kept_until = place_until(alice, turn)
+    deadline = time.monotonic() + 10
+    while place_until(alice, turn) <= kept_until:
+        assert time.monotonic() < deadline, "the place is not kept"
+        time.sleep(0.05)
