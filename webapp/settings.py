@@ -5,6 +5,7 @@ A bad value stops start-up and names itself.
 
 import os
 from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,28 @@ def number(name: str, default: int, *, minimum: int = 0) -> int:
     if not value.lstrip("-").isdigit() or int(value) < minimum:
         raise ImproperlyConfigured(f"{name}={value!r} is no whole number of at least {minimum}.")
     return int(value)
+
+
+def amount(name: str, default: str) -> Decimal:
+    """An amount of money, down to a billionth."""
+    try:
+        value = Decimal(text(name, default))
+        is_sound = value >= 0 and value == value.quantize(Decimal("1e-9"))
+    except InvalidOperation:
+        is_sound = False
+    if not is_sound:
+        raise ImproperlyConfigured(
+            f"{name}={text(name)!r} is no amount of money: use a number like {default}."
+        )
+    return value
+
+
+def one_of(name: str, *choices: str) -> str:
+    """One of the choices; the first is the default."""
+    value = text(name, choices[0])
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name}={value!r} is none of {', '.join(choices)}.")
+    return value
 
 
 def words(name: str, default: str = "") -> list[str]:
@@ -196,7 +219,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SIGN_UP_OPEN = flag("SIGN_UP_OPEN", default=True)
-SIGN_UP_CREDIT = text("SIGN_UP_CREDIT", "5.00")  # in BILLING_CURRENCY
+SIGN_UP_CREDIT = amount("SIGN_UP_CREDIT", "5.00")  # in BILLING_CURRENCY
 EMAIL_BACKEND = text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = text("EMAIL_HOST", "localhost")
 EMAIL_PORT = number("EMAIL_PORT", 25)
@@ -206,7 +229,7 @@ EMAIL_USE_TLS = flag("EMAIL_USE_TLS", default=False)
 DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "Kimi K2 Thinking <no-reply@localhost>")
 
 # ---- money
-BILLING_CURRENCY = text("BILLING_CURRENCY", "USD")
+BILLING_CURRENCY = one_of("BILLING_CURRENCY", "USD", "CNY")
 
 # ---- models and backends
 MODEL = text("MODEL", "qwen2.5-coder-1.5b")  # served by `manage.py up`; see inference/registry.toml

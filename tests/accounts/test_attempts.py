@@ -14,7 +14,7 @@ def sign_in(client: Client, form, **headers):
     return client.post("/sign-in/", form, **headers)
 
 
-def guess(client: Client, *, times=attempts.MOST, path="/sign-in/", **change):
+def guess(client: Client, *, times=attempts.MOST["sign_in"], path="/sign-in/", **change):
     for _ in range(times):
         page = client.post(path, WRONG | change).content.decode()
         assert "Too many" not in page
@@ -82,3 +82,12 @@ def test_a_reset_link_never_leads_to_a_host_that_is_not_ours(client, alice):
     answer = client.post("/password/reset/", {"email": alice.email}, headers={"host": "evil.example"})
     assert answer.status_code == 400
     assert mail.outbox == []
+
+
+def test_nobody_is_flooded_with_reset_mails(client, alice):
+    for _ in range(5):
+        assert client.post("/password/reset/", {"email": alice.email}).status_code == 302
+    page = client.post("/password/reset/", {"email": alice.email.upper()}).content.decode()
+    assert "Too many mails were asked for. Try again in 15 minutes." in page
+    assert len(mail.outbox) == 5
+    assert sign_in(client, RIGHT).status_code == 302

@@ -1,13 +1,14 @@
-"""How often a password may be guessed: ten wrong ones in a quarter of an hour for a name from an address.
+"""How often, in a quarter of an hour, a password may be guessed or a reset mail asked for.
 
-An attempt is counted before the password is looked at, so that many at once are no more than one by one. By
-address too, since else anybody could lock anybody out. When Redis is down nobody is kept from signing in.
+Counted for a name from an address, since by the name alone anybody could lock anybody out; and before the
+password is looked at, so that many at once are no more than one by one. Without Redis nobody is kept out.
 """
 
 import hashlib
 import logging
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import redis
 from django.conf import settings
@@ -17,26 +18,27 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
-MOST = 10
+Kind = Literal["sign_in", "reset"]
+MOST: dict[Kind, int] = {"sign_in": 10, "reset": 5}
 WITHIN_S = 15 * 60
 ANSWER_WITHIN_S = 0.5
 COUNT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 
 
-def take(name: str, request: HttpRequest | None) -> float:
+def take(kind: Kind, name: str, request: HttpRequest | None) -> float:
     """Count one attempt: 0, or the seconds to wait before the next is looked at."""
     try:
         count = _client(settings.REDIS_URL).register_script(COUNT)
-        return int(count(keys=[_key(name, request)], args=[MOST, WITHIN_S * 1000])) / 1000
+        return int(count(keys=[_key(kind, name, request)], args=[MOST[kind], WITHIN_S * 1000])) / 1000
     except redis.RedisError as error:
-        logger.warning("sign-ins are not counted: Redis does not answer (%s)", type(error).__name__)
+        logger.warning("attempts are not counted: Redis does not answer (%s)", type(error).__name__)
         return 0
 
 
-def forget(name: str, request: HttpRequest | None) -> None:
+def forget(kind: Kind, name: str, request: HttpRequest | None) -> None:
     """The password was right: what was wrong before counts no more."""
     try:
-        _client(settings.REDIS_URL).delete(_key(name, request))
+        _client(settings.REDIS_URL).delete(_key(kind, name, request))
     except redis.RedisError:
         logger.warning("could not forget the attempts before a sign-in")
 
@@ -49,10 +51,10 @@ def address(request: HttpRequest | None) -> str:
     return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR") or "")
 
 
-def _key(name: str, request: HttpRequest | None) -> str:
+def _key(kind: Kind, name: str, request: HttpRequest | None) -> str:
     # Hashed: of one length whatever is typed, and no list of who signs in from where.
     whose = f"{address(request)}\n{name.lower()}".encode("utf-8", "surrogatepass")
-    return f"accounts:attempts:{hashlib.sha256(whose).hexdigest()}"
+    return f"accounts:attempts:{kind}:{hashlib.sha256(whose).hexdigest()}"
 
 
 @cache

@@ -98,10 +98,10 @@ class CountedForm(auth_forms.AuthenticationForm):
         name = self.cleaned_data.get("username")
         if not name or not self.cleaned_data.get("password"):
             return super().clean()
-        if wait_s := attempts.take(name, self.request):
+        if wait_s := attempts.take("sign_in", name, self.request):
             raise forms.ValidationError(_too_many(wait_s), code="too_many_attempts")
         cleaned = super().clean()
-        attempts.forget(name, self.request)
+        attempts.forget("sign_in", name, self.request)
         return cleaned
 
 
@@ -110,6 +110,15 @@ def _too_many(wait_s: float) -> str:
     return ngettext(
         "Too many wrong passwords for this name. Try again in %(minutes)d minute.",
         "Too many wrong passwords for this name. Try again in %(minutes)d minutes.",
+        minutes,
+    ) % {"minutes": minutes}
+
+
+def too_many_mails(wait_s: float) -> str:
+    minutes = math.ceil(wait_s / 60)
+    return ngettext(
+        "Too many mails were asked for. Try again in %(minutes)d minute.",
+        "Too many mails were asked for. Try again in %(minutes)d minutes.",
         minutes,
     ) % {"minutes": minutes}
 

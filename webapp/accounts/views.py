@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 from django.views.generic import FormView
 
-from webapp.accounts import consumption, forms, keys
+from webapp.accounts import attempts, consumption, forms, keys
 from webapp.accounts.models import ApiKey, User
 from webapp.billing import accounts, pricing, usage
 from webapp.billing.models import UsageRecord
@@ -81,6 +81,12 @@ class PasswordReset(auth_views.PasswordResetView):
     email_template_name = "accounts/password_reset_email.txt"
     subject_template_name = "accounts/password_reset_subject.txt"
     form_class = forms.PasswordResetForm
+
+    def form_valid(self, form: forms.PasswordResetForm) -> HttpResponse:  # type: ignore[override]  # its own form
+        if wait_s := attempts.take("reset", form.cleaned_data["email"], self.request):
+            form.add_error(None, forms.too_many_mails(wait_s))
+            return self.form_invalid(form)
+        return super().form_valid(form)
 
 
 class PasswordResetSent(auth_views.PasswordResetDoneView):
