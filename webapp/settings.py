@@ -278,6 +278,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": text("LOG_LEVEL", "INFO")},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        # Even when LOG_LEVEL asks for all: it would write down what people say to the model.
+        "openai": {"level": "WARNING"},
         "daphne.http_protocol": {"level": "WARNING"},
         # A line for each sweep, every second, would bury the rest.
         "celery.app.trace": {"level": "WARNING"},
