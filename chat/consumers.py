@@ -68,7 +68,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         try:
             command = _COMMAND.decode(text)
-        except msgspec.MsgspecError as fault:
+        except (msgspec.MsgspecError, RecursionError) as fault:
             await self._refuse(Refusal("bad_frame", f"This frame cannot be read: {fault}"))
             return
         await self._answer(command)

@@ -124,8 +124,10 @@ function takeBack() {
   pending = null;
   composer.unsent = "";
   composer.isRunning = false;
+  wantsStop = false;
   section?.remove();
   if (base) {
+    composer.keep();
     base.querySelector(".edit button[type=submit]")?.removeAttribute("disabled");
     return;
   }
@@ -231,6 +233,8 @@ function sendEdit(section, form, text) {
   if (!text || isBusy()) return;
   form.querySelector("button[type=submit]").disabled = true;
   const place = { conversation, parent: section.dataset.parent || null, is_branch: true };
+  composer.unsent = text; // as with every message: a reload before the server has it finds it in the draft
+  composer.keep();
   start({ op: "turn.send", text, ...place, ...composer.settings }, { text, base: section });
 }
 

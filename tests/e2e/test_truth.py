@@ -53,3 +53,16 @@ def test_a_message_behind_a_turn_of_another_page_shows_that_turn_too(person: Per
     expect(person.page.locator(".bubble")).to_have_text(["First", "Second", "Third"])
     person.wait_for_answer()
     expect(person.page.locator(".answer")).to_have_count(3)
+
+
+def test_an_edited_message_is_in_the_draft_until_the_server_has_it(person: Person) -> None:
+    person.ask("First")
+    person.wait_for_answer()
+    person.last_turn.get_by_role("button", name="Edit").click()
+    form = person.last_turn.locator(".edit")
+    form.locator("textarea").fill("A better first")
+    drafts = "Object.entries(localStorage).filter(([key]) => key.includes('draft')).join()"
+    sent = form.evaluate(f"(form) => {{ form.requestSubmit(); return {drafts}; }}")
+    assert "A better first" in sent
+    person.wait_for_answer()
+    assert "A better first" not in str(person.page.evaluate(drafts))

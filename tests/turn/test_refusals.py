@@ -65,6 +65,7 @@ def test_a_command_at_fault_is_refused_in_words_and_changes_nothing(
         '{"op": "turn.attach", "turn": 7}',
         "\x00",
         "[" * 10_000,
+        '{"op": "ping", "x": ' + "[" * 10_000,
     ],
 )
 def test_wrong_json_is_refused_and_the_socket_stays(tab: Tab, text: str) -> None:
