@@ -17,6 +17,7 @@ import redis.asyncio
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import OperationalError
+from django.utils import translation
 from redis.exceptions import RedisError
 
 from agents import loop
@@ -217,16 +218,17 @@ class _Segment:
         if self._rates.is_free or self._progress.next_step == 1:
             return  # the first step's money was held when the turn was started
         try:
-            await database(
-                holds.extend,
-                self._turn.hold_id,
-                spent=spent,
-                max_input_tokens=estimates.most_input_tokens(
-                    request.messages, tools=request.tools, context_tokens=self._turn.model.context_tokens
-                ),
-                max_output_tokens=request.sampling.max_tokens or self._turn.model.max_output_tokens,
-                ttl=timedelta(seconds=self._turn.max_seconds + turns.SPARE_S),
-            )
+            with translation.override(wording.language(self._turn)):
+                await database(
+                    holds.extend,
+                    self._turn.hold_id,
+                    spent=spent,
+                    max_input_tokens=estimates.most_input_tokens(
+                        request.messages, tools=request.tools, context_tokens=self._turn.model.context_tokens
+                    ),
+                    max_output_tokens=request.sampling.max_tokens or self._turn.model.max_output_tokens,
+                    ttl=timedelta(seconds=self._turn.max_seconds + turns.SPARE_S),
+                )
         except holds.InsufficientFunds as fault:
             raise BudgetExhausted(str(fault)) from fault
 

@@ -12,7 +12,7 @@ from webapp.billing import pricing
 
 
 def of_limit(limit: Limit, turn: Turn) -> str:
-    with translation.override(_language(turn)):
+    with translation.override(language(turn)):
         if limit is Limit.STEPS:
             return _("Stopped at the limit of %(most)d steps.") % {"most": turn.max_steps}
         if limit is Limit.SECONDS:
@@ -28,9 +28,9 @@ def of_limit(limit: Limit, turn: Turn) -> str:
 
 
 def trouble(turn: Turn) -> str:
-    with translation.override(_language(turn)):
+    with translation.override(language(turn)):
         return _("Something went wrong on our side, and the answer could not be completed. Try again.")
 
 
-def _language(turn: Turn) -> str:
+def language(turn: Turn) -> str:
     return turn.conversation.user.language or settings.LANGUAGE_CODE

@@ -148,3 +148,13 @@ def test_a_refusal_speaks_the_language_of_the_person(
     tab = open_tab(alice)
     send(tab, text="")
     assert tab.refused()["message"]
+
+
+def test_a_refusal_for_want_of_money_speaks_it_too(open_tab: OpenTab, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(language="zh-hans")
+    ServedModel.objects.get(name="scripted").prices.update(output_per_million="9999")
+    tab = open_tab(User.objects.get(pk=alice.pk))
+    send(tab)
+    refused = tab.refused()
+    assert refused["code"] == "insufficient_quota"
+    assert "余额" in refused["message"]

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from inference.schema import Usage
 from webapp.accounts.models import ApiKey, User
@@ -33,9 +34,17 @@ class InsufficientFunds(Exception):
         self.held_nano = account.held_nano
         self.currency = account.currency
         super().__init__(
-            f"This request may cost up to {_show(needed_nano)} {account.currency}, but the account has "
-            f"{_show(self.available_nano)} {account.currency} free ({_show(account.held_nano)} is held by "
-            "requests under way). Ask for a shorter answer, or ask an administrator for credit."
+            _(
+                "This request may cost up to %(needed)s %(currency)s, but the account has %(free)s "
+                "%(currency)s free (%(held)s is held by requests under way). Ask for a shorter answer, or "
+                "ask an administrator for credit."
+            )
+            % {
+                "needed": _show(needed_nano),
+                "free": _show(self.available_nano),
+                "held": _show(account.held_nano),
+                "currency": account.currency,
+            }
         )
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import redis
 from django.conf import settings
+from django.utils.translation import gettext as _
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -101,11 +102,18 @@ def _limits(kind: Kind) -> tuple[int, int]:
 
 
 def _refusal(kind: Kind, *, index: int, limit: int, retry_after_s: float) -> RateLimited:
-    if index == 1:
-        message = f"{limit} of your {kind}s are under way, which is the most at once. Wait for one to end."
+    is_turn = kind == "turn"
+    if index == 1 and is_turn:
+        text = _("%(limit)d of your turns are under way, which is the most at once. Wait for one to end.")
+    elif index == 1:
+        text = _("%(limit)d of your requests are under way, which is the most at once. Wait for one to end.")
+    elif index == 3:
+        text = _("This key may make %(limit)d requests a minute. Try again in %(seconds).1f seconds.")
+    elif is_turn:
+        text = _("Your account may make %(limit)d turns a minute. Try again in %(seconds).1f seconds.")
     else:
-        whose = "This key" if index == 3 else "Your account"
-        message = f"{whose} may make {limit} {kind}s a minute. Try again in {retry_after_s:.1f} seconds."
+        text = _("Your account may make %(limit)d requests a minute. Try again in %(seconds).1f seconds.")
+    message = text % {"limit": limit, "seconds": retry_after_s}
     return RateLimited(message, limit=limit, retry_after_s=retry_after_s)
 
 
