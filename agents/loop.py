@@ -242,7 +242,7 @@ async def _call(setting: Setting, progress: Progress, request: ChatRequest) -> R
     for attempt in range(1, setting.patience.max_tries + 1):
         try:
             await setting.stop.guard(_stream(setting.backend, _attempt(request, attempt), draft))
-            return _whole(draft, progress)
+            return _whole(draft, progress, request)
         except BackendError as fault:
             shown = draft if draft.is_open else shown
             if not _is_passing(fault) or attempt == setting.patience.max_tries:
@@ -273,9 +273,18 @@ async def _stream(backend: ChatBackend, request: ChatRequest, draft: Draft) -> N
         raise StreamBroken("The model's answer ended before it was complete. Try again.")
 
 
-def _whole(draft: Draft, progress: Progress) -> Reply:
+def _whole(draft: Draft, progress: Progress, request: ChatRequest) -> Reply:
     calls = progress.calls
-    return draft.whole(ids_taken=frozenset(call.id for call in calls), num_calls_before=len(calls))
+    return draft.whole(
+        prompt=_prompt(request),
+        ids_taken=frozenset(call.id for call in calls),
+        num_calls_before=len(calls),
+    )
+
+
+def _prompt(request: ChatRequest) -> str:
+    """The text that the request's tokens are estimated from, where the backend did not count them."""
+    return "".join(message.content for message in request.messages)
 
 
 def _is_passing(fault: BackendError) -> bool:
@@ -305,8 +314,7 @@ async def _keep_cut(setting: Setting, draft: Draft, request: ChatRequest, why: W
     if why is Why.LOST:
         return
     reason = FinishReason.CANCELLED if why is Why.CANCELLED else FinishReason.LENGTH
-    prompt = "".join(message.content for message in request.messages)
-    await _keep(setting, await draft.cut(finish_reason=reason, prompt=prompt))
+    await _keep(setting, await draft.cut(finish_reason=reason, prompt=_prompt(request)))
 
 
 async def _keep(setting: Setting, reply: Reply) -> None:

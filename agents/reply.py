@@ -45,7 +45,7 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What one model call brought. `is_estimated`: it was cut before the backend counted its tokens."""
+    """What one model call brought. `is_estimated`: the backend did not count its tokens."""
 
     step: int
     reasoning: str
@@ -115,9 +115,9 @@ class Draft:
         else:
             self.finished = delta
 
-    def whole(self, *, ids_taken: frozenset[str], num_calls_before: int) -> Reply:
+    def whole(self, *, prompt: str, ids_taken: frozenset[str], num_calls_before: int) -> Reply:
         """The reply of a stream that finished. Every call gets an id that no other call of the conversation
-        has."""
+        has; tokens that the backend did not count are estimated."""
         if self.finished is None:
             raise ValueError("the stream has not finished")
         calls, taken = [], set(ids_taken)
@@ -128,25 +128,25 @@ class Draft:
                 index += 1
             taken.add(call_id)
             calls.append(ToolCall(id=call_id, name=call.name, arguments="".join(call.arguments) or "{}"))
-        reply = self._so_far(finish_reason=self.finished.reason)
-        return replace(
-            reply,
-            tool_calls=tuple(calls),
-            detail=self.finished.detail,
-            usage=self.finished.usage,
-            reasoning_tokens=self.finished.usage.reasoning_tokens or reply.reasoning_tokens,
-        )
+        so_far = self._so_far(finish_reason=self.finished.reason)
+        reply = replace(so_far, tool_calls=tuple(calls), detail=self.finished.detail)
+        usage = self.finished.usage
+        if not usage.total_tokens and not reply.is_empty:
+            return self._estimated(reply, prompt)
+        return replace(reply, usage=usage, reasoning_tokens=usage.reasoning_tokens or reply.reasoning_tokens)
 
     async def cut(self, *, finish_reason: FinishReason, prompt: str = "") -> Reply:
         """The reply as far as it came, without its unfinished calls; with `prompt` its tokens are estimated,
         else none count."""
         await self._close_reasoning()
         reply = self._so_far(finish_reason=finish_reason)
-        if not prompt:
-            return reply
+        return self._estimated(reply, prompt) if prompt else reply
+
+    def _estimated(self, reply: Reply, prompt: str) -> Reply:
+        said = reply.content + "".join(call.arguments for call in reply.tool_calls)
         usage = Usage(
             input_uncached_tokens=self._count_tokens(prompt),
-            output_tokens=reply.reasoning_tokens + self._count_tokens(reply.content),
+            output_tokens=reply.reasoning_tokens + self._count_tokens(said),
             reasoning_tokens=reply.reasoning_tokens,
         )
         return replace(reply, usage=usage, is_estimated=True)

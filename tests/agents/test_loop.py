@@ -55,6 +55,14 @@ class SlowTool:
         raise AssertionError("waits for ever")
 
 
+class Uncounted(ScriptedBackend):
+    """A provider that sends no usage."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+        async for delta in super().stream(request):
+            yield Finished(reason=delta.reason) if isinstance(delta, Finished) else delta
+
+
 class Flaky(ScriptedBackend):
     """Breaks off in its first streams, after a piece of text."""
 
@@ -360,3 +368,11 @@ async def test_an_id_made_for_a_call_is_not_that_of_another_call() -> None:
     await stage.drive()
     calls = stage.kept.replies[0].tool_calls
     assert len({call.id for call in calls}) == 2
+
+
+async def test_an_answer_that_the_backend_did_not_count_is_estimated_and_says_so() -> None:
+    stage = Stage(backend=Uncounted(Script.of("text: one two three")))
+    await stage.drive()
+    [reply] = stage.kept.replies
+    assert reply.is_estimated
+    assert reply.usage == Usage(input_uncached_tokens=3, output_tokens=3)
