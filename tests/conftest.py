@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.utils import translation
 
 from inference.backends.scripted import Reply, Script
 from tests import environment, services
@@ -62,6 +63,13 @@ def redis_url() -> Iterator[str]:
     server.start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _default_language() -> Iterator[None]:
+    """Django's test client leaves the language of its last request switched on."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
