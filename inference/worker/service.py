@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from typing import Any
 
 from inference.engine import PromptTooLong, StepOutput
 from inference.request_queue.messages import (
@@ -73,7 +72,7 @@ class Service:
         """Serve; False when the engine crashed."""
         self._thread = EngineThread(self._engine, on_outputs=self._on_outputs, on_crash=self._on_crash)
         # The first two bring requests, and end with `stop`.
-        duties = [self._take_jobs(), self._watch_peers(), self._hear_aborts(), self._watch_readers()]
+        duties = (self._take_jobs, self._watch_peers, self._hear_aborts, self._watch_readers)
         tasks = [asyncio.create_task(self._do(duty)) for duty in duties]
         try:
             await self._stopped.wait()
@@ -88,10 +87,10 @@ class Service:
 
     # ---- duties
 
-    async def _do(self, duty: Coroutine[Any, Any, None]) -> None:
+    async def _do(self, duty: Callable[[], Awaitable[None]]) -> None:
         """A worker that lost one of its duties would live on, deaf: it ends, to be started anew."""
         try:
-            await duty
+            await duty()
         except Exception:
             logger.exception("a duty of the worker failed")
             self._on_crash()

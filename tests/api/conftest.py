@@ -15,11 +15,8 @@ from django.db import connection
 from tests.services import free_port, wait_until
 from webapp.accounts import keys
 from webapp.billing.models import Hold
+from webapp.management.web_bench import SERVERS
 
-COMMANDS = {
-    "daphne": ["daphne", "-b", "127.0.0.1", "-p"],
-    "uvicorn": ["uvicorn", "--log-level", "warning", "--host", "127.0.0.1", "--port"],
-}
 APPLICATION = "webapp.asgi:application"
 REQUESTS_PER_MINUTE = 40
 
@@ -32,7 +29,7 @@ def database_url() -> str:
     return f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
 
 
-@pytest.fixture(scope="session", params=["daphne", "uvicorn"])
+@pytest.fixture(scope="session", params=sorted(SERVERS))
 def server(request, redis_url: str, django_db_setup: None, django_db_blocker) -> Iterator[str]:
     """The address of a running server."""
     with django_db_blocker.unblock():
@@ -46,7 +43,7 @@ def server(request, redis_url: str, django_db_setup: None, django_db_blocker) ->
         "CONCURRENT_REQUESTS": "3",
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", *COMMANDS[request.param], str(port), APPLICATION]
+    command = [sys.executable, "-m", *SERVERS[request.param], str(port), APPLICATION]
     process = subprocess.Popen(command, env=environment, cwd=settings.BASE_DIR)
     address = f"http://127.0.0.1:{port}"
     try:

@@ -22,10 +22,9 @@ _GROUPS: dict[Grouping, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Total:
-    """One line of a totals table; money of two currencies is never added up."""
+class Sums:
+    """What some records come to; money of two currencies is never added up."""
 
-    group: str | date
     currency: str
     num_records: int
     input_uncached_tokens: int
@@ -35,21 +34,47 @@ class Total:
     cost: Decimal
 
     @property
+    def input_tokens(self) -> int:
+        return self.input_uncached_tokens + self.input_cached_tokens
+
+    @property
     def total_tokens(self) -> int:
-        return self.input_uncached_tokens + self.input_cached_tokens + self.output_tokens
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total(Sums):
+    """One line of a totals table."""
+
+    group: str | date
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayOfModel(Sums):
+    """One day with one model."""
+
+    day: date
+    model: str
 
 
 def totals(records: QuerySet[UsageRecord], *, by: Grouping) -> list[Total]:
     """The records summed up by model, day or user, and currency; days newest first, the rest by name."""
     rows = records.order_by().annotate(group=_GROUPS[by]).values("group", "currency")
     rows = rows.annotate(**_SUMS).order_by("-group" if by == "day" else "group", "currency")
-    return [_total(row) for row in rows]
+    return [Total(group=row["group"], **_sums(row)) for row in rows]
+
+
+def days_of_models(records: QuerySet[UsageRecord]) -> list[DayOfModel]:
+    """The records summed up by day, model and currency; newest day first."""
+    rows = records.order_by().annotate(day=TruncDate("created_at")).values("day", "model__name", "currency")
+    rows = rows.annotate(**_SUMS).order_by("-day", "model__name", "currency")
+    return [DayOfModel(day=row["day"], model=row["model__name"], **_sums(row)) for row in rows]
 
 
 def grand_totals(records: QuerySet[UsageRecord]) -> list[Total]:
     """One line for each currency."""
     rows = records.order_by().values("currency").annotate(**_SUMS).order_by("currency")
-    return [_total(dict(row, group="")) for row in rows]
+    return [Total(group="", **_sums(row)) for row in rows]
 
 
 _SUMS: dict[str, Any] = {
@@ -62,14 +87,14 @@ _SUMS: dict[str, Any] = {
 }
 
 
-def _total(row: Mapping[str, Any]) -> Total:
-    return Total(
-        group=row["group"],
-        currency=row["currency"],
-        num_records=row["num_records"],
-        input_uncached_tokens=row["input_uncached"],
-        input_cached_tokens=row["input_cached"],
-        output_tokens=row["output"],
-        reasoning_tokens=row["reasoning"],
-        cost=pricing.to_decimal(row["cost"]),
-    )
+def _sums(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of Sums."""
+    return {
+        "currency": row["currency"],
+        "num_records": row["num_records"],
+        "input_uncached_tokens": row["input_uncached"],
+        "input_cached_tokens": row["input_cached"],
+        "output_tokens": row["output"],
+        "reasoning_tokens": row["reasoning"],
+        "cost": pricing.to_decimal(row["cost"]),
+    }
