@@ -9,7 +9,7 @@ from pathlib import Path
 
 from inference import registry
 from inference.bench import report, throughput
-from inference.gguf_file import BadModelFile
+from inference.checkpoints.gguf_file import BadModelFile
 
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 LEAST_DECODE_TOKENS_PER_S = {DEFAULT_MODEL: 15.0}

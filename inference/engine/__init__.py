@@ -13,10 +13,10 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The OpenMP library reads it once, when torch is first imported.
+from inference.checkpoints.gguf_file import BadModelFile  # noqa: E402
 from inference.engine.engine import Engine, PromptTooLong  # noqa: E402
 from inference.engine.loader import load  # noqa: E402
 from inference.engine.sequence import FinishReason, SamplingParams, Sequence, StepOutput  # noqa: E402
-from inference.gguf_file import BadModelFile  # noqa: E402
 
 __all__ = [
     "BadModelFile",

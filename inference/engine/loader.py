@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from inference import config as model_config
-from inference import gguf_file
+from inference.checkpoints import gguf_file
+from inference.checkpoints.gguf_file import GGUFFile
 from inference.config import ModelConfig
 from inference.engine import resources
 from inference.engine.engine import Engine
 from inference.engine.model_runner import ModelRunner
 from inference.engine.scheduler import SchedulerLimits
-from inference.gguf_file import GGUFFile
 from inference.kernels import cpu_linear
 from inference.kernels.gguf_blocks import AFFINE_TYPES
 from inference.model import llama

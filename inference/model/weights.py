@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from inference.gguf_file import BadModelFile, GGUFFile
+from inference.checkpoints.gguf_file import BadModelFile, GGUFFile
 from inference.kernels import cpu_linear, gguf_blocks, reference
 from inference.kernels.cpu_linear import INT4_ROW_MULTIPLE, Int4Weight, Int8Weight
 from inference.kernels.gguf_blocks import AFFINE_TYPES, FLOAT_TYPES, AffineBlocks

@@ -11,8 +11,8 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Encoder
 from tokenizers.models import BPE
 
-from inference import gguf_file
-from inference.gguf_file import BadModelFile
+from inference.checkpoints import gguf_file
+from inference.checkpoints.gguf_file import BadModelFile
 from inference.tokenizer.chat_template import ChatTemplate, Prompt
 
 _CONTROL, _USER_DEFINED = 3, 4

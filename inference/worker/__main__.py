@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from inference import engine, registry
-from inference.gguf_file import BadModelFile
+from inference.checkpoints.gguf_file import BadModelFile
 from inference.request_queue.messages import HEARTBEAT_S, WorkerState
 from inference.request_queue.redis_streams import RedisTransport
 from inference.request_queue.transport import TransportLost, WorkerTransport

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from inference import config, gguf_file
+from inference import config
+from inference.checkpoints import gguf_file
 from inference.engine import Engine
 from inference.engine.model_runner import ModelRunner
 from inference.model import llama

@@ -6,8 +6,9 @@ import gguf
 import numpy as np
 import pytest
 
-from inference import config, gguf_file
-from inference.gguf_file import BadModelFile
+from inference import config
+from inference.checkpoints import gguf_file
+from inference.checkpoints.gguf_file import BadModelFile
 from tests.inference import tiny_model
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference import config, gguf_file
+from inference import config
+from inference.checkpoints import gguf_file
 from inference.model import llama
 from inference.model.attention import Span
 from inference.model.kv_cache import KVCache

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference import registry
-from inference.gguf_file import BadModelFile
+from inference.checkpoints.gguf_file import BadModelFile
 from inference.tokenizer.detokenizer import Detokenizer
 from inference.tokenizer.tokenizer import Tokenizer
 
@@ -54,7 +54,7 @@ def test_smollm2_agrees_with_transformers(smollm2: Tokenizer):
 
 
 def _reference_vocabulary(name: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    from inference import gguf_file
+    from inference.checkpoints import gguf_file
 
     metadata = gguf_file.read(registry.load()[name].path(settings.MODELS_DIR)).metadata
     tokens = {token: number for number, token in enumerate(metadata["tokenizer.ggml.tokens"])}

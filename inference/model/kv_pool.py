@@ -1,0 +1,37 @@
+"""The memory of all keys and values: blocks of 64 positions that sequences share and hand back."""
+
+import torch
+from torch import Tensor
+
+from inference.config import ModelConfig
+
+BLOCK_TOKENS = 64
+
+
+class KVPool:
+    """`layers[i]` holds layer i's part of every block.
+
+    grouped-query attention  [num_blocks, 2, num_kv_heads, BLOCK_TOKENS, head_dim]: keys, then values
+    latent attention         [num_blocks, BLOCK_TOKENS, kv_lora_rank + qk_rope_head_dim]: the normed latent,
+                             then the rotated key that all heads share
+    """
+
+    def __init__(self, config: ModelConfig, *, num_blocks: int, dtype: torch.dtype) -> None:
+        self.num_blocks = num_blocks
+        self.dtype = dtype
+        shape = block_shape(config)
+        self.layers: list[Tensor] = [
+            torch.zeros(num_blocks, *shape, dtype=dtype) for _ in range(config.num_layers)
+        ]
+
+
+def block_shape(config: ModelConfig) -> tuple[int, ...]:
+    """The shape of one layer's part of one block."""
+    if config.latent is not None:
+        return (BLOCK_TOKENS, config.latent.cache_width)
+    return (2, config.num_kv_heads, BLOCK_TOKENS, config.head_dim)
+
+
+def bytes_per_block(config: ModelConfig, dtype: torch.dtype) -> int:
+    """What one block of all layers takes."""
+    return config.cache_values_per_token * BLOCK_TOKENS * dtype.itemsize
