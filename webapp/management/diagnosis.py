@@ -78,7 +78,17 @@ def _local_model() -> Iterator[Finding]:
         yield Finding("torch", metadata.version("torch"))
     except metadata.PackageNotFoundError:
         yield Finding("torch", "not installed", "make setup, or MODEL=none with a provider's address and key")
+    yield _compiler()
     yield _model_file()
+
+
+def _compiler() -> Finding:
+    """The worker builds its kernels with it; without one it computes with torch's."""
+    found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+    if found:
+        return Finding("compiler", found)
+    fix = "install one (Debian: apt-get install g++; macOS: xcode-select --install)"
+    return Finding("compiler", "no C++ compiler: the model runs about half as fast", fix, is_needed=False)
 
 
 def _model_file() -> Finding:
