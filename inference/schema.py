@@ -52,7 +52,12 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """None means the model's own default. `max_tokens` counts reasoning and content together."""
+    """None means the model's own default. `max_tokens` counts reasoning and content together.
+
+    `logit_bias` is added to the logits of token ids. `logprobs` asks for the log probability of every token
+    of the answer and of this many of the likeliest in its place; None asks for none.
+    `repetition_penalty` divides the logits of tokens that were seen (1: off).
+    """
 
     temperature: float | None = None
     top_p: float | None = None
@@ -60,6 +65,9 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     min_p: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: dict[int, float] = {}
+    logprobs: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
@@ -72,17 +80,57 @@ class Thinking(msgspec.Struct, frozen=True, kw_only=True):
     budget_tokens: int | None = None
 
 
+class NamedTool(msgspec.Struct, frozen=True):
+    """A tool choice: the answer is a call of this tool."""
+
+    name: str
+
+
+class JsonObject(msgspec.Struct, frozen=True, tag="json_object"):
+    """The content is one JSON object."""
+
+
+class JsonSchema(msgspec.Struct, frozen=True, tag="json_schema", kw_only=True):
+    """The content is JSON that this schema accepts. `name` is the caller's own name for it."""
+
+    schema: dict[str, Any]
+    name: str = ""
+
+
+class Regex(msgspec.Struct, frozen=True, tag="regex"):
+    """The whole content matches this pattern."""
+
+    pattern: str
+
+
+class Grammar(msgspec.Struct, frozen=True, tag="grammar", kw_only=True):
+    """The whole content is of this grammar: Lark's syntax, or llama.cpp's GBNF."""
+
+    source: str
+    syntax: Literal["lark", "gbnf"] = "lark"
+
+
+ResponseFormat = JsonObject | JsonSchema | Regex | Grammar
+
+
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One call on a backend. `id` is unique per call: it names the request in queue, logs and abort."""
+    """One call on a backend. `id` is unique per call: it names the request in queue, logs and abort.
+
+    `response_format` binds the content, not the reasoning before it. A higher `priority` is served first;
+    an answer that is not done `timeout_s` after it was asked for is ended.
+    """
 
     id: str
     model: str
     messages: tuple[ChatMessage, ...]
     tools: tuple[ToolSpec, ...] = ()
-    tool_choice: Literal["auto", "none"] = "auto"
+    tool_choice: Literal["auto", "none", "required"] | NamedTool = "auto"
+    response_format: ResponseFormat | None = None
     sampling: Sampling = Sampling()
     thinking: Thinking = Thinking()
     tenant: str = ""
+    priority: int = 0
+    timeout_s: float | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,12 +158,33 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class LikelyToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token and the natural logarithm of its probability; its text shows U+FFFD for half a character."""
+
+    token: str
+    logprob: float
+    token_bytes: bytes = b""
+
+
+class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
+    """The token that was drawn, and the likeliest ones in its place, the first first."""
+
+    drawn: LikelyToken
+    top: tuple[LikelyToken, ...] = ()
+
+
 class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning"):
+    """`logprobs`, when asked for, are those of the tokens drawn since the last delta that carried any."""
+
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class ContentDelta(msgspec.Struct, frozen=True, tag="content"):
+    """`logprobs` as in ReasoningDelta."""
+
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call", kw_only=True):
