@@ -16,15 +16,26 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from inference.checkpoints.gguf_file import BadModelFile  # noqa: E402
 from inference.engine.engine import Engine, PromptTooLong  # noqa: E402
 from inference.engine.loader import load  # noqa: E402
-from inference.engine.sequence import FinishReason, SamplingParams, Sequence, StepOutput  # noqa: E402
+from inference.engine.sequence import (  # noqa: E402
+    ConstraintFailed,
+    FinishReason,
+    SamplingParams,
+    Sequence,
+    StepOutput,
+    TokenConstraint,
+    TokenLogprob,
+)
 
 __all__ = [
     "BadModelFile",
+    "ConstraintFailed",
     "Engine",
     "FinishReason",
     "PromptTooLong",
     "SamplingParams",
     "Sequence",
     "StepOutput",
+    "TokenConstraint",
+    "TokenLogprob",
     "load",
 ]

@@ -15,7 +15,8 @@ class Span:
     """The next `num_tokens` tokens of one sequence, whose first `start` positions are computed already.
 
     Position p lies in slot p % BLOCK_TOKENS of block `block_ids[p // BLOCK_TOKENS]` of the pool; the blocks
-    reach to the span's last token at least. `num_logits` of its last tokens answer with logits.
+    reach to the span's last token at least. `num_logits` of its last tokens answer with logits: none (0) in
+    the middle of a prompt, several where guessed tokens are checked.
     """
 
     block_ids: list[int]
@@ -25,11 +26,15 @@ class Span:
 
 
 class Model(Protocol):
-    """A decoder with its weights. `kernel` names what computes it; `kv_dtypes` are those it can cache in."""
+    """A decoder with its weights. `kernel` names what computes it; `kv_dtypes` are those it can cache in.
+
+    `is_cut_invariant`: a token's numbers are the same bit for bit however its sequence was cut into spans.
+    """
 
     config: ModelConfig
     kernel: str
     kv_dtypes: tuple[torch.dtype, ...]
+    is_cut_invariant: bool
 
     def forward(self, token_ids: list[int], spans: list[Span], pool: KVPool) -> Tensor:
         """Run each span's tokens, write their keys and values into the pool.
