@@ -1,13 +1,10 @@
-"""A model's hyper-parameters, every one of them read from its file. Torch-free."""
+"""A model's hyper-parameters, every one of them read from its file. Torch-free.
+
+Who reads them: `checkpoints.gguf_config` and `checkpoints.hub_config`.
+"""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from inference.checkpoints.gguf_file import BadModelFile, GGUFFile
-
-SUPPORTED_ARCHITECTURES = ("llama", "qwen2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +59,11 @@ class Experts:
 
 @dataclass(frozen=True, kw_only=True)
 class Yarn:
-    """YaRN's stretching of rotary positions (arXiv 2309.00071), as DeepSeek applies it."""
+    """YaRN's stretching of rotary positions (arXiv 2309.00071), as DeepSeek applies it.
+
+    A model that names no mscale has mscale 1 and mscale_all_dim 0; `attention_factor` overrules what follows
+    from them for the rotations. `truncates` rounds the blend's borders to whole dimensions.
+    """
 
     factor: float
     original_max_positions: int
@@ -70,10 +71,29 @@ class Yarn:
     beta_slow: float
     mscale: float
     mscale_all_dim: float
+    attention_factor: float | None = None
+    truncates: bool = True
 
     def magnitude(self, mscale: float) -> float:
         """What attention is scaled by for this mscale: 0.1 * mscale * ln(factor) + 1."""
         return 0.1 * mscale * math.log(self.factor) + 1.0 if self.factor > 1 else 1.0
+
+    @property
+    def rotation_magnitude(self) -> float:
+        """What sines and cosines are multiplied by; 1 for every Kimi model."""
+        if self.attention_factor is not None:
+            return self.attention_factor
+        return self.magnitude(self.mscale) / self.magnitude(self.mscale_all_dim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llama3Stretch:
+    """Llama 3.1's stretching: slow rotary frequencies are divided by `factor`, fast ones stay as they are."""
+
+    factor: float
+    low_frequency_factor: float
+    high_frequency_factor: float
+    original_max_positions: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +102,7 @@ class ModelConfig:
 
     `rope_is_interleaved` says how the file pairs the dimensions that rotate together: neighbours (0,1), (2,3)
     … or halves (0, d/2), (1, d/2+1) …. With `latent`, head_dim, num_kv_heads and has_qk_norm say nothing.
+    Positions are divided by `rope_scale`; `yarn` or `llama3` change the frequencies instead.
     """
 
     architecture: str
@@ -99,7 +120,10 @@ class ModelConfig:
     rope_is_interleaved: bool
     max_context_tokens: int
     has_qk_norm: bool = False
+    has_qkv_bias: bool = False
+    ties_embeddings: bool = False
     yarn: Yarn | None = None
+    llama3: Llama3Stretch | None = None
     latent: LatentAttention | None = None
     experts: Experts | None = None
 
@@ -124,56 +148,3 @@ class ModelConfig:
     def cache_values_per_token(self) -> int:
         """Cached values of all layers that one token leaves behind."""
         return self.num_layers * (self.latent.cache_width if self.latent else 2 * self.kv_size)
-
-
-def from_gguf(file: GGUFFile) -> ModelConfig:
-    """Raises BadModelFile for an architecture this engine does not run or a missing field."""
-    metadata = file.metadata
-    architecture = metadata.get("general.architecture", "")
-    if architecture not in SUPPORTED_ARCHITECTURES:
-        known = ", ".join(SUPPORTED_ARCHITECTURES)
-        raise BadModelFile(f"{file.path.name} has architecture {architecture!r}; this engine runs {known}")
-    fields = _Fields(metadata, architecture)
-    hidden_size = fields.required("embedding_length")
-    num_heads = fields.required("attention.head_count")
-    return ModelConfig(
-        architecture=architecture,
-        name=metadata.get("general.name", file.path.stem),
-        vocab_size=file.tensors["token_embd.weight"].shape[0],
-        hidden_size=hidden_size,
-        intermediate_size=fields.required("feed_forward_length"),
-        num_layers=fields.required("block_count"),
-        num_heads=num_heads,
-        num_kv_heads=fields.optional("attention.head_count_kv", num_heads),
-        head_dim=fields.optional("attention.key_length", hidden_size // num_heads),
-        rms_norm_eps=fields.required("attention.layer_norm_rms_epsilon"),
-        rope_theta=fields.optional("rope.freq_base", 10000.0),
-        rope_scale=_rope_scale(fields),
-        rope_is_interleaved=architecture == "llama",
-        max_context_tokens=fields.required("context_length"),
-    )
-
-
-@dataclass(frozen=True)
-class _Fields:
-    metadata: Mapping[str, Any]
-    architecture: str
-
-    def required(self, name: str) -> Any:
-        key = f"{self.architecture}.{name}"
-        if key not in self.metadata:
-            raise BadModelFile(f"the model file lacks the field {key}")
-        return self.metadata[key]
-
-    def optional(self, name: str, default: Any) -> Any:
-        return self.metadata.get(f"{self.architecture}.{name}", default)
-
-
-def _rope_scale(fields: _Fields) -> float:
-    """What positions are divided by. Raises BadModelFile for a scaling other than linear."""
-    kind = fields.optional("rope.scaling.type", "none")
-    if kind == "none":
-        return 1.0
-    if kind == "linear":
-        return float(fields.required("rope.scaling.factor"))
-    raise BadModelFile(f"rope scaling {kind!r} is not supported; linear scaling is")

@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 
+from inference.checkpoints import BadModelFile
+
+__all__ = ["BadModelFile", "GGUFFile", "TensorInfo", "read"]
+
 _MAGIC = b"GGUF"
 _SUPPORTED_VERSIONS = (2, 3)
 _DEFAULT_ALIGNMENT = 32
@@ -30,12 +34,6 @@ _SCALAR_FORMATS = {
     GGUFValueType.INT64: "q",
     GGUFValueType.FLOAT64: "d",
 }
-
-
-class BadModelFile(Exception):
-    """The file is no GGUF file, is cut short, or holds something this version cannot run; the text says
-    which.
-    """
 
 
 @dataclass(frozen=True)

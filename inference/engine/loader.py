@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from inference import config as model_config
-from inference.checkpoints import gguf_file
+from inference.checkpoints import gguf_config, gguf_file
 from inference.checkpoints.gguf_file import GGUFFile
 from inference.config import ModelConfig
 from inference.engine import resources
@@ -52,7 +51,7 @@ def load(
     torch.set_num_threads(num_threads or resources.num_cores())
     _keep_freed_memory()
     file = gguf_file.read(path)
-    config = model_config.from_gguf(file)
+    config = gguf_config.read(file)
     precision = precision or _best_precision()
     weights = Weights(file, precision, keeps_dense=precision == "int4" and _has_memory_for_dense(file))
     wanted = min(config.max_context_tokens, max_context_tokens or config.max_context_tokens)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from inference.config import Llama3Stretch, Yarn
 from inference.kernels.gguf_blocks import AffineBlocks
 
 
@@ -52,3 +53,35 @@ def rotate_pairs(x: Tensor, angles: Tensor) -> Tensor:
     cosine, sine = angles.cos().unsqueeze(1), angles.sin().unsqueeze(1)
     turned = torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], dim=-1)
     return turned.reshape(x.shape)
+
+
+def yarn_frequencies(plain: Tensor, yarn: Yarn, *, theta: float) -> Tensor:
+    """YaRN's blend (arXiv 2309.00071, as DeepSeek applies it): pairs that turn often keep their frequency,
+    slow ones are divided by the factor, those between are mixed.
+
+    plain fp64 [dim // 2], theta ** (-2 i / dim) -> the same shape
+    """
+    dim = 2 * plain.numel()
+
+    def border(num_rotations: float) -> float:
+        return (
+            dim
+            * math.log(yarn.original_max_positions / (num_rotations * 2 * math.pi))
+            / (2 * math.log(theta))
+        )
+
+    low, high = border(yarn.beta_fast), border(yarn.beta_slow)
+    if yarn.truncates:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    width = high - low if high != low else 0.001
+    ramp = ((torch.arange(dim // 2, dtype=plain.dtype) - low) / width).clamp(0, 1)
+    return plain * (1 - ramp) + plain / yarn.factor * ramp
+
+
+def llama3_frequencies(plain: Tensor, stretch: Llama3Stretch) -> Tensor:
+    """Llama 3.1's stretch: by wavelength, fast pairs stay, slow ones are divided, those between are mixed."""
+    rotations = stretch.original_max_positions * plain / (2 * math.pi)
+    low, high = stretch.low_frequency_factor, stretch.high_frequency_factor
+    kept = ((rotations - low) / (high - low)).clamp(0, 1)
+    return plain * kept + plain / stretch.factor * (1 - kept)

@@ -11,7 +11,7 @@ from inference.config import ModelConfig
 from inference.model import attention, rope
 from inference.model.attention import Attention, Span
 from inference.model.layers import Head, Linear, RMSNorm
-from inference.model.rope import RotaryTable
+from inference.model.rope import Rotary
 from inference.model.weights import StoredMatrix, Weights
 
 
@@ -41,7 +41,7 @@ class LlamaModel:
     blocks: Sequence[Block]
     norm: RMSNorm
     head: Head
-    rotary: RotaryTable
+    rotary: Rotary
 
     @torch.inference_mode()
     def forward(self, token_ids: Sequence[int], spans: Sequence[Span]) -> Tensor:
@@ -83,7 +83,7 @@ def load(
         blocks=blocks,
         norm=_norm(weights, config, "output_norm"),
         head=weights.head(output),
-        rotary=RotaryTable(config, max_context_tokens=max_context_tokens, frequency_factors=factors),
+        rotary=Rotary(config, frequency_factors=factors),
     )
     on_progress(1.0)
     return model

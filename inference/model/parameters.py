@@ -20,7 +20,8 @@ class StoredMatrix(Protocol):
     or F8_E4M3 for block-scaled FP8. Rows come in the order in which rotary pairs are neighbours.
     """
 
-    format: str
+    @property
+    def format(self) -> str: ...
 
     @property
     def num_rows(self) -> int: ...

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import torch
 
-from inference import config
-from inference.checkpoints import gguf_file
+from inference.checkpoints import gguf_config, gguf_file
 from inference.engine import Engine
 from inference.engine.model_runner import ModelRunner
 from inference.model import llama
@@ -76,7 +75,7 @@ def test_a_sequence_whose_memory_was_taken_answers_as_if_it_had_kept_it(tiny_pat
 def small_engine(path: Path, *, budget_tokens: int) -> Engine:
     """fp32, where a token's numbers are the same however it was computed but for the last digits."""
     file = gguf_file.read(path)
-    model_config = config.from_gguf(file)
+    model_config = gguf_config.read(file)
     weights = Weights(file, "fp32")
     model = llama.load(weights, model_config, max_context_tokens=512, on_progress=lambda share: None)
     runner = ModelRunner(model, kernel="fp32", dtype=torch.float32)

@@ -6,9 +6,7 @@ import gguf
 import numpy as np
 import pytest
 
-from inference import config
-from inference.checkpoints import gguf_file
-from inference.checkpoints.gguf_file import BadModelFile
+from inference.checkpoints import BadModelFile, gguf_config, gguf_file
 from tests.inference import tiny_model
 
 
@@ -28,7 +26,7 @@ def test_header_and_tensors_equal_the_library_s_reading(path: Path) -> None:
 
 
 def test_hyper_parameters_come_from_the_file(path: Path) -> None:
-    read = config.from_gguf(gguf_file.read(path))
+    read = gguf_config.read(gguf_file.read(path))
     assert (read.architecture, read.num_layers, read.num_kv_heads) == ("qwen2", 2, 2)
     assert (read.head_dim, read.vocab_size, read.max_context_tokens) == (64, 512, 512)
     assert read.cache_values_per_token == 2 * 2 * 2 * 64
@@ -51,4 +49,4 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
     path = tiny_model.write(tmp_path / "other.gguf", architecture="mamba")
     with pytest.raises(BadModelFile, match="mamba"):
-        config.from_gguf(gguf_file.read(path))
+        gguf_config.read(gguf_file.read(path))

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference import config
-from inference.checkpoints import gguf_file
+from inference.checkpoints import gguf_config, gguf_file
 from inference.model import llama
 from inference.model.attention import Span
 from inference.model.kv_cache import KVCache
@@ -75,7 +74,7 @@ INT4_TOLERANCES = {"smollm2": (0.95, 0.001), "tiny": (0.85, 0.001)}
 def our_logits(path: Path, precision: Precision, token_ids: Sequence[int], *, num_prefilled: int) -> Tensor:
     """Logits behind every position from `num_prefilled` on: a prefill, then token by token."""
     file = gguf_file.read(path)
-    model_config = config.from_gguf(file)
+    model_config = gguf_config.read(file)
     weights = Weights(file, precision)
     model = llama.load(weights, model_config, max_context_tokens=512, on_progress=lambda share: None)
     cache = KVCache(model_config, capacity=len(token_ids), dtype=weights.dtype)
