@@ -7,16 +7,17 @@ rendering; what then still reads as a control token came from the template. The 
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from jinja2 import TemplateError, TemplateSyntaxError
+from jinja2 import TemplateError, TemplateSyntaxError, meta
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from inference.schema import ChatMessage, ToolSpec
+from inference.tokenizer import kimi_messages
 
 # Private-use characters; one that no text of the request holds becomes the mark.
 _MARKS = [chr(code) for code in range(0xE000, 0xE100)]
@@ -51,9 +52,16 @@ class Prompt(NamedTuple):
 
 
 class ChatTemplate:
-    """`control` are the spellings of the model's control tokens."""
+    """`control` are the spellings of the model's control tokens; `is_kimi`: messages and tools are put the
+    way Kimi's own tokenizer puts them before its template sees them.
 
-    def __init__(self, source: str, *, control: Iterable[str], bos: str = "", eos: str = "") -> None:
+    `thinks`: it shows reasoning. `always_thinks`: and nothing in it can switch that off.
+    """
+
+    def __init__(
+        self, source: str, *, control: Iterable[str], bos: str = "", eos: str = "", is_kimi: bool = False
+    ) -> None:
+        """Raises TemplateRefused for a template that is broken."""
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
         )
@@ -62,24 +70,22 @@ class ChatTemplate:
         environment.globals["strftime_now"] = lambda form: datetime.now(UTC).strftime(form)
         try:
             self._template = environment.from_string(source)
+            names = meta.find_undeclared_variables(environment.parse(source))
         except TemplateSyntaxError as error:
             raise TemplateRefused(f"The model's chat template is broken: {error}") from error
         self._names = {"bos_token": bos, "eos_token": eos}
-        self._control = tuple(sorted(filter(None, control), key=len, reverse=True))
-        self._split = (
-            re.compile("(" + "|".join(map(re.escape, self._control)) + ")") if self._control else None
-        )
+        control = sorted(filter(None, control), key=len, reverse=True)
+        self._split = re.compile("(" + "|".join(map(re.escape, control)) + ")") if control else None
+        self._is_kimi = is_kimi
         self.thinks = "<think>" in source
-        self.knows_tools = bool(re.search(r"\btools\b", source))
+        self.always_thinks = self.thinks and not names & {"thinking", "enable_thinking"}
+        self.knows_tools = "tools" in names
 
     def render(
         self, messages: Sequence[ChatMessage], *, tools: Sequence[ToolSpec] = (), thinking: bool = False
     ) -> Prompt:
         """The prompt up to where the model's answer begins. Raises TemplateRefused."""
-        data: dict[str, Any] = {
-            "messages": [_as_template_sees(message) for message in messages],
-            "tools": [_declaration(tool) for tool in tools] or None,
-        }
+        data = self._data(messages, tools)
         mark = _unused_mark(data)
         try:
             text = self._template.render(
@@ -93,11 +99,23 @@ class ChatTemplate:
             raise TemplateRefused(f"The model's chat template refused these messages: {error}") from error
         return self._prompt(text, mark)
 
+    def pieces(self, text: str) -> Prompt:
+        """Our own text, in which the spelling of a control token is that token."""
+        return self._prompt(text, "")
+
+    def _data(self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> dict[str, Any]:
+        declared = [_declaration(tool) for tool in tools]
+        if self._is_kimi:
+            messages, declared = kimi_messages.numbered(messages), kimi_messages.sorted_keys(declared)
+        read = _as_written if self._is_kimi else _object_or_text
+        return {
+            "messages": [_as_template_sees(message, read) for message in messages],
+            "tools": declared or None,
+        }
+
     def _break_spellings(self, value: Any, mark: str) -> Any:
         if isinstance(value, str):
-            for spelling in self._control:
-                value = value.replace(spelling, spelling[0] + mark + spelling[1:])
-            return value
+            return self._break_text(value, mark)
         if isinstance(value, dict):
             return {
                 self._break_spellings(key, mark): self._break_spellings(item, mark)
@@ -107,16 +125,24 @@ class ChatTemplate:
             return [self._break_spellings(item, mark) for item in value]
         return value
 
+    def _break_text(self, text: str, mark: str) -> str:
+        """Again until none is left: a spelling may begin inside another one."""
+        if self._split is None:
+            return text
+        while (broken := self._split.sub(lambda found: found[0][0] + mark + found[0][1:], text)) != text:
+            text = broken
+        return text
+
     def _prompt(self, text: str, mark: str) -> Prompt:
         parts = self._split.split(text) if self._split else [text]
         pieces = (
-            Piece(part if number % 2 else part.replace(mark, ""), is_control=bool(number % 2))
+            Piece(part if number % 2 or not mark else part.replace(mark, ""), is_control=bool(number % 2))
             for number, part in enumerate(parts)
         )
         return Prompt(tuple(piece for piece in pieces if piece.text))
 
 
-def _as_template_sees(message: ChatMessage) -> dict[str, Any]:
+def _as_template_sees(message: ChatMessage, read: Callable[[str], Any]) -> dict[str, Any]:
     """The shape that templates of published models expect; what is not there is left out."""
     seen: dict[str, Any] = {"role": message.role.value, "content": message.content}
     if message.reasoning:
@@ -126,7 +152,7 @@ def _as_template_sees(message: ChatMessage) -> dict[str, Any]:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": _object_or_text(call.arguments)},
+                "function": {"name": call.name, "arguments": read(call.arguments)},
             }
             for call in message.tool_calls
         ]
@@ -139,6 +165,10 @@ def _as_template_sees(message: ChatMessage) -> dict[str, Any]:
 
 def _declaration(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": msgspec.to_builtins(tool)}
+
+
+def _as_written(arguments: str) -> str:
+    return arguments
 
 
 def _object_or_text(arguments: str) -> Any:
@@ -156,9 +186,17 @@ def _unused_mark(data: Any) -> str:
     return mark
 
 
-def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
+def _to_json(
+    value: Any,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+    ensure_ascii: bool = False,
+) -> str:
     """As models were trained to see it; Jinja's own filter escapes for HTML."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _refuse(message: str) -> None:

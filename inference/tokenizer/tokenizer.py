@@ -1,120 +1,100 @@
-"""Text to token ids and back, as the model file itself says. torch is never imported here.
+"""Text to token ids and back, as the model's own files say. torch is never imported here.
 
-Control tokens come from `encode_prompt` alone, where the chat template put them: text is always only text.
+Control tokens come from `encode_prompt` and `encode_trusted` alone, where our own words and the chat
+template put them: text is always only text.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, normalizers, pre_tokenizers
-from tokenizers import Tokenizer as Encoder
-from tokenizers.models import BPE
-
 from inference.checkpoints import gguf_file
 from inference.checkpoints.gguf_file import BadModelFile
+from inference.tokenizer import folder_vocabulary, gguf_vocabulary, marks, shipped_templates
 from inference.tokenizer.chat_template import ChatTemplate, Prompt
-
-_CONTROL, _USER_DEFINED = 3, 4
-_END_NAMES = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
-_QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+from inference.tokenizer.vocabulary import Vocabulary
 
 
 class Tokenizer:
-    """The tokenizer and the chat template of one model file."""
+    """The tokenizer and the chat template of one model."""
 
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
-        """Raises BadModelFile for a vocabulary that is not byte-level BPE or is split in an unknown way."""
-        self._tokens: list[str] = metadata["tokenizer.ggml.tokens"]
-        self._kinds: list[int] = metadata["tokenizer.ggml.token_type"]
-        self._encoder = _encoder(metadata, self._tokens)
-        self._control = {
-            token: token_id
-            for token_id, (token, kind) in enumerate(zip(self._tokens, self._kinds, strict=True))
-            if kind in (_CONTROL, _USER_DEFINED)
-        }
-        self._bos_id: int | None = metadata.get("tokenizer.ggml.bos_token_id")
-        self._adds_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", False))
-        self.stop_ids = self._stop_ids(metadata)
+    def __init__(self, vocabulary: Vocabulary, *, model_type: str = "") -> None:
+        """`model_type` is config.json's; it helps to choose a template where the checkpoint brings none.
+
+        Raises BadModelFile when no template fits, and TemplateRefused for one that is broken.
+        """
+        self._vocabulary = vocabulary
+        self.stop_ids = vocabulary.stop_ids
+        self.marks, self.mark_signs = marks.of(vocabulary.added)
+        source = vocabulary.chat_template
         self.template = ChatTemplate(
-            metadata["tokenizer.chat_template"],
-            control=self._control,
-            bos=self._spelling(self._bos_id),
-            eos=self._spelling(metadata.get("tokenizer.ggml.eos_token_id")),
+            source if source is not None else shipped_templates.choose(vocabulary.added, model_type),
+            control=vocabulary.added,
+            bos=vocabulary.spelling(vocabulary.bos_id),
+            eos=vocabulary.spelling(vocabulary.eos_id),
+            is_kimi=shipped_templates.KIMI_MARK in vocabulary.added,
         )
+
+    @classmethod
+    def open(cls, path: Path) -> "Tokenizer":
+        """Of a GGUF file or a checkpoint's folder. Raises BadModelFile, and OSError for what is not there."""
+        if path.is_dir():
+            config = folder_vocabulary.settings(path, "config.json")
+            return cls(folder_vocabulary.read(path), model_type=str(config.get("model_type", "")))
+        return cls.from_gguf(path)
 
     @classmethod
     def from_gguf(cls, path: Path) -> "Tokenizer":
         """Raises BadModelFile, and OSError when there is no such file."""
         metadata = gguf_file.read(path).metadata
         try:
-            return cls(metadata)
+            return cls.from_metadata(metadata)
         except KeyError as error:
             raise BadModelFile(f"{path} does not say its {error.args[0]}.") from error
 
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "Tokenizer":
+        """Of a GGUF file's fields. Raises BadModelFile, and KeyError for a field that is missing."""
+        architecture = str(metadata.get("general.architecture", ""))
+        return cls(gguf_vocabulary.read(metadata), model_type=architecture)
+
     @property
     def num_tokens(self) -> int:
-        return len(self._tokens)
+        return len(self._vocabulary.token_bytes)
+
+    @property
+    def token_bytes(self) -> Sequence[bytes]:
+        """By id, the bytes that a token stands for, possibly a part of a character; a control token's
+        spelling.
+        """
+        return self._vocabulary.token_bytes
+
+    @property
+    def added(self) -> Mapping[str, int]:
+        """The tokens that no text encodes to, by their spelling."""
+        return self._vocabulary.added
+
+    def shown_bytes(self, token_id: int) -> bytes:
+        """What a token leaves in decoded text: nothing, for a control token."""
+        return b"" if token_id in self._vocabulary.hidden else self._vocabulary.token_bytes[token_id]
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text; a control token spelled out in it is text like any other."""
-        ids: list[int] = self._encoder.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._vocabulary.encode(text)
+
+    def encode_trusted(self, text: str) -> list[int]:
+        """Ids of our own text, in which a control token's spelling is that token."""
+        return self._encode_pieces(self.template.pieces(text))
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
-        ids: list[int] = []
-        for piece in prompt.pieces:
-            ids += [self._control[piece.text]] if piece.is_control else self.encode(piece.text)
-        if self._adds_bos and self._bos_id is not None and ids[:1] != [self._bos_id]:
-            ids.insert(0, self._bos_id)
+        ids = self._encode_pieces(prompt)
+        bos_id = self._vocabulary.bos_id
+        if self._vocabulary.adds_bos and bos_id is not None and ids[:1] != [bos_id]:
+            ids.insert(0, bos_id)
         return ids
 
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token stands for: possibly a part of a character; none for a control token."""
-        kind = self._kinds[token_id]
-        if kind == _CONTROL:
-            return b""
-        token = self._tokens[token_id]
-        if kind == _USER_DEFINED:
-            return token.encode()
-        return bytes(_BYTES[character] for character in token)
-
-    def _stop_ids(self, metadata: Mapping[str, Any]) -> frozenset[int]:
-        named = {self._control[name] for name in _END_NAMES if name in self._control}
-        keys = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
-        return frozenset(named | {metadata[key] for key in keys if key in metadata})
-
-    def _spelling(self, token_id: int | None) -> str:
-        return "" if token_id is None else self._tokens[token_id]
-
-
-def _encoder(metadata: Mapping[str, Any], tokens: list[str]) -> Encoder:
-    kind, split = metadata["tokenizer.ggml.model"], metadata.get("tokenizer.ggml.pre", "")
-    if kind != "gpt2":
-        raise BadModelFile(f"The vocabulary is of the kind {kind!r}; byte-level BPE (gpt2) can be read.")
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
-    encoder = Encoder(BPE(vocab={token: token_id for token_id, token in enumerate(tokens)}, merges=merges))
-    if split == "qwen2":
-        encoder.normalizer = normalizers.NFC()
-        first: Any = pre_tokenizers.Split(Regex(_QWEN2_SPLIT), "isolated")
-    elif split == "smollm":
-        first = pre_tokenizers.Digits(individual_digits=True)
-    else:
-        raise BadModelFile(f"The vocabulary splits text in a way that is not known here: {split!r}.")
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split == "smollm")
-    encoder.pre_tokenizer = pre_tokenizers.Sequence([first, byte_level])
-    return encoder
-
-
-def _byte_alphabet() -> Iterable[tuple[str, int]]:
-    """How GPT-2 writes bytes as characters: itself where printable, else the next free one from 256 on."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = [byte for byte in range(256) if byte not in printable]
-    yield from ((chr(byte), byte) for byte in printable)
-    yield from ((chr(256 + place), byte) for place, byte in enumerate(others))
-
-
-_BYTES = dict(_byte_alphabet())
+    def _encode_pieces(self, prompt: Prompt) -> list[int]:
+        ids: list[int] = []
+        for piece in prompt.pieces:
+            ids += [self._vocabulary.added[piece.text]] if piece.is_control else self.encode(piece.text)
+        return ids

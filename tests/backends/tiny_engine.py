@@ -12,7 +12,7 @@ from typing import Any
 
 from inference.backends.scripted import Script
 from inference.engine import PromptTooLong, Sequence, StepOutput
-from inference.tokenizer import tokenizer as byte_level
+from inference.tokenizer import byte_level
 from inference.tokenizer.detokenizer import Detokenizer
 from inference.tokenizer.tokenizer import Tokenizer
 
@@ -23,9 +23,9 @@ _TEMPLATE = """{% if tools %}{{ '<|im_start|>system\n' + tools | tojson + '<|im_
 
 
 def tiny_tokenizer() -> Tokenizer:
-    letters = list(byte_level._BYTES)
+    letters = list(byte_level.BYTES)
     control = ["<|im_start|>", "<|im_end|>"]
-    return Tokenizer(
+    return Tokenizer.from_metadata(
         {
             "tokenizer.ggml.model": "gpt2",
             "tokenizer.ggml.pre": "qwen2",

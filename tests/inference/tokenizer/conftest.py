@@ -1,5 +1,7 @@
-"""The tokenizers of the two models that the product ships with."""
+"""The tokenizers of the two models that the product ships with, and Kimi's where it is at hand."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,31 @@ def _model_file(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def smollm2() -> Tokenizer:
-    return Tokenizer.from_gguf(_model_file("smollm2"))
+    return Tokenizer.open(_model_file("smollm2"))
 
 
 @pytest.fixture(scope="session")
 def qwen2() -> Tokenizer:
-    return Tokenizer.from_gguf(_model_file("qwen2.5-coder-1.5b"))
+    return Tokenizer.open(_model_file("qwen2.5-coder-1.5b"))
+
+
+def kimi_folder() -> Path:
+    """A folder with Kimi's tiktoken.model and tokenizer_config.json."""
+    beside = Path(settings.BASE_DIR).parent / "shared" / "data" / "kimi-tokenizer"
+    folder = Path(os.environ.get("KIMI_TOKENIZER", beside))
+    if not (folder / "tiktoken.model").exists():
+        pytest.skip("Kimi's vocabulary is not at hand: name its folder in KIMI_TOKENIZER")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kimi() -> Tokenizer:
+    return Tokenizer.open(kimi_folder())
+
+
+@pytest.fixture
+def copied_kimi(tmp_path: Path) -> Path:
+    """Kimi's vocabulary in a folder of its own, without a config.json."""
+    for name in ("tiktoken.model", "tokenizer_config.json"):
+        shutil.copyfile(kimi_folder() / name, tmp_path / name)
+    return tmp_path

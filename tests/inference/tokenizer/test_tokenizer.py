@@ -90,7 +90,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
     path = tmp_path / "x.gguf"
     path.write_bytes(b"not a model")
     with pytest.raises(BadModelFile, match=r"x\.gguf"):
-        Tokenizer.from_gguf(path)
+        Tokenizer.open(path)
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_a_vocabulary_of_an_unknown_kind_is_refused(key: str, value: str):
         "tokenizer.chat_template": "",
     }
     with pytest.raises(BadModelFile, match=value):
-        Tokenizer(metadata | {key: value})
+        Tokenizer.from_metadata(metadata | {key: value})
