@@ -1,7 +1,5 @@
 """Attention over one sequence's own cache on the CPU, for a single new token and for a run of new tokens."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,8 +9,8 @@ from torch.nn import functional
 _QUERIES_AT_ONCE = 64
 
 
-def decode_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """What one new token, the last position, sees.
+def decode_attention(queries: Tensor, keys: Tensor, values: Tensor, *, scale: float) -> Tensor:
+    """What one new token, the last position, sees; `scale` multiplies queries times keys.
 
     queries       [num_heads, head_dim]
     keys, values  [num_kv_heads, num_positions, head_dim], last dimension contiguous, queries' dtype
@@ -26,30 +24,34 @@ def decode_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     assert queries.dtype == keys.dtype
     assert queries.shape[1] == head_dim
     grouped = queries.reshape(1, num_kv_heads, -1, head_dim)
-    attended = functional.scaled_dot_product_attention(grouped, keys.unsqueeze(0), values.unsqueeze(0))
+    attended = functional.scaled_dot_product_attention(
+        grouped, keys.unsqueeze(0), values.unsqueeze(0), scale=scale
+    )
     return attended.reshape(queries.shape)
 
 
-def prefill_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def prefill_attention(queries: Tensor, keys: Tensor, values: Tensor, *, scale: float) -> Tensor:
     """What a run of new tokens, the last positions, sees, each of nothing after itself.
 
-    queries       [num_queries, num_heads, head_dim]
-    keys, values  [num_kv_heads, num_positions, head_dim], last dimension contiguous, queries' dtype
-    returns       [num_queries, num_heads, head_dim], queries' dtype
+    queries  [num_queries, num_heads, head_dim]
+    keys     [num_kv_heads, num_positions, head_dim], last dimension contiguous, queries' dtype
+    values   [num_kv_heads, num_positions, value_dim], likewise
+    returns  [num_queries, num_heads, value_dim], queries' dtype
     """
     num_queries, num_heads, head_dim = queries.shape
     num_kv_heads, num_positions, _ = keys.shape
     assert queries.dtype == keys.dtype
     assert num_queries <= num_positions
     num_before = num_positions - num_queries
-    scaled = (queries * (1 / math.sqrt(head_dim))).view(num_queries, num_kv_heads, -1, head_dim)
-    result = torch.empty_like(scaled)
+    scaled = (queries * scale).view(num_queries, num_kv_heads, -1, head_dim)
+    value_dim = values.shape[2]
+    result = queries.new_empty(num_queries, num_kv_heads, num_heads // num_kv_heads, value_dim)
     for start in range(0, num_queries, _QUERIES_AT_ONCE):
         end = min(start + _QUERIES_AT_ONCE, num_queries)
         seen = num_before + end
         block = _attend(scaled[start:end], keys[:, :seen], values[:, :seen])
         result[start:end] = block
-    return result.view(num_queries, num_heads, head_dim)
+    return result.view(num_queries, num_heads, value_dim)
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -60,5 +62,5 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     future = torch.full((num_queries, num_queries), float("-inf")).triu_(1)
     scores[..., -num_queries:] += future
     weights = scores.softmax(dim=-1).to(values.dtype).view(num_kv_heads, group * num_queries, -1)
-    attended = torch.bmm(weights, values).view(num_kv_heads, group, num_queries, head_dim)
+    attended = torch.bmm(weights, values).view(num_kv_heads, group, num_queries, -1)
     return attended.permute(2, 0, 1, 3)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from inference.config import Llama3Stretch, Yarn
+from inference.config import Experts, LatentAttention, Llama3Stretch, Yarn
 from inference.kernels.gguf_blocks import AffineBlocks
 
 
@@ -26,22 +26,62 @@ def int8_linear(x: Tensor, values: Tensor, scales: Tensor) -> Tensor:
     return x.float() @ (values.float() * scales.float().unsqueeze(-1)).T
 
 
-def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def attention(queries: Tensor, keys: Tensor, values: Tensor, *, scale: float) -> Tensor:
     """Causal attention of the last positions of a sequence over all of it.
 
-    queries       [num_queries, num_heads, head_dim]; query i stands at position num_positions - num_queries +
-    i keys, values  [num_kv_heads, num_positions, head_dim]; each kv head serves num_heads // num_kv_heads
-    heads in a row returns       fp32 [num_queries, num_heads, head_dim]
+    queries  [num_queries, num_heads, head_dim]; query i stands at position num_positions - num_queries + i
+    keys     [num_kv_heads, num_positions, head_dim]; each serves num_heads // num_kv_heads heads in a row
+    values   [num_kv_heads, num_positions, value_dim]
+    returns  fp32 [num_queries, num_heads, value_dim]
     """
     num_queries, num_heads, head_dim = queries.shape
     num_kv_heads, num_positions, _ = keys.shape
     grouped = queries.float().view(num_queries, num_kv_heads, num_heads // num_kv_heads, head_dim)
-    scores = torch.einsum("qhgd,hkd->qhgk", grouped, keys.float()) / math.sqrt(head_dim)
+    scores = torch.einsum("qhgd,hkd->qhgk", grouped, keys.float()) * scale
     query_positions = torch.arange(num_positions - num_queries, num_positions)
     is_future = torch.arange(num_positions) > query_positions.unsqueeze(-1)
     scores = scores.masked_fill(is_future[:, None, None, :], float("-inf"))
     attended = torch.einsum("qhgk,hkd->qhgd", scores.softmax(dim=-1), values.float())
-    return attended.reshape(num_queries, num_heads, head_dim)
+    return attended.reshape(num_queries, num_heads, -1)
+
+
+def latent_attention(
+    queries: Tensor, latents: Tensor, kv_up: Tensor, *, config: LatentAttention, scale: float
+) -> Tensor:
+    """Multi-head latent attention in its plain form: every head's keys and values are made from the latents.
+
+    queries  [num_queries, num_heads, nope + rope], rotated
+    latents  [num_positions, kv_lora_rank + rope]: the normed latent, then the rotated key of all heads
+    kv_up    [num_heads * (nope + v), kv_lora_rank]: per head the key's part, then the value
+    returns  fp32 [num_queries, num_heads, v]
+    """
+    latent, shared_key = latents.float().split_with_sizes(
+        [config.kv_lora_rank, config.qk_rope_head_dim], dim=1
+    )
+    made = (latent @ kv_up.float().T).view(latents.shape[0], queries.shape[1], -1).transpose(0, 1)
+    keys, values = made.split_with_sizes([config.qk_nope_head_dim, config.v_head_dim], dim=2)
+    shared_keys = shared_key.expand(keys.shape[0], -1, -1)
+    return attention(queries, torch.cat([keys, shared_keys], dim=2), values, scale=scale)
+
+
+def route(logits: Tensor, choice_bias: Tensor, experts: Experts) -> tuple[Tensor, Tensor]:
+    """DeepSeek-V3's choice of experts (noaux_tc): the bias chooses, the scores weigh.
+
+    logits   fp32 [num_tokens, num_experts], router @ x
+    returns  weights fp32 and expert ids int64, both [num_tokens, num_per_token], heaviest choice first
+    """
+    scores = logits.sigmoid()
+    choice = scores + choice_bias
+    if experts.num_groups > 1:
+        grouped = choice.view(logits.shape[0], experts.num_groups, -1)
+        best_groups = grouped.topk(2, dim=2).values.sum(2).topk(experts.num_groups_chosen, dim=1).indices
+        is_open = torch.zeros(grouped.shape[:2], dtype=torch.bool).scatter_(1, best_groups, value=True)
+        choice = grouped.masked_fill(~is_open.unsqueeze(2), float("-inf")).view(choice.shape)
+    chosen = choice.topk(experts.num_per_token, dim=1).indices
+    weights = scores.gather(1, chosen)
+    if experts.normalizes_weights:
+        weights = weights / (weights.sum(dim=1, keepdim=True) + 1e-20)
+    return weights * experts.scaling_factor, chosen
 
 
 def rotate_pairs(x: Tensor, angles: Tensor) -> Tensor:

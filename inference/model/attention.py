@@ -72,5 +72,9 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, cache: KVCache, layer
     all_values[:, start:end] = values.transpose(0, 1)
     seen_keys, seen_values = all_keys[:, :end], all_values[:, :end]
     if queries.shape[0] == 1:
-        return cpu_attention.decode_attention(queries[0], seen_keys, seen_values).unsqueeze(0)
-    return cpu_attention.prefill_attention(queries, seen_keys, seen_values)
+        return cpu_attention.decode_attention(
+            queries[0], seen_keys, seen_values, scale=1 / queries.shape[-1] ** 0.5
+        ).unsqueeze(0)
+    return cpu_attention.prefill_attention(
+        queries, seen_keys, seen_values, scale=1 / queries.shape[-1] ** 0.5
+    )

@@ -4,19 +4,16 @@ fp32 must agree to rounding. INT4 computes with bf16 activations, an 8-bit head 
 matrices; what that may cost is tabled here.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from inference.checkpoints import gguf_config, gguf_file
-from inference.model import llama
-from inference.model.attention import Span
-from inference.model.kv_cache import KVCache
-from inference.model.weights import Precision, Weights
+from inference.model import sources
+from inference.model.decoder import TorchDecoder
+from inference.model.packing import Precision
 from tests.inference import model_files, tiny_model
+from tests.inference.model.driver import Driver
 
 # "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\nThe capital of France is
 # Paris. It is the largest city in the country, and it lies on the river Seine.<|im_end|>\n", as SmolLM2
@@ -71,20 +68,17 @@ SMOLLM2_IDS += [462, 30, 2, 198]
 INT4_TOLERANCES = {"smollm2": (0.95, 0.001), "tiny": (0.85, 0.001)}
 
 
-def our_logits(path: Path, precision: Precision, token_ids: Sequence[int], *, num_prefilled: int) -> Tensor:
+def our_logits(path: Path, precision: Precision, token_ids: list[int], *, num_prefilled: int) -> Tensor:
     """Logits behind every position from `num_prefilled` on: a prefill, then token by token."""
-    file = gguf_file.read(path)
-    model_config = gguf_config.read(file)
-    weights = Weights(file, precision)
-    model = llama.load(weights, model_config, max_context_tokens=512, on_progress=lambda share: None)
-    cache = KVCache(model_config, capacity=len(token_ids), dtype=weights.dtype)
-    rows = [model.forward(token_ids[:num_prefilled], [Span(cache, num_prefilled)])]
-    rows += [model.forward([token_id], [Span(cache, 1)]) for token_id in token_ids[num_prefilled:]]
+    model = TorchDecoder(sources.open_parameters(path), precision=precision)
+    sequence = Driver(model, num_tokens=len(token_ids))
+    rows = [sequence.run(token_ids[:num_prefilled])]
+    rows += [sequence.run([token_id]) for token_id in token_ids[num_prefilled:]]
     return torch.cat(rows)
 
 
 @torch.inference_mode()
-def their_logits(path: Path, token_ids: Sequence[int], *, num_prefilled: int) -> Tensor:
+def their_logits(path: Path, token_ids: list[int], *, num_prefilled: int) -> Tensor:
     model = tiny_model.in_transformers(path)
     logits: Tensor = model(torch.tensor([list(token_ids)])).logits[0, num_prefilled - 1 :]
     return logits
