@@ -1,0 +1,64 @@
+// Which kernel computes a product, and how its rows are shared out.
+#include "linear.h"
+
+#include <algorithm>
+
+#include "linear_part.h"
+
+namespace native {
+namespace {
+
+// Enough work to outweigh taking a chunk, little enough that threads finish together.
+constexpr int64_t kWeightsPerChunk = 1 << 17;
+constexpr int64_t kTilesTogether = 4;
+
+int64_t rows_per_chunk(const Matrix& matrix) {
+    const int64_t runs = kWeightsPerChunk / (matrix.num_columns * kTileRows * kTilesTogether);
+    return std::max<int64_t>(runs, 1) * kTileRows * kTilesTogether;
+}
+
+}  // namespace
+
+void linear_range(const Matrix& matrix, const Rows& x, float* y, int64_t y_stride, bool accumulate,
+                  int64_t row_begin, int64_t row_end) {
+    const Output output{y, y_stride, accumulate};
+    const int64_t tile = row_begin / kTileRows;
+    const int64_t end = num_tiles(row_end);
+    switch (matrix.kind) {
+        case Kind::INT4: return multiply_range<Kind::INT4>(matrix, x, output, tile, end);
+        case Kind::INT4S: return multiply_range<Kind::INT4S>(matrix, x, output, tile, end);
+        case Kind::INT6: return multiply_range<Kind::INT6>(matrix, x, output, tile, end);
+        case Kind::INT8: return multiply_range<Kind::INT8>(matrix, x, output, tile, end);
+        case Kind::BF16: return multiply_range<Kind::BF16>(matrix, x, output, tile, end);
+        case Kind::FP32: return multiply_range<Kind::FP32>(matrix, x, output, tile, end);
+    }
+}
+
+void linear(const Matrix& matrix, const Rows& x, float* y, int64_t y_stride, bool accumulate, Team& team) {
+    linear(&matrix, 1, x, y, y_stride, accumulate, team);
+}
+
+void linear(const Matrix* matrices, int64_t num_matrices, const Rows& x, float* y, int64_t y_stride,
+            bool accumulate, Team& team) {
+    int64_t num_chunks = 0;
+    for (int64_t i = 0; i < num_matrices; ++i) {
+        const int64_t step = rows_per_chunk(matrices[i]);
+        num_chunks += (matrices[i].num_rows + step - 1) / step;
+    }
+    team.run(num_chunks, [&](int64_t chunk, int) {
+        float* at = y;
+        for (int64_t i = 0; i < num_matrices; ++i) {
+            const Matrix& matrix = matrices[i];
+            const int64_t step = rows_per_chunk(matrix);
+            const int64_t here = (matrix.num_rows + step - 1) / step;
+            if (chunk < here) {
+                const int64_t end = std::min((chunk + 1) * step, matrix.num_rows);
+                return linear_range(matrix, x, at, y_stride, accumulate, chunk * step, end);
+            }
+            chunk -= here;
+            at += matrix.num_rows;
+        }
+    });
+}
+
+}  // namespace native

@@ -1,0 +1,71 @@
+// A team of threads that share out chunks of work, for steps of some microseconds.
+//
+// Chunks are taken one by one by whoever is free, and nobody waits for a thread that has taken none: a core
+// that another process keeps busy gets less work instead of holding up the rest, and in a forked child, which
+// has no threads, the caller does it all. Idle threads spin for tens of microseconds, then sleep.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+namespace native {
+
+class Team {
+  public:
+    // `num_threads` counts the caller. Threads that the system refuses are done without.
+    explicit Team(int num_threads);
+    ~Team();
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+
+    int size() const { return static_cast<int>(threads_.size()) + 1; }
+
+    // Calls f(int64_t chunk, int thread) once for each chunk below `num_chunks`, and returns when all are
+    // done. Thread 0 is the caller; no two calls with one thread's number overlap. Not to be called from
+    // within f, nor by two callers at once; f must not throw.
+    template <class F>
+    void run(int64_t num_chunks, F&& f) {
+        using Function = std::remove_reference_t<F>;
+        if (threads_.empty() || num_chunks < 2) {
+            for (int64_t chunk = 0; chunk < num_chunks; ++chunk) f(chunk, 0);
+            return;
+        }
+        const Call call = [](void* context, int64_t chunk, int thread) {
+            (*static_cast<Function*>(context))(chunk, thread);
+        };
+        run_shared(num_chunks, call, const_cast<void*>(static_cast<const void*>(&f)));
+    }
+
+  private:
+    using Call = void (*)(void* context, int64_t chunk, int thread);
+    struct Member {
+        Team* team;
+        int thread;
+    };
+
+    static void* enter(void* member);
+    void run_shared(int64_t num_chunks, Call call, void* context);
+    void work(int thread);
+    bool take_part(int thread);
+    void sleep_until_called(uint32_t seen);
+
+    // The run's number in the upper half, the chunks not yet taken in the lower: a late thread can neither
+    // take a chunk of a run that is over nor see the next run's function with the last run's chunks.
+    alignas(64) std::atomic<uint64_t> ticket_{0};
+    std::atomic<Call> call_{nullptr};
+    std::atomic<void*> context_{nullptr};
+    std::atomic<int64_t> num_chunks_{0};
+    alignas(64) std::atomic<int64_t> num_unfinished_{0};
+    alignas(64) std::atomic<uint32_t> calls_{0};  // what sleepers wait on
+    std::atomic<int> num_sleeping_{0};
+    std::atomic<bool> is_closing_{false};
+    int64_t owner_;
+    std::vector<pthread_t> threads_;
+    std::vector<Member> members_;
+};
+
+}  // namespace native
