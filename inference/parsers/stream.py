@@ -5,12 +5,22 @@ closing its reasoning, or write a call in a code fence. Knows nothing of tokens,
 """
 
 from collections.abc import Callable, Collection
+from enum import Enum
 
-from inference.parsers import markers, reasoning, tool_calls
-from inference.parsers.stop_strings import StopStrings
-from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDelta
+from inference.parsers import markers, tool_calls
+from inference.parsers.channels import Channels
+from inference.parsers.kimi_calls import KimiCalls
+from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDelta, ToolSpec
+from inference.tokenizer.marks import SPELLED, Marks
 
 State = Callable[[bool], bool]
+
+
+class CallStyle(Enum):
+    """How a model writes its calls."""
+
+    JSON = "json"  # between <tool_call> marks, in a code fence, or bare
+    KIMI = "kimi"  # between Kimi K2's marks
 
 
 class StreamParser:
@@ -24,106 +34,156 @@ class StreamParser:
         self,
         *,
         starts_in_reasoning: bool,
-        tools: Collection[str] = (),
+        tools: Collection[ToolSpec] = (),
         num_calls_before: int = 0,
         answered: Collection[tool_calls.Call] = (),
         stop: Collection[str] = (),
+        style: CallStyle = CallStyle.JSON,
+        marks: Marks = SPELLED,
     ) -> None:
-        """A call that is among the `answered` ones is left out: its result is in the conversation already."""
-        self._tools = frozenset(tools)
+        """`starts_in_reasoning`: whatever comes before the closing mark is reasoning, an opening mark or none
+        before it. A call in JSON that is among the `answered` ones is left out: its result is in the
+        conversation already. `marks` are how the text shows the marks of reasoning and of Kimi's calls.
+        """
+        self._tools = frozenset(tool.name for tool in tools)
         self._num_calls_before = num_calls_before
         self._answered = frozenset(answered)
-        self._stops = StopStrings(stop)
-        self._state: State = self._read_reasoning if starts_in_reasoning else self._read_start
+        self._marks = marks
+        self._channels = Channels(is_reasoning=starts_in_reasoning, stop=stop, signs=marks.spellings)
+        self._kimi = KimiCalls(
+            marks,
+            tools={tool.name: tool.parameters for tool in tools},
+            num_calls_before=num_calls_before,
+            tell=self._channels.call,
+        )
+        self._call_marks = self._marks_of_calls(style) if tools else ()
+        # A section may be closed that was never opened.
+        self._late_marks = (marks.section_end, marks.call_end) if style is CallStyle.KIMI else ()
+        self._state: State = self._read_start
+        self._starts_in_reasoning = starts_in_reasoning
         self._buffer = ""
-        self._space = ""  # kept back until it is known what it stands before
-        self._is_blank = True  # nothing but space was said in this channel
-        self._has_open_reasoning = starts_in_reasoning
-        self._out: list[ChatDelta] = []
-        self.num_calls = 0
-        self.has_content = False
-        self.is_done = False
+        self._is_done = False
+        # Reasoning that no mark ever opened or closed: the answer, if it stays the only thing said.
+        self._unmarked: list[str] | None = [] if starts_in_reasoning else None
         # Set when the closing mark is forced on the model: it may have closed its reasoning just before.
         self.expects_close = False
 
     @property
     def is_reasoning(self) -> bool:
-        return self._state == self._read_reasoning
+        is_at_start = self._state == self._read_start and self._starts_in_reasoning
+        return is_at_start or self._state == self._read_reasoning
+
+    @property
+    def is_done(self) -> bool:
+        return self._is_done or self._channels.is_stopped
+
+    @property
+    def num_calls(self) -> int:
+        return self._channels.num_calls
+
+    @property
+    def has_content(self) -> bool:
+        return self._channels.has_content
+
+    @property
+    def has_open_call(self) -> bool:
+        """Whether the last call that was told of lacks its end."""
+        return self._kimi.is_open
 
     def feed(self, text: str) -> list[ChatDelta]:
         self._buffer += text
         return self._run(is_last=False)
 
-    def finish(self) -> list[ChatDelta]:
-        """The rest, once no more text comes."""
+    def finish(self, *, repeats_unmarked: bool = False) -> list[ChatDelta]:
+        """The rest, once no more text comes.
+
+        With `repeats_unmarked`, an answer that was taken for reasoning (it began there without a mark, and
+        was never closed) is given again as content.
+        """
         deltas = self._run(is_last=True)
-        if not self.num_calls and not self._has_open_reasoning:
-            self._pass(self._space)
-        self._pass_kept()
-        deltas += self._take()
+        self._channels.finish()
+        deltas += self._channels.take()
+        if repeats_unmarked and self._unmarked and not self.num_calls:
+            deltas.append(ContentDelta("".join(self._unmarked)))
         return deltas
 
     def _run(self, *, is_last: bool) -> list[ChatDelta]:
         while not self.is_done and self._state(is_last):
             pass
-        return self._take()
-
-    def _take(self) -> list[ChatDelta]:
-        deltas, self._out = self._out, []
+        deltas = self._channels.take()
+        if self._unmarked is not None:
+            self._unmarked += [delta.text for delta in deltas if isinstance(delta, ReasoningDelta)]
         return deltas
+
+    def _marks_of_calls(self, style: CallStyle) -> tuple[str, ...]:
+        if style is CallStyle.KIMI:
+            return (self._marks.section_begin, self._marks.call_begin)
+        return (tool_calls.OPEN, tool_calls.FENCE, tool_calls.BRACE)
 
     # ---- states: each eats what it can of the buffer, and returns whether the next state should have a look
 
     def _read_start(self, is_last: bool) -> bool:
-        """Before anything was said: a model that was not led into reasoning may open it by itself."""
+        """Before anything was said: the mark that opens reasoning may come, or be there in the prompt."""
         text = self._buffer.lstrip()
-        if text.startswith(reasoning.OPEN):
-            self._buffer = text.removeprefix(reasoning.OPEN)
-            self._has_open_reasoning = True
+        if text.startswith(self._marks.think_open):
+            self._buffer = text.removeprefix(self._marks.think_open)
+            self._channels.is_reasoning = True
+            self._unmarked = None
             return self._enter(self._read_reasoning)
-        if reasoning.OPEN.startswith(text) and not is_last:
+        if self._marks.think_open.startswith(text) and not is_last:
             return False
-        return self._enter(self._read_content)
+        return self._enter(self._read_reasoning if self._starts_in_reasoning else self._read_content)
 
     def _read_reasoning(self, is_last: bool) -> bool:
-        calls = (tool_calls.OPEN, tool_calls.FENCE) if self._tools else ()
-        ends = (reasoning.CLOSE, *calls)
-        found = markers.find(self._buffer, ends, is_last=is_last)
+        # Bare JSON in reasoning is a thought of a call, not one.
+        calls = tuple(mark for mark in self._call_marks if mark != tool_calls.BRACE)
+        found = markers.find(self._buffer, (self._marks.think_close, *calls), is_last=is_last)
         self._buffer = found.after
-        self._say(found.before)
-        if found.marker == reasoning.CLOSE:
-            self._has_open_reasoning = self.expects_close = False
+        self._channels.say(found.before)
+        if found.marker == self._marks.think_close:
+            self._close_reasoning()
             return self._enter(self._read_content)
         return self._meet(found.marker)
 
     def _read_content(self, is_last: bool) -> bool:
-        found = markers.find(self._buffer, self._content_markers(), is_last=is_last)
+        found = markers.find(self._buffer, self._content_marks(), is_last=is_last)
         self._buffer = found.after
-        self._say(found.before)
+        self._channels.say(found.before)
         return self._meet(found.marker)
 
     def _read_after_calls(self, is_last: bool) -> bool:
-        found = markers.find(self._buffer, self._content_markers(), is_last=is_last)
+        found = markers.find(self._buffer, (*self._content_marks(), *self._late_marks), is_last=is_last)
         self._buffer = found.after
-        self.is_done = bool(found.before.strip())
-        return not self.is_done and self._meet(found.marker)
+        self._is_done = bool(found.before.strip())
+        return not self.is_done and (found.marker in self._late_marks or self._meet(found.marker))
 
-    def _content_markers(self) -> tuple[str, ...]:
-        calls = (tool_calls.OPEN, tool_calls.FENCE, tool_calls.BRACE) if self._tools else ()
-        return (*calls, reasoning.CLOSE) if self._has_open_reasoning or self.expects_close else calls
+    def _content_marks(self) -> tuple[str, ...]:
+        may_close = self._channels.is_reasoning or self.expects_close
+        return (*self._call_marks, self._marks.think_close) if may_close else self._call_marks
 
-    def _meet(self, marker: str) -> bool:
-        if marker == reasoning.CLOSE:
+    def _close_reasoning(self) -> None:
+        self._channels.is_reasoning = self.expects_close = False
+        self._unmarked = None
+
+    def _meet(self, mark: str) -> bool:
+        if mark == self._marks.think_close:
             # A call was made in open reasoning, or a close was forced: the late mark says nothing new.
-            self._has_open_reasoning = self.expects_close = False
+            self._close_reasoning()
             return True
-        if marker == tool_calls.OPEN:
+        if mark in (self._marks.section_begin, self._marks.call_begin):
+            self._kimi.begin(mark)
+            self._state = self._read_kimi
+        elif mark == tool_calls.OPEN:
             self._state = self._read_call
-        elif marker == tool_calls.FENCE:
+        elif mark == tool_calls.FENCE:
             self._state = self._read_fence
-        elif marker == tool_calls.BRACE:
+        elif mark == tool_calls.BRACE:
             self._state = self._read_bare
-        return bool(marker)
+        return bool(mark)
+
+    def _read_kimi(self, is_last: bool) -> bool:
+        self._buffer, is_over = self._kimi.read(self._buffer, is_last=is_last)
+        return is_over and self._leave_block()
 
     def _read_call(self, is_last: bool) -> bool:
         found = markers.find(self._buffer, (tool_calls.CLOSE, tool_calls.OPEN), is_last=is_last)
@@ -153,8 +213,7 @@ class StreamParser:
 
     def _read_bare(self, is_last: bool) -> bool:
         text = tool_calls.BRACE + self._buffer
-        is_line_start = self._is_blank or "\n" in self._space
-        if not (is_line_start and tool_calls.may_be_call(text, self._tools)):
+        if not (self._channels.is_line_start and tool_calls.may_be_call(text, self._tools)):
             return self._conclude(tool_calls.BRACE, "", "")
         call, rest = tool_calls.first(text)
         if call is not None:
@@ -172,53 +231,26 @@ class StreamParser:
             for call in calls:
                 if call not in self._answered:
                     self._call(call)
-            if self.num_calls:
-                return self._enter(self._read_after_calls)
         elif self.num_calls:
-            self.is_done = True
+            self._is_done = True
             return False
         else:
-            self._say(opening + body + closing)
-        self._state = self._read_reasoning if self._has_open_reasoning else self._read_content
+            self._channels.say(opening + body + closing)
+        return self._leave_block()
+
+    def _leave_block(self) -> bool:
+        """Back to text: that after the calls, or, had the block none, where it stood before."""
+        if self.num_calls:
+            return self._enter(self._read_after_calls)
+        self._state = self._read_reasoning if self._channels.is_reasoning else self._read_content
         return bool(self._buffer)
 
     def _enter(self, state: State) -> bool:
-        """Space between two channels belongs to neither."""
         self._state = state
-        self._space = ""
-        self._is_blank = True
+        self._channels.enter()
         return True
 
-    # ---- output
-
-    def _say(self, text: str) -> None:
-        text = text.lstrip() if self._is_blank else self._space + text
-        said = text.rstrip()
-        self._space = text[len(said) :]
-        self._is_blank = self._is_blank and not said
-        self._pass(said)
-
-    def _pass(self, text: str) -> None:
-        if self._has_open_reasoning:
-            if text:
-                self._out.append(ReasoningDelta(text))
-            return
-        self._emit_content(self._stops.feed(text))
-        self.is_done = self.is_done or self._stops.is_hit
-
-    def _pass_kept(self) -> None:
-        self._emit_content(self._stops.finish())
-
-    def _emit_content(self, text: str) -> None:
-        if text:
-            self.has_content = True
-            self._out.append(ContentDelta(text))
-
     def _call(self, call: tool_calls.Call) -> None:
-        self._pass_kept()
-        number = self._num_calls_before + self.num_calls
-        call_id = f"functions.{call.name}:{number}"
-        self._out.append(
-            ToolCallDelta(index=self.num_calls, id=call_id, name=call.name, arguments=call.arguments)
-        )
-        self.num_calls += 1
+        call_id = f"functions.{call.name}:{self._num_calls_before + self.num_calls}"
+        delta = ToolCallDelta(index=self.num_calls, id=call_id, name=call.name, arguments=call.arguments)
+        self._channels.call(delta)

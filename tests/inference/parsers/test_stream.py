@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from inference.parsers import reasoning
 from inference.parsers.stream import StreamParser
-from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDelta
+from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDelta, ToolSpec
 
-TOOLS = ("calculator", "get_weather")
+TOOLS = tuple(ToolSpec(name=name, description="", parameters={}) for name in ("calculator", "get_weather"))
 CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "17*23"}}\n</tool_call>'
 FENCED = '```json\n{\n  "name": "calculator",\n  "arguments": {"expression": "17*23"}\n}\n```'
 SUM = ("calculator", '{"expression": "17*23"}')
