@@ -1,0 +1,164 @@
+// Attention of a few queries over a run of cached positions, block by block, with a running softmax.
+//
+// Positions are taken in segments of kSegmentBlocks blocks. Each has a softmax of its own, and segments are
+// merged first to last: the order of every addition follows from positions alone, so a query's bits are the
+// same in any chunk, batch or split of the work, and a long context can still be spread over threads.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "attention_cache.h"
+#include "attention_product.h"
+
+namespace native {
+
+constexpr int64_t kSegmentBlocks = 8;
+constexpr int64_t kSegmentTokens = kSegmentBlocks * kBlockTokens;
+constexpr int64_t kJobRows = 64;  // queries times heads that read a block together
+
+// Neighbouring queries of one sequence and neighbouring heads that share keys. Row q * num_heads + h.
+struct AttentionJob {
+    const int32_t* block_ids;
+    int64_t first_row;  // among the step's rows
+    int64_t num_queries, first_position;
+    int64_t kv_head, first_head, num_heads;
+
+    int64_t num_rows() const { return num_queries * num_heads; }
+    int64_t num_segments() const { return (first_position + num_queries - 1) / kSegmentTokens + 1; }
+    // The first query at this position or behind it.
+    int64_t query_at(int64_t position) const {
+        const int64_t query = position - first_position;
+        return query < 0 ? 0 : query < num_queries ? query : num_queries;
+    }
+    // The first row that sees anything of a segment.
+    int64_t first_row_of(int64_t segment) const { return query_at(segment * kSegmentTokens) * num_heads; }
+};
+
+// Softmax sums of kJobRows rows: the greatest score, the sum of e^(score - greatest), and values so weighted.
+struct RunningSoftmax {
+    float *greatest, *sum, *values;
+    static int64_t size(int64_t value_width) { return kJobRows * (value_width + 2); }
+    RunningSoftmax(float* memory) : greatest(memory), sum(memory + kJobRows), values(memory + 2 * kJobRows) {}
+};
+
+// One thread's memory.
+struct AttentionScratch {
+    std::vector<float> queries, scores, segment, total, keys;
+    std::vector<uint16_t> converted;
+    void reserve(const CacheShape& shape) {
+        queries.resize(kJobRows * shape.key_width);
+        scores.resize(kJobRows * kBlockTokens);
+        segment.resize(RunningSoftmax::size(shape.value_width));
+        total.resize(RunningSoftmax::size(shape.value_width));
+        if (shape.is_latent) keys.resize(shape.key_width * kBlockTokens);
+        if (shape.type == CacheType::E4M3) converted.resize(kBlockTokens * (shape.key_width + shape.value_width));
+    }
+};
+
+NATIVE_INLINE float exp_one(float x) { return exp_of(splat(x))[0]; }
+
+// Scores of one row over a block to weights; those from `num_seen` on count for nothing, whatever they hold.
+inline void weigh(float* scores, int64_t num_seen, bool is_first, float* greatest, float* sum, float* values,
+                  int64_t value_width) {
+    for (int64_t i = num_seen; i < kBlockTokens; ++i) scores[i] = -INFINITY;
+    Floats top = load(scores);
+    for (int64_t i = kFloats; i < kBlockTokens; i += kFloats) top = greater(top, load(scores + i));
+    float highest = greatest_of(top);
+    if (!is_first && *greatest > highest) highest = *greatest;
+    Floats added{};
+    for (int64_t i = 0; i < kBlockTokens; i += kFloats) {
+        const Floats weight = exp_of(load(scores + i) - highest);
+        store(scores + i, weight);
+        added += weight;
+    }
+    if (is_first) {
+        *sum = sum_of(added);
+    } else {
+        const float kept = exp_one(*greatest - highest);
+        *sum = *sum * kept + sum_of(added);
+        if (kept != 1.0f)
+            for (int64_t i = 0; i < value_width; i += kFloats) store(values + i, load(values + i) * kept);
+    }
+    *greatest = highest;
+}
+
+// Adds a later segment to the rows [first_row, num_rows) of what came before it.
+inline void merge(const RunningSoftmax& later, int64_t first_row, int64_t num_rows, int64_t value_width,
+                  const RunningSoftmax& total) {
+    for (int64_t row = first_row; row < num_rows; ++row) {
+        const float before = total.greatest[row], now = later.greatest[row];
+        const float highest = before > now ? before : now;
+        const float keep = exp_one(before - highest), take = exp_one(now - highest);
+        total.greatest[row] = highest;
+        total.sum[row] = total.sum[row] * keep + later.sum[row] * take;
+        float* sums = total.values + row * value_width;
+        const float* added = later.values + row * value_width;
+        for (int64_t i = 0; i < value_width; i += kFloats)
+            store(sums + i, fma(load(added + i), splat(take), load(sums + i) * keep));
+    }
+}
+
+// Attention's reader of one layer's cache.
+template <class Stored>
+class BlockAttention {
+  public:
+    BlockAttention(const CacheShape& shape, const Stored* cache) : shape_(shape), cache_(cache) {}
+
+    // Computes the rows from job.first_row_of(segment) on and leaves the others as they are.
+    void attend_segment(const AttentionJob& job, int64_t segment, AttentionScratch& scratch,
+                        const RunningSoftmax& result) const {
+        const int64_t first_block = segment * kSegmentBlocks;
+        const int64_t last_position = job.first_position + job.num_queries - 1;
+        const int64_t seen_end = last_position / kBlockTokens + 1, segment_end = first_block + kSegmentBlocks;
+        const int64_t end = seen_end < segment_end ? seen_end : segment_end;
+        for (int64_t block = first_block; block < end; ++block)
+            attend_block(job, block, block == first_block, scratch, result);
+    }
+
+  private:
+    void attend_block(const AttentionJob& job, int64_t block, bool is_first, AttentionScratch& scratch,
+                      const RunningSoftmax& result) const {
+        const Stored* stored = cache_ + job.block_ids[block] * shape_.block_size();
+        if (shape_.is_latent) {
+            const auto* rows = computable(stored, kBlockTokens * shape_.key_width, scratch.converted.data());
+            transpose_block(rows, shape_.key_width, scratch.keys.data());
+            attend_loaded(job, block, is_first, scratch.keys.data(), rows, shape_.key_width, scratch, result);
+            return;
+        }
+        const int64_t key_size = shape_.key_width * kBlockTokens, value_size = shape_.value_width * kBlockTokens;
+        const Stored* values = stored + shape_.num_kv_heads * key_size + job.kv_head * value_size;
+        uint16_t* converted = scratch.converted.data();
+        attend_loaded(job, block, is_first, computable(stored + job.kv_head * key_size, key_size, converted),
+                      computable(values, value_size, converted + key_size), shape_.value_width, scratch, result);
+    }
+
+    // keys [key_width, kBlockTokens], values [kBlockTokens, value_width]. Queries that see the whole block go
+    // together; the few that it ends in go one by one, each over what it sees and nothing else.
+    template <class Key, class Value>
+    void attend_loaded(const AttentionJob& job, int64_t block, bool is_first, const Key* keys, const Value* values,
+                       int64_t value_stride, AttentionScratch& scratch, const RunningSoftmax& result) const {
+        const int64_t start = block * kBlockTokens;
+        const int64_t full = job.query_at(start + kBlockTokens - 1);
+        const auto attend = [&](int64_t query, int64_t end, int64_t num_seen) {
+            const int64_t row = query * job.num_heads, num_rows = (end - query) * job.num_heads;
+            float* scores = scratch.scores.data() + row * kBlockTokens;
+            float* sums = result.values + row * shape_.value_width;
+            multiply(num_rows, scratch.queries.data() + row * shape_.key_width, shape_.key_width, shape_.key_width,
+                     keys, kBlockTokens, kBlockTokens, scores, kBlockTokens, false);
+            for (int64_t i = 0; i < num_rows; ++i)
+                weigh(scores + i * kBlockTokens, num_seen, is_first, result.greatest + row + i, result.sum + row + i,
+                      sums + i * shape_.value_width, shape_.value_width);
+            multiply(num_rows, scores, kBlockTokens, num_seen, values, value_stride, shape_.value_width, sums,
+                     shape_.value_width, !is_first);
+        };
+        for (int64_t query = job.query_at(start); query < full; ++query)
+            attend(query, query + 1, job.first_position + query - start + 1);
+        if (full < job.num_queries) attend(full, job.num_queries, kBlockTokens);
+    }
+
+    const CacheShape& shape_;
+    const Stored* cache_;
+};
+
+}  // namespace native
