@@ -94,6 +94,21 @@ def entry(name: str, *, path: Path = REGISTRY_FILE) -> Entry:
     return entries[name]
 
 
+def path_of(model: str) -> Path | None:
+    """A model file or checkpoint folder that is named by its path, where a name of the registry may stand."""
+    path = Path(model)
+    return path if model not in load() and path.exists() else None
+
+
+def served_name(model: str) -> str:
+    """What a model is called where it is served: its name in the registry, or the last part of its path."""
+    path = path_of(model)
+    if path is None:
+        return model
+    path = path.resolve()
+    return path.name if path.is_dir() else path.stem
+
+
 def is_at_hand(entry: Entry, models_dir: Path) -> bool:
     """True when the file lies there and is the right one.
 

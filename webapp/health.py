@@ -1,7 +1,7 @@
 """Is the platform alive, is it ready, and how is it doing: /healthz, /readyz and /metrics."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import redis
@@ -13,6 +13,8 @@ from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chat.tasks import HEARTBEAT_KEY
+from inference.request_queue import census
+from inference.request_queue.messages import Heartbeat, WorkerState
 from webapp.api import metrics
 from webapp.catalog.models import ServedModel
 from webapp.platform_metrics import PlatformCollector
@@ -95,20 +97,22 @@ def check_backend() -> Part:
     try:
         offered = list(ServedModel.objects.offered())
         local = {model.upstream_name for model in offered if model.backend == ServedModel.Backend.LOCAL}
-        served = set(_ready_workers()) if local else set()
+        workers = _workers() if local else []
     except (DatabaseError, redis.RedisError):
         return Part(
             ok=False, detail="unknown: database or Redis does not answer", remedy="See the parts above."
         )
     if not offered:
         return Part(ok=False, detail="no model is on offer", remedy="Run: manage.py seed")
+    served = {worker.model for worker in workers if worker.state is WorkerState.READY}
     if missing := local - served:
         return Part(
             ok=False,
-            detail=f"no inference worker is ready for {', '.join(sorted(missing))}",
+            detail="; ".join(_absence(model, workers) for model in sorted(missing)),
             remedy="Wait while it loads, or start one: python -m inference.worker",
         )
-    return Part(ok=True, detail=", ".join(model.name for model in offered))
+    names = ", ".join(model.name for model in offered)
+    return Part(ok=True, detail="; ".join([names, *(_kernel(one) for one in workers if one.model in local)]))
 
 
 CHECKS: dict[str, Callable[[], Part]] = {
@@ -119,13 +123,21 @@ CHECKS: dict[str, Callable[[], Part]] = {
 }
 
 
-def _ready_workers() -> Iterator[str]:
-    """The models whose inference workers say that they are ready."""
+def _workers() -> list[Heartbeat]:
     with _client() as client:
-        for key in client.scan_iter("inference:worker:*"):
-            state, model = client.hmget(key, "state", "model")
-            if state == b"ready" and model:
-                yield model.decode()
+        return census.workers(client)
+
+
+def _absence(model: str, workers: list[Heartbeat]) -> str:
+    loading = [one.progress for one in workers if one.model == model and one.state is WorkerState.LOADING]
+    how_far = f" (one loads: {max(loading):.0%})" if loading else ""
+    return f"no inference worker is ready for {model}{how_far}"
+
+
+def _kernel(worker: Heartbeat) -> str:
+    """What a worker computes with, and how that proved right when the worker started."""
+    proof = f", self-test {worker.self_test}" if worker.self_test else ""
+    return f"{worker.worker_id} computes {worker.model} with {worker.kernel or 'an unnamed kernel'}{proof}"
 
 
 def _client() -> "redis.Redis[bytes]":

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the whole platform: tokens, turns, the request queue and its inference workers.
+"""What Prometheus is told of the whole platform: tokens, turns; `inference_metrics` tells of the workers.
 
 Read from the database and Redis, so that any web process tells the same, whatever process did the work.
 """
@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Count, Max, QuerySet, Sum
 from django.utils import timezone
@@ -18,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from chat.models import Turn
+from webapp import inference_metrics
 from webapp.billing.models import UsageRecord
 
 KINDS = {
@@ -28,7 +28,6 @@ KINDS = {
 }
 # Ids are given out before their rows are committed: a record this old is surely there with all before it.
 SETTLED_FOR = timedelta(seconds=5)
-ANSWER_WITHIN_S = 1.0
 
 
 class UsageTotals:
@@ -77,7 +76,7 @@ class PlatformCollector(Collector):
         else:
             yield _up("database", 1)
         try:
-            yield from _of_inference()
+            yield from inference_metrics.read()
         except redis.RedisError:
             yield _up("redis", 0)
         else:
@@ -108,29 +107,6 @@ class PlatformCollector(Collector):
         for status in Turn.Status:
             turns.add_metric([status.value], counts.get(status.value, 0))
         yield turns
-
-
-def _of_inference() -> Iterator[Metric]:
-    depth = GaugeMetricFamily("platform_inference_queue_depth", "Requests in the queue", labels=["model"])
-    running = GaugeMetricFamily(
-        "platform_inference_running", "Requests being answered", labels=["worker", "model"]
-    )
-    waiting = GaugeMetricFamily(
-        "platform_inference_waiting", "Requests waiting in a worker", labels=["worker", "model"]
-    )
-    ready = GaugeMetricFamily("platform_inference_ready", "1 when ready", labels=["worker", "model"])
-    with redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=ANSWER_WITHIN_S, socket_connect_timeout=ANSWER_WITHIN_S
-    ) as client:
-        for key in client.scan_iter("inference:*:requests", _type="stream"):
-            depth.add_metric([key.decode().split(":", 1)[1].rpartition(":")[0]], client.xlen(key))
-        for key in client.scan_iter("inference:worker:*", _type="hash"):
-            fields = {name.decode(): value.decode() for name, value in client.hgetall(key).items()}
-            labels = [key.decode().rpartition(":")[2], fields.get("model", "")]
-            running.add_metric(labels, float(fields.get("num_running", 0)))
-            waiting.add_metric(labels, float(fields.get("num_waiting", 0)))
-            ready.add_metric(labels, fields.get("state") == "ready")
-    yield from (depth, running, waiting, ready)
 
 
 def _up(part: str, value: int) -> Metric:

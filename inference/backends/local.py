@@ -28,6 +28,8 @@ from inference.schema import ChatDelta, ChatRequest, Finished
 
 _POLL_S = 0.25
 _CHECK_S = 0.5
+# So long a request waits for a worker when there is none any more: one that restarts is back by then.
+_SUCCESSOR_S = 8.0
 _ABORT_PATIENCE_S = 2.0
 _MAX_REQUESTS = 512
 
@@ -107,7 +109,8 @@ class _Reader:
         self._ticket = ticket
         self._number = 0
         self._worker_id = ""
-        self._checked_at = time.monotonic()
+        self._has_begun = False
+        self._checked_at = self._served_at = time.monotonic()
 
     async def deltas(self) -> AsyncGenerator[ChatDelta, None]:
         while True:
@@ -143,6 +146,7 @@ class _Reader:
         if isinstance(reply, Accepted):
             self._worker_id = reply.worker_id
             return ()
+        self._has_begun = True
         return reply.deltas
 
     async def _find_fault(self) -> BackendError | None:
@@ -151,14 +155,16 @@ class _Reader:
             return None
         if not await self._transport.is_queued(self._ticket):
             return StreamBroken("The request queue lost the request. Try again.")
-        if self._worker_id:
-            is_alive = any(worker.worker_id == self._worker_id for worker in workers)
-            return (
-                None
-                if is_alive
-                else StreamBroken("The inference worker stopped in the middle of the answer.")
-            )
-        return None if workers else BackendUnavailable(_absence(self._ticket.model, workers))
+        if any(worker.worker_id == self._worker_id for worker in workers):
+            return None
+        if self._has_begun:
+            return StreamBroken("The inference worker stopped in the middle of the answer.")
+        # Not begun: another worker will take it over.
+        if any(_is_serving(worker) for worker in workers):
+            self._served_at = self._checked_at
+        if self._checked_at - self._served_at < _SUCCESSOR_S:
+            return None
+        return BackendUnavailable(_absence(self._ticket.model, workers))
 
 
 def _is_serving(worker: Heartbeat) -> bool:

@@ -22,7 +22,9 @@ class CallerTransport(Protocol):
         """How many requests are in the queue, those being answered included."""
         ...
 
-    async def send(self, request: ChatRequest, *, model: str) -> Ticket: ...
+    async def send(self, request: ChatRequest, *, model: str) -> Ticket:
+        """Queue a request: for the worker that has its beginning cached, else for whichever is free first."""
+        ...
 
     async def receive(self, ticket: Ticket, *, after: int, timeout_s: float) -> list[Numbered]:
         """The replies after number `after`; waits for the first, and returns none when none came in time."""
@@ -54,14 +56,27 @@ class CallerTransport(Protocol):
 class WorkerTransport(Protocol):
     """The worker's end. All methods raise `TransportLost`."""
 
-    async def take(self, *, model: str, worker_id: str, limit: int, timeout_s: float) -> list[Job]:
-        """Up to `limit` new requests, each handed to one worker alone; waits for the first."""
+    async def workers(self, model: str | None = None) -> list[Heartbeat]:
+        """As for callers."""
         ...
 
-    async def take_over(self, *, model: str, worker_id: str, at_hand: Collection[str]) -> list[Job]:
-        """The requests of workers that died, each handed to one worker alone; and this worker's own that
-        never reached it, for they are not `at_hand`, where the entry ids of those that did are.
+    async def take(self, *, model: str, worker_id: str, limit: int, timeout_s: float) -> list[Job]:
+        """New requests, each handed to one worker alone: up to `limit` from the worker's own queue and as
+        many from the one that all share. Waits for the first.
         """
+        ...
+
+    async def take_over(
+        self, *, model: str, worker_id: str, at_hand: Collection[str], limit: int
+    ) -> list[Job]:
+        """Up to `limit` requests that others do not answer any more, each handed to one worker alone: what
+        workers had that died or handed it back, what waits for one that is gone or draining, and this
+        worker's own that never reached it, for they are not `at_hand` (entry ids).
+        """
+        ...
+
+    async def hand_back(self, *, model: str, worker_id: str, at_hand: Collection[str]) -> None:
+        """Leave to others whatever this worker was handed, save what is `at_hand` (entry ids)."""
         ...
 
     async def reply(self, ticket: Ticket, *, number: int, reply: Reply) -> bool:

@@ -22,7 +22,9 @@ from inference.worker.vitals import Vitals
 logger = logging.getLogger("inference.worker")
 
 _DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+# What no restart mends: supervisors are told to leave it.
 _EXIT_BAD_SETTING = 2
+_WHEN_OUT_OF_MEMORY = "Choose a smaller model, give --context-tokens, or free memory on this machine."
 _LEAVE_S = 2.0
 
 
@@ -36,17 +38,23 @@ def main() -> int:
         return asyncio.run(_run(options, file))
     except (registry.RegistryError, BadModelFile, TemplateRefused, OSError) as error:
         logger.error("the model %s cannot be served: %s", options.model, error)
-        return _EXIT_BAD_SETTING
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        logger.error("%s does not fit into memory: %s. %s", options.model, error, _WHEN_OUT_OF_MEMORY)
+    return _EXIT_BAD_SETTING
 
 
 def _parse_options() -> argparse.Namespace:
     var = Path(os.environ.get("VAR_DIR", "var"))
     parser = argparse.ArgumentParser(prog="inference.worker", description=__doc__)
     parser.add_argument(
-        "--model", default=os.environ.get("MODEL", _DEFAULT_MODEL), help="name, or a GGUF file"
+        "--model",
+        default=os.environ.get("MODEL", _DEFAULT_MODEL),
+        help="name, GGUF file or checkpoint folder",
     )
     parser.add_argument(
-        "--file", type=Path, help="the model's file; default: the registry's, in --models-dir"
+        "--file", type=Path, help="the model's file or folder; default: the registry's, in --models-dir"
     )
     parser.add_argument("--models-dir", type=Path, default=os.environ.get("MODELS_DIR", var / "models"))
     parser.add_argument(
@@ -59,18 +67,22 @@ def _parse_options() -> argparse.Namespace:
 
 
 def _find(model: str, models_dir: Path) -> Path:
-    """The file of a model of the registry, or the path that was given as one."""
-    entries = registry.load()
-    if model not in entries and Path(model).is_file():
-        return Path(model)
+    """The file of a model of the registry, or the file or checkpoint folder that was named by its path."""
+    if given := registry.path_of(model):
+        return given
     path = registry.entry(model).path(models_dir)
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there: run `python manage.py models pull {model}`")
     return path
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's own, or what torch makes of a refused allocation: a plain RuntimeError."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error)
+
+
 async def _run(options: argparse.Namespace, file: Path) -> int:
-    vitals = Vitals(model=file.stem if Path(options.model) == file else options.model)
+    vitals = Vitals(model=registry.served_name(options.model))
     transport = RedisTransport(options.redis_url)
     stopping = _on_signals()
     beating = asyncio.create_task(_beat(transport, vitals))
@@ -102,15 +114,13 @@ async def _serve(
         max_context_tokens=options.context_tokens,
         num_threads=options.threads,
     )
-    facts = loaded.describe()
-    vitals.kernel, vitals.context_tokens = str(facts["kernel"]), int(facts["max_context_tokens"])
     service = Service(
         loaded, transport=transport, tokenizer=tokenizer, vitals=vitals, drain_s=options.drain_s
     )
     vitals.state, vitals.progress = WorkerState.READY, 1.0
     with suppress(TransportLost):
         await transport.beat(vitals.heartbeat())
-    logger.info("worker %s (pid %d) is ready: %s", vitals.worker_id, os.getpid(), facts)
+    logger.info("worker %s (pid %d) is ready: %s", vitals.worker_id, os.getpid(), loaded.describe())
     asyncio.create_task(_stop_when(stopping, service))  # noqa: RUF006  # it lives as long as the loop
     return 0 if await service.run() else 1
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 
@@ -12,28 +13,29 @@ from inference.request_queue.messages import (
     Deltas,
     Fault,
     Job,
-    Reply,
     Ticket,
     WorkerState,
     merge,
 )
 from inference.request_queue.transport import TransportLost, WorkerTransport
-from inference.schema import ChatDelta, Finished
+from inference.schema import Finished
 from inference.tokenizer.chat_template import TemplateRefused
 from inference.tokenizer.tokenizer import Tokenizer
 from inference.worker.answer import Answer, PromptRefused
 from inference.worker.engine_thread import Engine, EngineThread
-from inference.worker.vitals import Timing, Vitals
+from inference.worker.running import Running
+from inference.worker.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 
 # Deltas that come within this time of the last reply share the next one.
 _FLUSH_S = 0.02
 _TAKE_S = 1.0
-_TAKE_OVER_S = 3.0
+_TAKE_OVER_S = 1.0
 # Checks in a row that must miss a reader's sign of life: one alone may fall into a pause of the queue.
 _UNREAD_CHECKS = 2
 BROKEN = "The inference worker stopped in the middle of the answer."
+LATE = "The answer was not done within the {:g} s given for it. Ask for less, or give it more time."
 
 
 class Service:
@@ -53,11 +55,12 @@ class Service:
         self._transport = transport
         self._tokenizer = tokenizer
         self._vitals = vitals
+        vitals.describe = engine.describe
         self._max_requests = max_requests
         self._drain_s = drain_s
         self._context_tokens = int(engine.describe()["max_context_tokens"])
         self._thread: EngineThread
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._has_room = asyncio.Event()
         self._stopped = asyncio.Event()
         self._let_go: list[Ticket] = []  # requests that were aborted or dropped, to be taken out of the queue
@@ -97,16 +100,22 @@ class Service:
 
     async def _take_jobs(self) -> None:
         while True:
-            limit = self._max_requests - len(self._running)
-            if limit <= 0:
+            if self._room < 1:
                 self._has_room.clear()
                 await self._has_room.wait()
                 continue
             with _patience("take requests"):
                 for job in await self._transport.take(
-                    model=self._vitals.model, worker_id=self._vitals.worker_id, limit=limit, timeout_s=_TAKE_S
+                    model=self._vitals.model,
+                    worker_id=self._vitals.worker_id,
+                    limit=(self._room + 1) // 2,  # of each of two queues
+                    timeout_s=_TAKE_S,
                 ):
                     self._begin(job)
+
+    @property
+    def _room(self) -> int:
+        return self._max_requests - len(self._running)
 
     async def _hear_aborts(self) -> None:
         async with aclosing(self._transport.aborts()) as aborts:
@@ -126,14 +135,19 @@ class Service:
         those that were handed to this one while the queue went away.
         """
         while True:
-            tickets = [*(running.job.ticket for running in self._running.values()), *self._let_go]
-            at_hand = {ticket.entry_id for ticket in tickets}
             with _patience("look after other workers"):
                 for job in await self._transport.take_over(
-                    model=self._vitals.model, worker_id=self._vitals.worker_id, at_hand=at_hand
+                    model=self._vitals.model,
+                    worker_id=self._vitals.worker_id,
+                    at_hand=self._at_hand(),
+                    limit=self._room,
                 ):
                     self._begin(job)
             await asyncio.sleep(_TAKE_OVER_S)
+
+    def _at_hand(self) -> set[str]:
+        tickets = [*(running.job.ticket for running in self._running.values()), *self._let_go]
+        return {ticket.entry_id for ticket in tickets}
 
     async def _watch_readers(self) -> None:
         num_missed: dict[str, int] = {}
@@ -149,30 +163,65 @@ class Service:
                     logger.info("request %s has no reader", request_id)
                     self._abort(request_id)
 
+    # ---- the end
+
     async def _drain(self) -> None:
+        """Finish the answers that were begun, and leave those that were not to others; where there are no
+        others, begin those too. What is late is broken off if it was begun, else left to the next worker.
+        """
+        deadline = time.monotonic() + (0 if self._has_crashed else self._drain_s)
+        with suppress(TransportLost, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._transport.beat(self._vitals.heartbeat())  # nothing more is sent here
+        if self._has_crashed or await self._has_peers():
+            await self._hand_back()
         tasks = [running.task for running in self._running.values()]
         if tasks and not self._has_crashed:
             logger.info("draining %d requests", len(tasks))
-            await asyncio.wait(tasks, timeout=self._drain_s)
+            await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
+        await self._hand_back()
         for running in list(self._running.values()):
             running.task.cancel()
             with suppress(TransportLost, TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._transport.fail(running.job.ticket, reply=Fault(kind="broken", message=BROKEN))
 
+    async def _has_peers(self) -> bool:
+        with suppress(TransportLost, TimeoutError):
+            async with asyncio.timeout(1.0):
+                peers = await self._transport.workers(self._vitals.model)
+                return any(peer.state is WorkerState.READY for peer in peers)
+        return False
+
+    async def _hand_back(self) -> None:
+        for running in list(self._running.values()):
+            if not running.has_begun:
+                running.is_handed_back = True
+                running.task.cancel()
+                self._thread.abort(running.job.request.id)
+                self._running.pop(running.job.request.id)
+        begun = {running.job.ticket.entry_id for running in self._running.values()}
+        with suppress(TransportLost, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._transport.hand_back(
+                    model=self._vitals.model, worker_id=self._vitals.worker_id, at_hand=begun
+                )
+
     # ---- one request
 
     def _begin(self, job: Job) -> None:
         if job.request.id in self._running:
             return
-        running = _Running(job, self._vitals.timing())
+        running = Running(job, self._vitals.timing(waited_s=job.waited_s))
         self._running[job.request.id] = running
         self._vitals.num_requests = len(self._running)
         running.task = asyncio.create_task(self._serve(running))
         # Not within the task: one that is cancelled before its first step never runs at all.
         running.task.add_done_callback(lambda task: self._end(running, was_cancelled=task.cancelled()))
 
-    def _end(self, running: "_Running", *, was_cancelled: bool) -> None:
+    def _end(self, running: Running, *, was_cancelled: bool) -> None:
+        if running.is_handed_back:
+            return
         if was_cancelled:
             self._let_go.append(running.job.ticket)
         self._thread.abort(running.job.request.id)
@@ -180,7 +229,7 @@ class Service:
         self._vitals.num_requests = len(self._running)
         self._has_room.set()
 
-    async def _serve(self, running: "_Running") -> None:
+    async def _serve(self, running: Running) -> None:
         request_id = running.job.request.id
         try:
             await self._answer(running)
@@ -193,25 +242,29 @@ class Service:
             logger.exception("request %s failed", request_id)
             await self._fail(running, Fault(kind="broken", message=BROKEN))
 
-    async def _answer(self, running: "_Running") -> None:
+    async def _answer(self, running: Running) -> None:
         job = running.job
-        if job.is_taken_over:
+        if job.has_begun:
             await self._fail(running, Fault(kind="broken", message=BROKEN))
+            return
+        if running.is_late:
+            await self._fail(running, Fault(kind="overloaded", message=_late(job), retry_after_s=5.0))
             return
         if await self._transport.is_aborted(job.request.id):
             await self._transport.done(job.ticket)
             return
         if not await running.reply(self._transport, Accepted(self._vitals.worker_id)):
-            await self._transport.done(job.ticket)  # another worker has answered it
-            return
+            return  # another worker took it over, or is not as dead as it seemed
         # Off the loop: a long conversation takes a while to encode, and others are being answered.
-        running.answer = await asyncio.to_thread(
+        answer = await asyncio.to_thread(
             Answer, job.request, tokenizer=self._tokenizer, context_tokens=self._context_tokens
         )
-        self._thread.add(running.answer.sequence)
+        answer.sequence.deadline_at = running.deadline_at
+        running.answer = answer
+        self._thread.add(answer.sequence)
         await self._send_deltas(running)
 
-    async def _send_deltas(self, running: "_Running") -> None:
+    async def _send_deltas(self, running: Running) -> None:
         while True:
             await running.has_deltas.wait()
             running.has_deltas.clear()
@@ -219,14 +272,15 @@ class Service:
                 await self._fail(running, running.fault)
                 return
             deltas, running.deltas = merge(running.deltas), []
-            # A refused reply: another worker took the request over, and answered it.
-            is_written = await running.reply(self._transport, Deltas(deltas))
-            if not is_written or isinstance(deltas[-1], Finished):
+            running.has_begun = True
+            if not await running.reply(self._transport, Deltas(deltas)):
+                return  # another worker took it over: the request is that one's to end
+            if isinstance(deltas[-1], Finished):
                 await self._transport.done(running.job.ticket)
                 return
             await asyncio.sleep(_FLUSH_S)
 
-    async def _fail(self, running: "_Running", fault: Fault) -> None:
+    async def _fail(self, running: Running, fault: Fault) -> None:
         self._vitals.count_error()
         logger.warning("request %s failed: %s", running.job.request.id, fault.kind)
         with _patience("report a fault"):
@@ -242,6 +296,7 @@ class Service:
     # ---- the engine's side
 
     def _on_outputs(self, outputs: list[StepOutput]) -> None:
+        self._vitals.count_step(sum(bool(output.token_ids) for output in outputs))
         for output in outputs:
             running = self._running.get(output.sequence_id)
             if running is None or running.answer is None or running.is_over:
@@ -252,13 +307,14 @@ class Service:
                 logger.exception("request %s failed", output.sequence_id)
                 running.break_off(Fault(kind="broken", message=BROKEN))
 
-    def _hear(self, output: StepOutput, running: "_Running", answer: Answer) -> None:
+    def _hear(self, output: StepOutput, running: Running, answer: Answer) -> None:
         if output.finish_reason == "error":
-            running.break_off(Fault(kind="broken", message=output.error or BROKEN))
+            message = _late(running.job) if running.is_late else output.error or BROKEN
+            running.break_off(Fault(kind="broken", message=message))
             return
         deltas = answer.feed(output)
         running.take(deltas)
-        self._vitals.count_output(running.timing, answer, deltas)
+        self._vitals.count_output(running.timing, answer, deltas, num_tokens=len(output.token_ids))
         if following := answer.take_next_sequence():
             self._thread.add(following)
         elif running.is_over:
@@ -271,35 +327,8 @@ class Service:
         self.stop()
 
 
-class _Running:
-    """A request at hand, between the engine that makes its deltas and the queue that takes them."""
-
-    task: asyncio.Task[None]
-
-    def __init__(self, job: Job, timing: Timing) -> None:
-        self.job = job
-        self.timing = timing
-        self.answer: Answer | None = None
-        self.deltas: list[ChatDelta] = []
-        self.has_deltas = asyncio.Event()
-        self.fault: Fault | None = None
-        self.is_over = False
-        self._number = 0
-
-    def take(self, deltas: list[ChatDelta]) -> None:
-        if deltas:
-            self.deltas += deltas
-            self.is_over = isinstance(deltas[-1], Finished)
-            self.has_deltas.set()
-
-    def break_off(self, fault: Fault) -> None:
-        self.fault = fault
-        self.is_over = True
-        self.has_deltas.set()
-
-    async def reply(self, transport: WorkerTransport, reply: Reply) -> bool:
-        self._number += 1
-        return await transport.reply(self.job.ticket, number=self._number, reply=reply)
+def _late(job: Job) -> str:
+    return LATE.format(job.request.timeout_s or 0)
 
 
 @contextmanager

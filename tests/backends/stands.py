@@ -4,14 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from inference.backends.base import ChatBackend
 from inference.backends.local import LocalBackend
 from inference.backends.openai_compatible import OpenAICompatibleBackend
 from inference.backends.scripted import Reply, Script, ScriptedBackend
+from inference.request_queue.in_process import InProcessTransport
 from inference.request_queue.messages import WorkerState
 from inference.request_queue.redis_streams import RedisTransport
+from inference.request_queue.transport import Transport
 from inference.worker.service import Service
 from inference.worker.vitals import Vitals
 from tests.backends.tiny_engine import CONTEXT_TOKENS, TinyEngine
@@ -76,13 +78,14 @@ class ProviderStand:
 
 
 class LocalStand:
-    """The real queue on a real Redis and the real worker service, around a tiny engine."""
+    """The real queue and the real worker service, around a tiny engine: on Redis, or within this process."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, *, within: InProcessTransport | None = None) -> None:
         self.redis_url = redis_url
+        self.within = within
         self.engine = TinyEngine()
         self.vitals = Vitals(model=MODEL)
-        self.transport = RedisTransport(redis_url, patience_s=20)
+        self.transport: Transport = within or RedisTransport(redis_url, patience_s=20)
         self.service = Service(
             self.engine,
             transport=self.transport,
@@ -90,7 +93,7 @@ class LocalStand:
             vitals=self.vitals,
             drain_s=1.0,
         )
-        self.backend = LocalBackend(redis_url=redis_url, model=MODEL)
+        self.backend = self._backend()
 
     def play(self, *lines: str | Reply) -> None:
         self.engine.script = script_of(lines)
@@ -101,14 +104,47 @@ class LocalStand:
             self.play(Reply(when="never", lines=()))
             self.engine.tokenizer.template._template = _TooLong()  # type: ignore[assignment]
         elif kind == "overloaded":
-            self.backend = LocalBackend(redis_url=self.redis_url, model=MODEL, max_requests=0)
+            self.backend = self._backend(max_requests=0)
         elif kind == "unavailable":
-            self.backend = LocalBackend(redis_url=self.redis_url, model="nobody")
+            self.backend = self._backend(model="nobody")
 
     async def seen_closed(self) -> float:
         while not self.engine.aborted:
             await asyncio.sleep(0.005)
         return list(self.engine.aborted.values())[-1]
+
+    async def die(self) -> None:
+        """As kill -9 does: not another word to anybody, and the heartbeat has run out."""
+        self.service._transport = _Cut()
+        self.beating.cancel()
+        self.serving.cancel()
+        await asyncio.wait([self.serving])
+        await self.transport.leave(self.vitals.heartbeat())
+
+    def start(self) -> None:
+        self.beating = asyncio.create_task(_beat(self))
+        self.serving = asyncio.create_task(self.service.run())
+
+    async def stop(self) -> None:
+        """Returns once it has drained; a stand that died or stopped already is no error."""
+        if not self.serving.done():
+            self.service.stop()
+            await self.serving
+        self.beating.cancel()
+
+    def _backend(self, **options: Any) -> LocalBackend:
+        options = {"model": MODEL, "redis_url": self.redis_url, "transport": self.within} | options
+        return LocalBackend(**options)
+
+
+class _Cut:
+    """A transport that never answers."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def hang(*_arguments: object, **_options: object) -> None:
+            await asyncio.Event().wait()
+
+        return hang
 
 
 class _TooLong:
@@ -132,16 +168,15 @@ async def provider_stand(redis_url: str) -> AsyncIterator[ProviderStand]:
 
 
 @asynccontextmanager
-async def local_stand(redis_url: str) -> AsyncIterator[LocalStand]:
-    stand = LocalStand(redis_url)
+async def local_stand(
+    redis_url: str, *, within: InProcessTransport | None = None
+) -> AsyncIterator[LocalStand]:
+    stand = LocalStand(redis_url, within=within)
     stand.vitals.state = WorkerState.READY
     await stand.transport.beat(stand.vitals.heartbeat())
-    beating = asyncio.create_task(_beat(stand))
-    serving = asyncio.create_task(stand.service.run())
+    stand.start()
     yield stand
-    stand.service.stop()
-    await serving
-    beating.cancel()
+    await stand.stop()
     await stand.transport.leave(stand.vitals.heartbeat())
     await stand.transport.aclose()
     await stand.backend.aclose()
@@ -153,8 +188,15 @@ async def _beat(stand: LocalStand) -> None:
         await stand.transport.beat(stand.vitals.heartbeat())
 
 
+@asynccontextmanager
+async def in_process_stand(redis_url: str) -> AsyncIterator[LocalStand]:
+    async with local_stand(redis_url, within=InProcessTransport()) as stand:
+        yield stand
+
+
 STANDS: dict[str, Callable[[str], AbstractAsyncContextManager[Stand]]] = {
     "scripted": scripted_stand,
     "openai_compatible": provider_stand,
     "local": local_stand,
+    "local_in_process": in_process_stand,
 }

@@ -168,8 +168,11 @@ async def test_the_worker_counts_what_it_does(local: LocalStand):
     [heartbeat] = await local.transport.workers(MODEL)
     assert isinstance(heartbeat, Heartbeat)
     counted = msgspec.structs.asdict(heartbeat)
-    assert counted["requests_total"] == counted["ttft_total"] == 1
+    assert counted["requests_total"] == sum(heartbeat.histograms["ttft_s"].counts) == 1
     assert (counted["output_tokens_total"], counted["cached_tokens_total"]) == (4, 2)
+    assert sum(heartbeat.histograms["itl_s"].counts) == 3, "four tokens have three times between them"
+    assert sum(heartbeat.histograms["batch_size"].counts) == 4
+    assert heartbeat.kernel == "tiny"
 
 
 async def test_a_reader_that_died_is_noticed_and_its_request_aborted(local: LocalStand):

@@ -72,18 +72,13 @@ async def test_a_killed_worker_breaks_its_streams_within_four_seconds(redis_url:
 
 
 async def test_a_request_that_waited_for_a_dead_worker_is_answered_by_the_next(redis_url: str):
-    transport = RedisTransport(redis_url)
-    await transport.take(model=MODEL, worker_id="dead", limit=1, timeout_s=0.01)
-    async with stands.local_stand(redis_url) as local:
-        local.service.stop()  # alive by its heartbeat, but taking nothing
-        await asyncio.sleep(0.1)
-        reading = asyncio.create_task(collect(local.backend, ask()))
+    async with _by_hand(redis_url) as (transport, backend):
+        reading = asyncio.create_task(collect(backend, ask()))
         assert await transport.take(model=MODEL, worker_id="dead", limit=1, timeout_s=5)
         async with stands.local_stand(redis_url) as successor:
             successor.play("text: here I am")
             answer = await asyncio.wait_for(reading, 10)
     assert answer.content == "here I am"
-    await transport.aclose()
 
 
 async def test_a_request_that_a_dead_worker_began_is_said_to_be_broken(redis_url: str):

@@ -42,10 +42,10 @@ async def test_a_request_that_never_reached_its_worker_is_handed_to_it_again(tra
     await raw.xreadgroup("workers", "w", {QUEUE: ">"}, count=1)
     await raw.xclaim(QUEUE, "workers", "w", 0, [ticket.entry_id], idle=60_000, justid=True)
     take_over = transport.take_over
-    assert await take_over(model=MODEL, worker_id="w", at_hand={ticket.entry_id}) == []
-    [job] = await take_over(model=MODEL, worker_id="w", at_hand=())
-    assert (job.ticket, job.is_taken_over) == (ticket, False)
-    assert await take_over(model=MODEL, worker_id="w", at_hand=()) == []
+    assert await take_over(model=MODEL, worker_id="w", at_hand={ticket.entry_id}, limit=1) == []
+    [job] = await take_over(model=MODEL, worker_id="w", at_hand=(), limit=1)
+    assert (job.ticket, job.has_begun) == (ticket, False)
+    assert await take_over(model=MODEL, worker_id="w", at_hand=(), limit=1) == []
 
 
 async def test_a_request_is_queued_once_though_the_connection_breaks_behind_it(transport, raw, monkeypatch):

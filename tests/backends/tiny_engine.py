@@ -99,6 +99,8 @@ class TinyEngine:
         return outputs
 
     def _next(self, played: _Played) -> StepOutput | None:
+        if (deadline_at := played.sequence.deadline_at) is not None and time.monotonic() >= deadline_at:
+            return self._output(played, [], "error")
         if time.monotonic() < played.resumes_at:
             return None
         if played.num_output_tokens == played.sequence.max_tokens:
