@@ -64,7 +64,7 @@ class TorchDecoder:
         self.config: ModelConfig = source.config
         self.kernel = _KERNELS[precision]
         packer = Packer(precision, keeps_dense)
-        self.kv_dtypes = (packer.dtype, torch.float8_e4m3fn)
+        self.kv_dtypes: tuple[torch.dtype, ...] = (packer.dtype, torch.float8_e4m3fn)
         self._blocks = []
         for weights in source.layers():
             self._blocks.append(_block(weights, self.config, packer, latent_forms))

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from inference.checkpoints import BadModelFile, gguf_file
+from inference.checkpoints import folder, gguf_file
+from inference.model.folder_source import FolderParameters
 from inference.model.gguf_source import GGUFParameters
 from inference.model.parameters import Parameters
 
@@ -13,5 +14,5 @@ def open_parameters(path: Path) -> Parameters:
     Raises BadModelFile, or OSError where the path cannot be read.
     """
     if path.is_dir():
-        raise BadModelFile(f"{path} is a folder: this version reads GGUF files")
+        return FolderParameters(folder.read(path))
     return GGUFParameters(gguf_file.read(path))

@@ -5,6 +5,8 @@ matrices; what that may cost is tabled here.
 """
 
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
