@@ -5,22 +5,14 @@ closing its reasoning, or write a call in a code fence. Knows nothing of tokens,
 """
 
 from collections.abc import Callable, Collection
-from enum import Enum
 
 from inference.parsers import markers, tool_calls
 from inference.parsers.channels import Channels
 from inference.parsers.kimi_calls import KimiCalls
 from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDelta, ToolSpec
-from inference.tokenizer.marks import SPELLED, Marks
+from inference.tokenizer.marks import SPELLED, CallStyle, Marks
 
 State = Callable[[bool], bool]
-
-
-class CallStyle(Enum):
-    """How a model writes its calls."""
-
-    JSON = "json"  # between <tool_call> marks, in a code fence, or bare
-    KIMI = "kimi"  # between Kimi K2's marks
 
 
 class StreamParser:

@@ -9,8 +9,10 @@ import re
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-OPEN = "<tool_call>"
-CLOSE = "</tool_call>"
+from inference.tokenizer import marks
+
+OPEN = marks.TOOL_CALL_OPEN
+CLOSE = marks.TOOL_CALL_CLOSE
 FENCE = "```"
 BRACE = "{"
 

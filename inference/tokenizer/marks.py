@@ -1,4 +1,4 @@
-"""The tokens by which models mark reasoning and tool calls, as a parser of text gets to see them.
+"""How models mark reasoning and tool calls, and how a parser of their text gets to see it.
 
 Where the vocabulary has a token for a mark, only that token counts: it is shown to the parser as one lone
 surrogate, a character that no decoded text can hold, so that text which merely spells a mark stays text.
@@ -6,8 +6,20 @@ surrogate, a character that no decoded text can hold, so that text which merely 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from enum import Enum
+
+# The marks around a call that is one JSON object.
+TOOL_CALL_OPEN = "<tool_call>"
+TOOL_CALL_CLOSE = "</tool_call>"
 
 _FIRST_SIGN = 0xDC80
+
+
+class CallStyle(Enum):
+    """How a model writes its calls."""
+
+    JSON = "json"  # between <tool_call> marks, in a code fence, or bare
+    KIMI = "kimi"  # between Kimi K2's marks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,8 @@ class Tokenizer:
         self._vocabulary = vocabulary
         self.stop_ids = vocabulary.stop_ids
         self.marks, self.mark_signs = marks.of(vocabulary.added)
+        is_kimi_style = marks.SPELLED.call_begin in vocabulary.added
+        self.call_style = marks.CallStyle.KIMI if is_kimi_style else marks.CallStyle.JSON
         source = vocabulary.chat_template
         self.template = ChatTemplate(
             source if source is not None else shipped_templates.choose(vocabulary.added, model_type),

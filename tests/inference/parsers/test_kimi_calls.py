@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.parsers.stream import CallStyle, StreamParser
+from inference.parsers.stream import StreamParser
 from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDelta, ToolSpec
 from inference.tokenizer import marks
-from inference.tokenizer.marks import SPELLED, Marks
+from inference.tokenizer.marks import SPELLED, CallStyle, Marks
 
 TOOLS = (
     ToolSpec(

@@ -1,0 +1,80 @@
+"""Which constraint a request asks for."""
+
+from collections.abc import Sequence
+
+from inference.constraints import grammars, vocabulary
+from inference.constraints.bound import BoundConstraint, FreeReasoning
+from inference.constraints.lazy import LazyConstraint
+from inference.constraints.matcher import Matcher
+from inference.schema import NamedTool, ResponseFormat, ToolSpec
+from inference.tokenizer.marks import SPELLED, CallStyle
+from inference.tokenizer.tokenizer import Tokenizer
+
+Constraint = BoundConstraint | LazyConstraint
+
+
+def build(
+    tokenizer: Tokenizer,
+    *,
+    tools: Sequence[ToolSpec] = (),
+    tool_choice: str | NamedTool = "auto",
+    response_format: ResponseFormat | None = None,
+    reasoning: FreeReasoning | None = None,
+) -> Constraint | None:
+    """The constraint on an answer; None where anything goes.
+
+    `tools` are those offered, none of them where calls are forbidden; `reasoning` is what comes before the
+    bound part. Raises BadGrammar.
+    """
+    for tool in tools:
+        grammars.check_tool(tool)
+    is_called = tool_choice != "auto" and tool_choice != "none"
+    if response_format is not None or is_called:
+        return _bound(tokenizer, _chosen(tools, tool_choice), tool_choice, response_format, reasoning)
+    return _lazy(tokenizer, tools) if tools else None
+
+
+def warm_up(tokenizer: Tokenizer) -> None:
+    """Prepare the vocabulary, so that the first request need not."""
+    vocabulary.of(tokenizer)
+
+
+def _chosen(tools: Sequence[ToolSpec], tool_choice: str | NamedTool) -> Sequence[ToolSpec]:
+    if tool_choice == "required" and not tools:
+        raise grammars.BadGrammar("A tool call is required, but no tool is offered.")
+    if not isinstance(tool_choice, NamedTool):
+        return tools
+    named = [tool for tool in tools if tool.name == tool_choice.name]
+    if not named:
+        raise grammars.BadGrammar(f"The tool {tool_choice.name!r} is to be called, but it is not offered.")
+    return named
+
+
+def _bound(
+    tokenizer: Tokenizer,
+    tools: Sequence[ToolSpec],
+    tool_choice: str | NamedTool,
+    response_format: ResponseFormat | None,
+    reasoning: FreeReasoning | None,
+) -> BoundConstraint:
+    grammar = grammars.whole(
+        response_format=response_format if tool_choice in ("auto", "none") else None,
+        tools=tools,
+        max_calls=1 if isinstance(tool_choice, NamedTool) else None,
+        style=tokenizer.call_style,
+        added=tokenizer.added,
+        follows_reasoning=reasoning is not None,
+    )
+    return BoundConstraint(tokenizer, Matcher(vocabulary.of(tokenizer), grammar), reasoning=reasoning)
+
+
+def _lazy(tokenizer: Tokenizer, tools: Sequence[ToolSpec]) -> LazyConstraint:
+    words, added, style = vocabulary.of(tokenizer), tokenizer.added, tokenizer.call_style
+    call = Matcher(words, grammars.of_call(tools, style, added))
+    if style is CallStyle.JSON:
+        at_name = {tool.name: grammars.of_named_call(tool) for tool in tools}
+        return LazyConstraint(tokenizer, at_token={}, at_mark=call, at_name=at_name)
+    section_id = added[SPELLED.section_begin]
+    section = Matcher(words, grammars.of_section(tools, added))
+    at_token = {section_id: section, added[SPELLED.call_begin]: call}
+    return LazyConstraint(tokenizer, at_token=at_token, section_id=section_id)
