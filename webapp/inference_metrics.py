@@ -37,8 +37,14 @@ COUNTERS: dict[str, tuple[str, dict[str, str]]] = {
     "errors": ("Requests that failed or were refused", {"": "errors_total"}),
     "preemptions": ("Sequences whose blocks were taken for others", {"": "preemptions_total"}),
     "tokens": (
-        "Tokens by kind; cached is part of input",
-        {"input": "input_tokens_total", "cached": "cached_tokens_total", "output": "output_tokens_total"},
+        "Tokens by kind: cached is part of input, accepted of output and of drafted",
+        {
+            "input": "input_tokens_total",
+            "cached": "cached_tokens_total",
+            "output": "output_tokens_total",
+            "drafted": "drafted_tokens_total",
+            "accepted": "accepted_tokens_total",
+        },
     ),
 }
 HISTOGRAMS: dict[str, tuple[str, str]] = {

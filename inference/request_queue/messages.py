@@ -107,7 +107,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's sign of life, written each second. Totals count from its start, for /metrics.
 
     `kernel` is what computes the weights' products, `self_test` how it proved right at start-up. Blocks are
-    those of the paged KV cache: `used` by running requests, `cached` for later ones, `free`.
+    those of the paged KV cache: `used` by running requests, `cached` for later ones, `free`. Drafted tokens were guessed
+    ahead; those accepted are part of the output.
     """
 
     worker_id: str
@@ -130,6 +131,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens_total: int = 0
     cached_tokens_total: int = 0
     output_tokens_total: int = 0
+    drafted_tokens_total: int = 0
+    accepted_tokens_total: int = 0
     histograms: dict[str, Histogram] = {}
 
 

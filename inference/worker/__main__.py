@@ -16,14 +16,13 @@ from inference.request_queue.redis_streams import RedisTransport
 from inference.request_queue.transport import TransportLost, WorkerTransport
 from inference.tokenizer.chat_template import TemplateRefused
 from inference.tokenizer.tokenizer import Tokenizer
+from inference.worker import EXIT_BAD_SETTING
 from inference.worker.service import Service
 from inference.worker.vitals import Vitals
 
 logger = logging.getLogger("inference.worker")
 
 _DEFAULT_MODEL = "qwen2.5-coder-1.5b"
-# What no restart mends: supervisors are told to leave it.
-_EXIT_BAD_SETTING = 2
 _WHEN_OUT_OF_MEMORY = "Choose a smaller model, give --context-tokens, or free memory on this machine."
 _LEAVE_S = 2.0
 
@@ -42,7 +41,7 @@ def main() -> int:
         if not _is_out_of_memory(error):
             raise
         logger.error("%s does not fit into memory: %s. %s", options.model, error, _WHEN_OUT_OF_MEMORY)
-    return _EXIT_BAD_SETTING
+    return EXIT_BAD_SETTING
 
 
 def _parse_options() -> argparse.Namespace:
@@ -106,7 +105,7 @@ async def _serve(
     stopping: asyncio.Event,
 ) -> int:
     logger.info("worker %s (pid %d) loads %s", vitals.worker_id, os.getpid(), file)
-    tokenizer = await asyncio.to_thread(Tokenizer.from_gguf, file)
+    tokenizer = await asyncio.to_thread(Tokenizer.open, file)
     loaded = await asyncio.to_thread(
         engine.load,
         file,

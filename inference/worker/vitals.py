@@ -91,6 +91,8 @@ class Vitals:
             input_tokens_total=self.input_tokens_total,
             cached_tokens_total=self.cached_tokens_total,
             output_tokens_total=self.output_tokens_total,
+            drafted_tokens_total=int(facts.get("drafted_tokens_total", 0)),
+            accepted_tokens_total=int(facts.get("accepted_tokens_total", 0)),
             histograms={name: observed.histogram() for name, observed in self._observed.items()},
         )
 

@@ -66,6 +66,18 @@ def test_a_part_that_cannot_stay_up_is_reported_with_its_last_words(tmp_path: Pa
     supervisor.stop()
 
 
+def test_a_part_that_gives_up_is_not_started_again(tmp_path: Path) -> None:
+    code = "import sys, time; open(sys.argv[1], 'a').write('.'); time.sleep(1.1); raise SystemExit(2)"
+    starts = tmp_path / "starts"
+    command = [sys.executable, "-c", code, str(starts)]
+    supervisor = Supervisor([Program("broken", command, gives_up_with=2)], root=ROOT, var=tmp_path)
+    supervisor.start({})
+    wait_until(lambda: supervisor.failed() == ["broken"], within_s=15, what="the end")
+    with pytest.raises(TimeoutError):
+        wait_until(lambda: len(starts.read_text()) > 1, within_s=2, what="another start")
+    supervisor.stop()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 def test_no_part_outlives_a_command_that_was_killed(tmp_path: Path) -> None:
     code = (

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from inference import registry
 from inference.backends.scripted import Script
 from tests import services
 from tests.whole_platform import Platform
@@ -80,14 +81,14 @@ def test_a_part_that_dies_is_back_and_the_platform_ready_again(scripted: Platfor
 
 
 @pytest.mark.slow
-def test_up_serves_a_local_model(var: Path) -> None:
-    models = os.environ["MODELS_DIR"]
-    platform = Platform(var, MODEL="smollm2", MODELS_DIR=models)
+def test_up_serves_a_local_model_that_is_named_by_its_path(var: Path) -> None:
+    path = registry.entry("smollm2").path(Path(os.environ["MODELS_DIR"]))
+    platform = Platform(var, MODEL=str(path))
     try:
         platform.wait_until_ready()
         backend = httpx.get(f"{platform.address}/readyz", trust_env=False).json()["parts"]["backend"]
         assert backend["ok"]
-        assert "smollm2" in backend["detail"]
+        assert f"computes {path.stem} with" in backend["detail"]
     finally:
         platform.interrupt()
 
@@ -117,6 +118,16 @@ def test_a_port_in_use_is_refused_with_what_to_do(var: Path) -> None:
 
 def test_an_unknown_model_is_refused_with_the_names_there_are(var: Path) -> None:
     assert "smollm2" in refused(var, "--model", "gpt-9", "--port", str(services.free_port()))
+
+
+@pytest.mark.slow
+def test_a_model_file_that_is_none_ends_up_with_the_workers_own_words(var: Path) -> None:
+    path = var / "broken.gguf"
+    path.write_bytes(b"GGUF" + b"\0" * 100)
+    said = refused(var, "--model", str(path), "--port", str(services.free_port()))
+    assert "The inference part does not stay up" in said
+    assert "the model" in said
+    assert "broken.gguf" in said
 
 
 def test_a_platform_without_any_model_is_refused_with_the_variables_to_set(var: Path) -> None:

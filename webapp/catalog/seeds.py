@@ -6,6 +6,7 @@ OPENAI_BASE_URL names its address: those come from the environment. Labels, prom
 positions and `is_active` belong to the operator: an edit in the admin outlives every restart.
 """
 
+import re
 from dataclasses import asdict, dataclass
 
 from django.conf import settings
@@ -102,10 +103,22 @@ def _seed_local() -> None:
     for row in LOCAL:
         _ensure(row)
     local = ServedModel.objects.filter(backend=Backend.LOCAL)
-    if settings.MODEL != NO_MODEL and not local.filter(upstream_name=settings.MODEL).exists():
-        _ensure(_of_registry(settings.MODEL))
-    local.exclude(upstream_name=settings.MODEL).update(is_configured=False)
-    local.filter(upstream_name=settings.MODEL).update(is_configured=True)
+    served = registry.served_name(settings.MODEL)
+    if settings.MODEL != NO_MODEL and not local.filter(upstream_name=served).exists():
+        _ensure(_of_path(served) if registry.path_of(settings.MODEL) else _of_registry(served))
+    local.exclude(upstream_name=served).update(is_configured=False)
+    local.filter(upstream_name=served).update(is_configured=True)
+
+
+def _of_path(name: str) -> Seed:
+    """Defaults for a model that MODEL names by its path; in the API it has no character that URLs mind."""
+    return Seed(
+        name=re.sub(r"[^\w.-]", "-", name),
+        label=name,
+        backend=Backend.LOCAL,
+        upstream_name=name,
+        position=12,
+    )
 
 
 def _of_registry(name: str) -> Seed:

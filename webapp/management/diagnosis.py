@@ -92,6 +92,8 @@ def _compiler() -> Finding:
 
 
 def _model_file() -> Finding:
+    if path := registry.path_of(settings.MODEL):
+        return Finding("model file", str(path.resolve()))
     try:
         entry = registry.entry(settings.MODEL)
     except registry.RegistryError as error:

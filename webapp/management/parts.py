@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.worker import EXIT_BAD_SETTING
 from webapp.management import redis_server, supervision
 from webapp.management.supervision import Program, SupervisionError
 
@@ -44,8 +45,8 @@ def _redis(socket: Path, var: Path) -> Program:
 def _inference_worker(plan: Plan) -> list[Program]:
     if plan.model is None or plan.model_file is None:
         return []
-    command = _python(f"inference.worker --model {plan.model} --file")
-    return [Program("inference", [*command, str(plan.model_file)])]
+    command = _python("inference.worker") + ["--model", plan.model, "--file", str(plan.model_file)]
+    return [Program("inference", command, gives_up_with=EXIT_BAD_SETTING)]
 
 
 def celery_worker() -> Program:

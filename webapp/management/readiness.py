@@ -55,11 +55,10 @@ def _answer(client: httpx.Client) -> str:
 def _raise_for_dead_parts(supervisor: Supervisor) -> None:
     if not supervisor.is_alive():
         raise SupervisionError("supervisord ended; see log/supervisord.log under VAR_DIR.")
-    for name, state in supervisor.states().items():
-        if state == "FATAL":
-            raise SupervisionError(
-                f"The {name} part does not stay up. Its last words:\n{supervisor.last_lines(name)}"
-            )
+    for name in supervisor.failed():
+        raise SupervisionError(
+            f"The {name} part does not stay up. Its last words:\n{supervisor.last_lines(name)}"
+        )
 
 
 def _news(redis_url: str) -> str:

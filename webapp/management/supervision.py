@@ -29,13 +29,15 @@ class SupervisionError(Exception):
 class Program:
     """One part. A part that has not ended `stop_wait_s` after it was asked to is killed.
 
-    A `foundation` starts before the others and is ended after them all.
+    A `foundation` starts before the others and is ended after them all. A part that ends with the code
+    `gives_up_with` is not started again.
     """
 
     name: str
     command: list[str]
     stop_wait_s: int = 5
     is_foundation: bool = False
+    gives_up_with: int | None = None
 
 
 class Supervisor:
@@ -69,10 +71,23 @@ class Supervisor:
 
     def states(self) -> dict[str, str]:
         """Each program's state in supervisord's words (RUNNING, FATAL ...); empty while it starts."""
+        return {row["name"]: row["statename"] for row in self._rows()}
+
+    def _rows(self) -> list[Any]:
         with contextlib.suppress(OSError, xmlrpc.client.Error):
             rows: Any = self._server().supervisor.getAllProcessInfo()
-            return {row["name"]: row["statename"] for row in rows}
-        return {}
+            return list(rows)
+        return []
+
+    def failed(self) -> list[str]:
+        """The programs that supervisord starts no more: they do not stay up, or they gave up."""
+        codes = {program.name: program.gives_up_with for program in self.programs}
+        return [
+            row["name"]
+            for row in self._rows()
+            if row["statename"] == "FATAL"
+            or (row["statename"] == "EXITED" and row["exitstatus"] == codes[row["name"]])
+        ]
 
     def last_lines(self, name: str, *, count: int = 15) -> str:
         path = self._logs / f"{name}.log"
@@ -120,7 +135,7 @@ class Supervisor:
             f"command={_escape(shlex.join(program.command))}",
             f"directory={_escape(self._root)}",
             "priority=1",
-            "autorestart=true",
+            *_restarts(program),
             "startsecs=1",
             "startretries=10",
             "stopsignal=TERM",
@@ -132,6 +147,13 @@ class Supervisor:
             "stdout_logfile_maxbytes=10MB",
             "stdout_logfile_backups=2",
         ]
+
+
+def _restarts(program: Program) -> list[str]:
+    """Each ending is answered with a new start, save the one that says that it is of no use."""
+    if program.gives_up_with is None:
+        return ["autorestart=true"]
+    return ["autorestart=unexpected", f"exitcodes={program.gives_up_with}"]
 
 
 def check_socket_path(path: Path) -> None:

@@ -31,7 +31,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--host", default=os.environ.get("LISTEN") or "127.0.0.1")
         parser.add_argument("--port", type=int, default=environment.number("PORT", 8000, minimum=1))
-        parser.add_argument("--model", default=settings.MODEL, help="a local model's name, or none")
+        parser.add_argument(
+            "--model", default=settings.MODEL, help="a local model's name, its GGUF file or folder, or none"
+        )
         parser.add_argument("--model-path", type=Path, default=os.environ.get("MODEL_PATH") or None)
 
     def handle(self, *, host: str, port: int, model: str, model_path: Path | None, **_options: Any) -> None:
@@ -43,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _run(self, *, host: str, port: int, model: str, model_path: Path | None) -> None:
-        _choose_model(model)
+        model = _choose_model(model)
         plan = self._plan(host, port, model, model_path)
         logins = first_run.prepare()
         _check_offer()
@@ -75,7 +77,7 @@ class Command(BaseCommand):
             port=port,
             var=Path(settings.VAR_DIR),
             own_redis=None if environment.text("REDIS_URL") else Path(settings.VAR_DIR) / "redis.sock",
-            model=model if is_local else None,
+            model=registry.served_name(model) if is_local else None,
             model_file=_fetch(model, model_path) if is_local else None,
         )
 
@@ -94,9 +96,15 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _choose_model(model: str) -> None:
-    """The seeds of this process see the model that the command line chose, like the parts do."""
-    os.environ["MODEL"] = settings.MODEL = model
+def _choose_model(model: str) -> str:
+    """The seeds of this process see the model that the command line chose, like the parts do.
+
+    A path is made absolute: the parts run in another folder.
+    """
+    path = registry.path_of(model)
+    chosen = str(path.resolve()) if path else model
+    os.environ["MODEL"] = settings.MODEL = chosen
+    return chosen
 
 
 def _check_offer() -> None:
@@ -109,7 +117,9 @@ def _check_offer() -> None:
 
 
 def _fetch(model: str, model_path: Path | None) -> Path:
-    return model_file.fetch(model, models_dir=Path(settings.MODELS_DIR), given_path=model_path)
+    return registry.path_of(model) or model_file.fetch(
+        model, models_dir=Path(settings.MODELS_DIR), given_path=model_path
+    )
 
 
 def _address(host: str, port: int) -> str:
