@@ -1,73 +1,45 @@
-"""`python -m inference.bench`: load time, prompt and decode tokens/s of a local model, printed as a table."""
+"""`python -m inference.bench [subject]`: measures a subject and prints its figures; `--help` lists them.
+
+A subject is a module with `add_options(parser)` and `run(options) -> exit code`, imported only when asked
+for: what one of them sets up (threads, torch, another program) must not touch another.
+"""
 
 import argparse
+import importlib
 import logging
-import os
 import sys
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Sequence
 
-from inference import registry
-from inference.bench import report, throughput
-from inference.checkpoints.gguf_file import BadModelFile
+DEFAULT_SUBJECT = "engine"
+SUBJECTS = {
+    "engine": (
+        "inference.bench.throughput",
+        "load time, prompt and decode speed of the engine alone (the default)",
+    ),
+    "cpu": ("inference.bench.cpu", "the engine beside llama.cpp and transformers on the same files"),
+    "quality": ("inference.bench.quality", "how near each precision comes to fp32 on fixed tokens"),
+    "moe": ("inference.bench.moe", "an INT4 mixture of experts beside its own BF16 and transformers"),
+    "soak": ("inference.bench.soak", "many clients that connect, cut and come back for minutes"),
+}
 
-DEFAULT_MODEL = "qwen2.5-coder-1.5b"
-LEAST_DECODE_TOKENS_PER_S = {DEFAULT_MODEL: 15.0}
 
-
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
+    """Run the subject that the arguments name; returns the exit code."""
     logging.basicConfig(level="WARNING")
-    options = _parse_options()
-    try:
-        path = _find(options.model, options.models_dir)
-        figures, engine = throughput.measure(
-            path,
-            num_threads=options.threads,
-            least_decode=LEAST_DECODE_TOKENS_PER_S.get(options.model),
-            on_stage=lambda stage: print(f"… {stage}", file=sys.stderr),
-        )
-    except (registry.RegistryError, BadModelFile, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    described = engine.describe()
-    machine = report.machine()
-    print(
-        f"{described['model']}, {described['kernel']}; {machine['cpu']}, {machine['cores']} cores, ", end=""
-    )
-    print(f"load average {machine['load_average']}")
-    print(report.table(figures))
-    if options.json:
-        conditions = {
-            "command": "python -m inference.bench " + " ".join(sys.argv[1:]),
-            "kernel": described["kernel"],
-            "dtype": described["dtype"],
-            "torch": metadata.version("torch"),
-            "nice": os.nice(0),
-        }
-        report.write(options.json, figures=figures, conditions=conditions)
-    return 0
-
-
-def _parse_options() -> argparse.Namespace:
-    models_dir = os.environ.get("MODELS_DIR", Path(os.environ.get("VAR_DIR", "var")) / "models")
-    parser = argparse.ArgumentParser(prog="inference.bench", description=__doc__)
-    parser.add_argument(
-        "--model", default=os.environ.get("MODEL", DEFAULT_MODEL), help="name, or a GGUF file"
-    )
-    parser.add_argument("--models-dir", type=Path, default=models_dir)
-    parser.add_argument("--threads", type=int, help="cores to compute on; by default all")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    return parser.parse_args()
-
-
-def _find(model: str, models_dir: Path) -> Path:
-    if model.endswith(".gguf"):
-        return Path(model)
-    path = registry.entry(model).path(models_dir)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there: run `python manage.py models pull {model}`")
-    return path
+    names_one = bool(arguments) and (arguments[0] in SUBJECTS or arguments[0] in ("-h", "--help"))
+    arguments = [*arguments] if names_one else [DEFAULT_SUBJECT, *arguments]
+    parser = argparse.ArgumentParser(prog="inference.bench", description="Measure this project's engine.")
+    subjects = parser.add_subparsers(metavar="subject", required=True)
+    for name, (module, purpose) in SUBJECTS.items():
+        subject = subjects.add_parser(name, help=purpose, description=purpose)
+        if name == arguments[0]:
+            chosen = importlib.import_module(module)
+            chosen.add_options(subject)
+            subject.set_defaults(run=chosen.run)
+    options = parser.parse_args(arguments)
+    options.command = " ".join(["python -m inference.bench", *sys.argv[1:]])
+    return int(options.run(options))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -3,8 +3,10 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,22 @@ def machine() -> dict[str, Any]:
     }
 
 
+def machine_line() -> str:
+    """The machine in a few words, for the line above a table."""
+    facts = machine()
+    return f"{facts['cpu']}, {facts['cores']} cores, load average {facts['load_average']}"
+
+
+def conditions(command: str) -> dict[str, Any]:
+    """What a reader needs to measure the same again: command, commit, torch, the process's priority."""
+    return {
+        "command": command,
+        "commit": _commit(),
+        "torch": metadata.version("torch"),
+        "nice": os.nice(0),
+    }
+
+
 def load_average() -> float:
     """Processes that ran or waited over the last minute; figures taken while others ran are too low."""
     return os.getloadavg()[0]
@@ -81,3 +99,12 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """The checkout's commit, marked where files differ from it; "" outside a checkout."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

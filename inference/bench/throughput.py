@@ -1,15 +1,20 @@
-"""How fast an engine loads, reads prompts and writes tokens. Medians: the machine is rarely ours alone."""
+"""How fast the engine loads, reads prompts and writes tokens. Medians: the machine is rarely ours alone."""
 
+import argparse
+import os
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from inference import engine as engines
+from inference import registry
+from inference.bench import model_files, report
 from inference.bench.report import Figure
-from inference.engine import Engine, SamplingParams, Sequence
+from inference.engine import BadModelFile, Engine, SamplingParams, Sequence
 
 PROMPT_TOKENS = 512
 DECODE_PROMPT_TOKENS = 64
@@ -18,6 +23,37 @@ NUM_REPEATS = 3
 NUM_TOGETHER = 4
 # Prefix cache and repeats must not meet: every prompt starts with its own token.
 _FIRST_TOKEN = 100
+_LEAST_DECODE_TOKENS_PER_S = {model_files.DEFAULT_MODEL: 15.0}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    chosen = os.environ.get("MODEL", model_files.DEFAULT_MODEL)
+    parser.add_argument("--model", default=chosen, help="name, or a GGUF file")
+    model_files.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        path = model_files.find(options.model, models_dir=options.models_dir)
+        figures, engine = measure(
+            path,
+            num_threads=options.threads,
+            least_decode=_LEAST_DECODE_TOKENS_PER_S.get(options.model),
+            on_stage=lambda stage: print(f"… {stage}", file=sys.stderr),
+        )
+    except (registry.RegistryError, BadModelFile, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    described = engine.describe()
+    print(f"{described['model']}, {described['kernel']}; {report.machine_line()}")
+    print(report.table(figures))
+    if options.json:
+        report.write(options.json, figures=figures, conditions=_conditions(described, options.command))
+    return 0
+
+
+def _conditions(described: dict[str, Any], command: str) -> dict[str, Any]:
+    return report.conditions(command) | {"kernel": described["kernel"]}
 
 
 def measure(
