@@ -45,6 +45,7 @@ _FUNCTIONS = {
     "native_pack_integers": (None, [_PLACE, c_void_p, c_int32]),
     "native_pack_scales": (None, [_PLACE, c_void_p, c_void_p, c_float]),
     "native_pack_floats": (None, [_PLACE, c_void_p]),
+    "native_pack_stored": (None, [_PLACE, c_void_p, c_void_p]),
     "native_linear": (None, [_MATRICES, c_void_p, c_int64, c_void_p, c_bool, c_void_p]),
     "native_time_linear": (
         None,

@@ -1,52 +1,67 @@
 """Stored matrices packed into the tiles that the native kernels read (src/matrix.h tells the layout).
 
-Integers stay exactly as the file has them; scales and offsets are rounded to fp16 times one power of two per
-matrix. Floats become bf16 where they were, else fp32.
+A GGUF file's integers and scales stay exactly as they are. Other affine matrices keep their integers; their
+scales are rounded to fp16 times one power of two per matrix. Floats become bf16 where they were, else fp32.
 """
 
 import ctypes
 import math
+import mmap
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import groupby
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from inference.kernels.gguf_blocks import AffineBlocks
+from inference.model.gguf_source import GGUFMatrix
 from inference.model.parameters import StoredMatrix
 from inference.native import library
 
 TILE_ROWS = 16
-_ALIGNMENT = 64
-# A run of rows small enough for its temporaries to stay in cache.
+_GROUP = 32
+_SUPER_BLOCK = 256
+# A run of rows that one thread packs at a time.
 _WEIGHTS_AT_ONCE = 1 << 20
 _LARGEST_HALF = 32768.0
+_HUGE_PAGE = 1 << 21
+
+_Part = TypeVar("_Part", bound=StoredMatrix)
 
 
 class Kind(IntEnum):
     """`native::Kind`: what a packed weight is."""
 
-    INT4 = 0
-    INT4S = 1
-    INT6 = 2
-    INT8 = 3
-    BF16 = 4
-    FP32 = 5
+    Q4K = 0
+    Q6K = 1
+    INT4 = 2
+    INT4S = 3
+    INT8 = 4
+    BF16 = 5
+    FP32 = 6
 
 
-# What makes a kind's stored integers unsigned, and the columns that share a scale.
-_SHIFTS = {Kind.INT4: 0, Kind.INT4S: 0, Kind.INT6: 32, Kind.INT8: 128}
-_AFFINE_KINDS = {
-    "Q4_0": Kind.INT4S,
-    "INT4_G32": Kind.INT4S,
+# What makes stored integers unsigned as the kernels want them.
+_SHIFTS = {Kind.INT4: 0, Kind.INT4S: 0, Kind.INT8: 128}
+_GGUF_KINDS = {
+    "Q4_K": Kind.Q4K,
+    "Q6_K": Kind.Q6K,
     "Q4_1": Kind.INT4,
-    "Q4_K": Kind.INT4,
-    "Q6_K": Kind.INT6,
+    "Q4_0": Kind.INT4S,
     "Q8_0": Kind.INT8,
 }
-_GROUP = 32
+_AFFINE_KINDS = {
+    "Q4_K": Kind.INT4,
+    "Q4_1": Kind.INT4,
+    "Q4_0": Kind.INT4S,
+    "INT4_G32": Kind.INT4S,
+    "Q8_0": Kind.INT8,
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,8 @@ class PackedMatrix:
 
 def kind_of(matrix: StoredMatrix) -> Kind:
     """What the matrix is packed as: its own integers where the width allows it, else floats."""
+    if isinstance(matrix, GGUFMatrix) and matrix.format in _GGUF_KINDS:
+        return _GGUF_KINDS[matrix.format]
     if matrix.num_columns % _GROUP == 0 and matrix.format in _AFFINE_KINDS:
         return _AFFINE_KINDS[matrix.format]
     return Kind.BF16 if matrix.format == "BF16" else Kind.FP32
@@ -76,32 +93,33 @@ def pack_all(parts: Sequence[StoredMatrix]) -> list[PackedMatrix]:
     """The matrices one under the other, in as few packed ones as their kinds allow: neighbours of one kind
     together.
     """
-    return [pack(list(run)) for _, run in groupby(parts, key=kind_of)]
+    runs = groupby(parts, key=lambda part: (kind_of(part), isinstance(part, GGUFMatrix)))
+    return [pack(list(run)) for _, run in runs]
 
 
 def pack(parts: Sequence[StoredMatrix]) -> PackedMatrix:
-    """The rows of several matrices of one width and kind, one under the other."""
+    """The rows of several matrices of one width and kind, one under the other; all from a GGUF file or
+    none.
+    """
     kind, num_columns = kind_of(parts[0]), parts[0].num_columns
     assert all(kind_of(part) == kind and part.num_columns == num_columns for part in parts)
-    num_rows = sum(part.num_rows for part in parts)
-    data = _aligned(library.load().native_packed_bytes(kind, num_rows, num_columns))
-    factor = 1.0
-    if kind in _SHIFTS:
-        factor = _pack_affine(parts, kind, data)
+    packed = _empty(kind, sum(part.num_rows for part in parts), num_columns)
+    if kind not in _GGUF_KINDS.values():
+        _pack_floats(parts, packed)
+    elif isinstance(parts[0], GGUFMatrix):
+        _pack_stored([part for part in parts if isinstance(part, GGUFMatrix)], packed)
     else:
-        _pack_floats(parts, kind, data)
-    struct = library.Matrix(kind, factor, num_rows, num_columns, data.data_ptr())
-    return PackedMatrix(kind, num_rows, num_columns, data, struct)
+        _pack_affine(parts, packed)
+    return packed
 
 
 def pack_blocks(blocks: AffineBlocks, kind: Kind) -> PackedMatrix:
-    """Rows already unpacked, as an integer kind; their scales group 16 columns for INT6, else 32."""
-    num_rows, num_columns = blocks.values.shape
-    data = _aligned(library.load().native_packed_bytes(kind, num_rows, num_columns))
-    _pack_integers(blocks, kind, data, 0)
-    factor = _pack_scales(kind, data, num_columns, [blocks.scales], [blocks.offsets])
-    struct = library.Matrix(kind, factor, num_rows, num_columns, data.data_ptr())
-    return PackedMatrix(kind, num_rows, num_columns, data, struct)
+    """Rows already unpacked, as INT4, INT4S or INT8; their groups have 32 columns."""
+    assert blocks.group_size == _GROUP
+    packed = _empty(kind, *blocks.values.shape)
+    _pack_integers(blocks, packed, 0)
+    _pack_scales(packed, [blocks.scales], [blocks.offsets])
+    return packed
 
 
 def linear(matrix: PackedMatrix, x: Tensor, team: library.Team) -> Tensor:
@@ -138,54 +156,78 @@ def time_linear(
     return list(seconds)
 
 
-def _aligned(num_bytes: int) -> Tensor:
-    """Zeros whose address is a multiple of a cache line."""
-    memory = torch.zeros(num_bytes + _ALIGNMENT, dtype=torch.uint8)
-    start = -memory.data_ptr() % _ALIGNMENT
-    return memory[start : start + num_bytes]
+def _empty(kind: Kind, num_rows: int, num_columns: int) -> PackedMatrix:
+    """Zeros in pages of their own: large ones where the system has them, so that reading on does not stop to
+    find the next small one.
+    """
+    num_bytes = library.load().native_packed_bytes(kind, num_rows, num_columns)
+    pages = mmap.mmap(-1, max(num_bytes, 1))
+    if num_bytes >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    data = torch.frombuffer(pages, dtype=torch.uint8)
+    struct = library.Matrix(kind, 1.0, num_rows, num_columns, data.data_ptr())
+    return PackedMatrix(kind, num_rows, num_columns, data, struct)
 
 
-def _pack_affine(parts: Sequence[StoredMatrix], kind: Kind, data: Tensor) -> float:
+def _place(packed: PackedMatrix, row: int, num_rows: int) -> library.Place:
+    return library.Place(packed.kind, row, num_rows, packed.num_columns, packed.data.data_ptr())
+
+
+def _pack_stored(parts: Sequence[GGUFMatrix], packed: PackedMatrix) -> None:
+    native = library.load()
+
+    def pack_run(row: int, part: GGUFMatrix, run: slice) -> None:
+        place = _place(packed, row, run.stop - run.start)
+        if part.order is None:
+            native.native_pack_stored(ctypes.byref(place), part.raw[run].data_ptr(), None)
+        else:
+            order = part.order[run].contiguous()
+            native.native_pack_stored(ctypes.byref(place), part.raw.data_ptr(), order.data_ptr())
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for done in [pool.submit(pack_run, *run) for run in _runs(parts)]:
+            done.result()
+
+
+def _pack_affine(parts: Sequence[StoredMatrix], packed: PackedMatrix) -> None:
     scales, offsets = [], []
     for row, part, run in _runs(parts):
         blocks = part.blocks(run)
-        _pack_integers(blocks, kind, data, row)
+        _pack_integers(blocks, packed, row)
         scales.append(blocks.scales)
         offsets.append(blocks.offsets)
-    return _pack_scales(kind, data, parts[0].num_columns, scales, offsets)
+    _pack_scales(packed, scales, offsets)
 
 
-def _pack_integers(blocks: AffineBlocks, kind: Kind, data: Tensor, row: int) -> None:
+def _pack_integers(blocks: AffineBlocks, packed: PackedMatrix, row: int) -> None:
     values = blocks.values.contiguous()
-    place = library.Place(kind, row, values.shape[0], values.shape[1], data.data_ptr())
-    library.load().native_pack_integers(ctypes.byref(place), values.data_ptr(), _SHIFTS[kind])
+    place = _place(packed, row, values.shape[0])
+    library.load().native_pack_integers(ctypes.byref(place), values.data_ptr(), _SHIFTS[packed.kind])
 
 
-def _pack_scales(
-    kind: Kind, data: Tensor, num_columns: int, scales: Sequence[Tensor], offsets: Sequence[Tensor]
-) -> float:
-    """Written once the largest of them is known; returns the factor they count."""
+def _pack_scales(packed: PackedMatrix, scales: Sequence[Tensor], offsets: Sequence[Tensor]) -> None:
+    """Written once the largest of them is known, which gives the factor they count."""
     all_scales = torch.cat(list(scales)).contiguous()
     all_offsets = torch.cat(list(offsets)).contiguous()
     largest = float(all_scales.abs().max())
-    if kind == Kind.INT4:
+    if packed.kind == Kind.INT4:
         largest = max(largest, float(all_offsets.abs().max()))
-    factor = 2.0 ** math.ceil(math.log2(largest / _LARGEST_HALF)) if 0 < largest < math.inf else 1.0
-    place = library.Place(kind, 0, all_scales.shape[0], num_columns, data.data_ptr())
+    if 0 < largest < math.inf:
+        packed.struct.factor = 2.0 ** math.ceil(math.log2(largest / _LARGEST_HALF))
+    place = _place(packed, 0, packed.num_rows)
     library.load().native_pack_scales(
-        ctypes.byref(place), all_scales.data_ptr(), all_offsets.data_ptr(), 1 / factor
+        ctypes.byref(place), all_scales.data_ptr(), all_offsets.data_ptr(), 1 / packed.struct.factor
     )
-    return factor
 
 
-def _pack_floats(parts: Sequence[StoredMatrix], kind: Kind, data: Tensor) -> None:
+def _pack_floats(parts: Sequence[StoredMatrix], packed: PackedMatrix) -> None:
     for row, part, run in _runs(parts):
         values = part.rows(run).contiguous()
-        place = library.Place(kind, row, values.shape[0], values.shape[1], data.data_ptr())
+        place = _place(packed, row, values.shape[0])
         library.load().native_pack_floats(ctypes.byref(place), values.data_ptr())
 
 
-def _runs(parts: Sequence[StoredMatrix]) -> Iterator[tuple[int, StoredMatrix, slice]]:
+def _runs(parts: Sequence[_Part]) -> Iterator[tuple[int, _Part, slice]]:
     """Runs of rows that are quick to convert: the first one's number in the whole, the matrix, its rows."""
     num_before = 0
     for part in parts:

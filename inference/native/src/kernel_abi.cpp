@@ -26,6 +26,9 @@ EXPORT void native_pack_scales(const Place* place, const float* scales, const fl
     pack_scales(*place, scales, offsets, factor);
 }
 EXPORT void native_pack_floats(const Place* place, const float* values) { pack_floats(*place, values); }
+EXPORT void native_pack_stored(const Place* place, const uint8_t* stored, const int64_t* order) {
+    pack_stored(*place, stored, order);
+}
 
 // y [num_rows of x, rows of the matrix] = x [num_rows, num_columns] times the matrix transposed.
 EXPORT void native_linear(const Matrix* matrix, const float* x, int64_t num_rows, float* y, bool accumulate,

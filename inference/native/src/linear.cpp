@@ -25,9 +25,10 @@ void linear_range(const Matrix& matrix, const Rows& x, float* y, int64_t y_strid
     const int64_t tile = row_begin / kTileRows;
     const int64_t end = num_tiles(row_end);
     switch (matrix.kind) {
+        case Kind::Q4K: return multiply_range<Kind::Q4K>(matrix, x, output, tile, end);
+        case Kind::Q6K: return multiply_range<Kind::Q6K>(matrix, x, output, tile, end);
         case Kind::INT4: return multiply_range<Kind::INT4>(matrix, x, output, tile, end);
         case Kind::INT4S: return multiply_range<Kind::INT4S>(matrix, x, output, tile, end);
-        case Kind::INT6: return multiply_range<Kind::INT6>(matrix, x, output, tile, end);
         case Kind::INT8: return multiply_range<Kind::INT8>(matrix, x, output, tile, end);
         case Kind::BF16: return multiply_range<Kind::BF16>(matrix, x, output, tile, end);
         case Kind::FP32: return multiply_range<Kind::FP32>(matrix, x, output, tile, end);

@@ -1,4 +1,4 @@
-// 32 columns (fewer for floats) of kLanes rows of a tile, unpacked once and multiplied with one row or several.
+// A few columns of kLanes rows of a tile, unpacked once and multiplied with one row of activations or several.
 #pragma once
 
 #include "matrix.h"
@@ -13,7 +13,7 @@ struct Token {
     const int8_t* quantized;
     const float* scales;
     const float* sums;
-    const float* half_sums;
+    const int32_t* half_sums;
 
     Token(const Rows& rows, int64_t row)
         : values(rows.values + row * rows.stride),
@@ -23,12 +23,16 @@ struct Token {
           half_sums(rows.half_sums + row * (rows.width / kGroup) * 2) {}
 };
 
-inline Int dot_quads(Int sum, const Int* quads, const int8_t* quantized, int num_quads) {
+// sum + the products of `num_quads` quads with their columns.
+template <int num_quads>
+inline Int dot_quads(Int sum, const Int* quads, const int8_t* quantized) {
+#pragma GCC unroll 8
     for (int j = 0; j < num_quads; ++j) sum = dot(sum, quads[j], quantized + 4 * j);
     return sum;
 }
 
 inline void unpack_nibbles(const uint8_t* nibbles, Int* quads) {
+#pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
         const Int bytes = load(nibbles + 64 * j);
         quads[2 * j] = low_nibbles(bytes);
@@ -36,67 +40,70 @@ inline void unpack_nibbles(const uint8_t* nibbles, Int* quads) {
     }
 }
 
-// Block<kind>: `kColumns` per block, `part` the first of its kLanes rows within the tile; plus() adds the
-// block's products with its columns of one row.
+// The products of a group whose integers are 2^log2_zero too large.
+template <int log2_zero>
+inline Float centred_products(const Int* quads, const Token& x, int64_t group) {
+    const Int products = dot_quads<8>(zero_int(), quads, x.quantized + group * kGroup);
+    const Int sum = add(broadcast_int(x.half_sums[2 * group]), broadcast_int(x.half_sums[2 * group + 1]));
+    return multiply(to_float(subtract(products, shift_left<log2_zero>(sum))), broadcast(x.scales[group]));
+}
+
+// Head<kind>: what a step's blocks share. Block<kind>: block `index` of a step, for the kLanes rows from `part`
+// on; plus() adds its products with columns [number * kColumns, …) of one row of activations.
+template <Kind kind>
+struct Head {
+    Head(const uint8_t*, int) {}
+};
 template <Kind kind>
 struct Block;
 
 template <>
-struct Block<Kind::INT4> {
-    static constexpr int64_t kColumns = kGroup;
-    static constexpr int64_t kBytes = 320;
-    Int quads[8];
-    Float scale, offset;
+struct Head<Kind::Q4K> {
+    Float scale, minimum;
+    Head(const uint8_t* step, int part)
+        : scale(load_halves(step + 2 * part)), minimum(load_halves(step + 32 + 2 * part)) {}
+};
 
-    Block(const uint8_t* tile, int64_t block, int part) {
-        const uint8_t* step = tile + block * kBytes;
-        scale = load_halves(step + 2 * part);
-        offset = load_halves(step + 32 + 2 * part);
-        unpack_nibbles(step + 64 + 4 * part, quads);
+template <>
+struct Block<Kind::Q4K> {
+    static constexpr int64_t kColumns = kGroup;
+    Int quads[8];
+    Float scale, minimum;
+
+    Block(const Head<Kind::Q4K>& head, const uint8_t* step, int64_t index, int part) {
+        const uint8_t* const own = step + 64 + 32 * index + part;
+        scale = multiply(to_float(load_unsigned(own)), head.scale);
+        minimum = multiply(to_float(load_unsigned(own + 16)), head.minimum);
+        unpack_nibbles(step + 320 + 256 * index + 4 * part, quads);
     }
 
-    Float plus(Float sum, const Token& x, int64_t block) const {
-        const Int products = dot_quads(zero_int(), quads, x.quantized + block * kGroup, 8);
-        sum = multiply_add(offset, broadcast(x.sums[block]), sum);
-        return multiply_add(multiply(to_float(products), broadcast(x.scales[block])), scale, sum);
+    Float plus(Float sum, const Token& x, int64_t number) const {
+        const Int products = dot_quads<8>(zero_int(), quads, x.quantized + number * kGroup);
+        sum = multiply_subtract(sum, minimum, broadcast(x.sums[number]));
+        return multiply_add(multiply(to_float(products), broadcast(x.scales[number])), scale, sum);
     }
 };
 
 template <>
-struct Block<Kind::INT4S> {
-    static constexpr int64_t kColumns = kGroup;
-    static constexpr int64_t kBytes = 288;
-    Int quads[8];
+struct Head<Kind::Q6K> {
     Float scale;
-
-    Block(const uint8_t* tile, int64_t block, int part) {
-        const uint8_t* step = tile + block / 2 * 576;
-        scale = load_halves(step + block % 2 * 32 + 2 * part);
-        unpack_nibbles(step + 64 + block % 2 * 256 + 4 * part, quads);
-    }
-
-    Float plus(Float sum, const Token& x, int64_t block) const {
-        const Int products = dot_quads(zero_int(), quads, x.quantized + block * kGroup, 8);
-        const Float scaled = multiply(to_float(products), broadcast(x.scales[block]));
-        const Float centred = multiply_subtract(scaled, broadcast(8.0f), broadcast(x.sums[block]));
-        return multiply_add(centred, scale, sum);
-    }
+    Head(const uint8_t* step, int part) : scale(load_halves(step + 2 * part)) {}
 };
 
 template <>
-struct Block<Kind::INT6> {
+struct Block<Kind::Q6K> {
     static constexpr int64_t kColumns = kGroup;
-    static constexpr int64_t kBytes = 448;
     Int quads[8];
     Float scales[2];
 
-    Block(const uint8_t* tile, int64_t block, int part) {
-        const uint8_t* step = tile + block * kBytes;
-        scales[0] = load_halves(step + 2 * part);
-        scales[1] = load_halves(step + 32 + 2 * part);
-        unpack_nibbles(step + 64 + 4 * part, quads);
+    Block(const Head<Kind::Q6K>& head, const uint8_t* step, int64_t index, int part) {
+        const uint8_t* const own = step + 64 + 32 * index + part;
+        const uint8_t* const vectors = step + 320 + 384 * index + 4 * part;
+        unpack_nibbles(vectors, quads);
+#pragma GCC unroll 2
         for (int half = 0; half < 2; ++half) {
-            const Int pairs = load(step + 320 + 64 * half + 4 * part);
+            scales[half] = multiply(to_float(load_signed(own + 16 * half)), head.scale);
+            const Int pairs = load(vectors + 256 + 64 * half);
             Int* const mine = quads + 4 * half;
             mine[0] = with_upper_pair<0>(mine[0], pairs);
             mine[1] = with_upper_pair<1>(mine[1], pairs);
@@ -105,71 +112,124 @@ struct Block<Kind::INT6> {
         }
     }
 
-    Float plus(Float sum, const Token& x, int64_t block) const {
-        const Float step = broadcast(x.scales[block]);
+    Float plus(Float sum, const Token& x, int64_t number) const {
+        const Float step = broadcast(x.scales[number]);
+#pragma GCC unroll 2
         for (int half = 0; half < 2; ++half) {
-            const int8_t* quantized = x.quantized + block * kGroup + 16 * half;
-            const Int products = dot_quads(zero_int(), quads + 4 * half, quantized, 4);
-            const Float offset = broadcast(x.half_sums[2 * block + half]);
-            const Float scaled = multiply(to_float(products), step);
-            sum = multiply_add(multiply_subtract(scaled, broadcast(32.0f), offset), scales[half], sum);
+            const int8_t* const quantized = x.quantized + number * kGroup + 16 * half;
+            const Int products = dot_quads<4>(zero_int(), quads + 4 * half, quantized);
+            const Int zero = shift_left<5>(broadcast_int(x.half_sums[2 * number + half]));
+            sum = multiply_add(multiply(to_float(subtract(products, zero)), step), scales[half], sum);
         }
         return sum;
     }
 };
 
 template <>
-struct Block<Kind::INT8> {
+struct Block<Kind::INT4> {
     static constexpr int64_t kColumns = kGroup;
-    static constexpr int64_t kBytes = 544;
+    Int quads[8];
+    Float scale, offset;
+
+    Block(const Head<Kind::INT4>&, const uint8_t* step, int64_t, int part)
+        : scale(load_halves(step + 2 * part)), offset(load_halves(step + 32 + 2 * part)) {
+        unpack_nibbles(step + 64 + 4 * part, quads);
+    }
+
+    Float plus(Float sum, const Token& x, int64_t number) const {
+        const Int products = dot_quads<8>(zero_int(), quads, x.quantized + number * kGroup);
+        sum = multiply_add(offset, broadcast(x.sums[number]), sum);
+        return multiply_add(multiply(to_float(products), broadcast(x.scales[number])), scale, sum);
+    }
+};
+
+template <>
+struct Block<Kind::INT4S> {
+    static constexpr int64_t kColumns = kGroup;
     Int quads[8];
     Float scale;
 
-    Block(const uint8_t* tile, int64_t block, int part) {
-        const uint8_t* step = tile + block / 2 * 1088;
-        scale = load_halves(step + block % 2 * 32 + 2 * part);
-        for (int j = 0; j < 8; ++j) quads[j] = load(step + 64 + block % 2 * 512 + 64 * j + 4 * part);
+    Block(const Head<Kind::INT4S>&, const uint8_t* step, int64_t index, int part)
+        : scale(load_halves(step + 32 * index + 2 * part)) {
+        unpack_nibbles(step + 64 + 256 * index + 4 * part, quads);
     }
 
-    Float plus(Float sum, const Token& x, int64_t block) const {
-        const Int products = dot_quads(zero_int(), quads, x.quantized + block * kGroup, 8);
-        const Float scaled = multiply(to_float(products), broadcast(x.scales[block]));
-        const Float centred = multiply_subtract(scaled, broadcast(128.0f), broadcast(x.sums[block]));
-        return multiply_add(centred, scale, sum);
+    Float plus(Float sum, const Token& x, int64_t number) const {
+        return multiply_add(centred_products<3>(quads, x, number), scale, sum);
     }
+};
+
+template <>
+struct Block<Kind::INT8> {
+    static constexpr int64_t kColumns = kGroup;
+    Int quads[8];
+    Float scale;
+
+    Block(const Head<Kind::INT8>&, const uint8_t* step, int64_t index, int part)
+        : scale(load_halves(step + 32 * index + 2 * part)) {
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; ++j) quads[j] = load(step + 64 + 512 * index + 64 * j + 4 * part);
+    }
+
+    Float plus(Float sum, const Token& x, int64_t number) const {
+        return multiply_add(centred_products<7>(quads, x, number), scale, sum);
+    }
+};
+
+// Floats sum even and odd columns apart: two chains of additions wait for each other half as long.
+struct PairSum {
+    Float even, odd;
 };
 
 template <>
 struct Block<Kind::BF16> {
     static constexpr int64_t kColumns = 2;
-    static constexpr int64_t kBytes = 64;
     Int pairs;
 
-    Block(const uint8_t* tile, int64_t block, int part) : pairs(load(tile + block * kBytes + 4 * part)) {}
-
-    Float plus(Float sum, const Token& x, int64_t block) const {
-        sum = multiply_add(even_bf16(pairs), broadcast(x.values[2 * block]), sum);
-        return multiply_add(odd_bf16(pairs), broadcast(x.values[2 * block + 1]), sum);
-    }
-
-    // The even column of a last block whose odd one is padding.
-    Float plus_even(Float sum, const Token& x, int64_t block) const {
-        return multiply_add(even_bf16(pairs), broadcast(x.values[2 * block]), sum);
-    }
+    Block(const Head<Kind::BF16>&, const uint8_t* step, int64_t, int part) : pairs(load(step + 4 * part)) {}
+    Float even() const { return even_bf16(pairs); }
+    Float odd() const { return odd_bf16(pairs); }
 };
 
 template <>
 struct Block<Kind::FP32> {
-    static constexpr int64_t kColumns = 1;
-    static constexpr int64_t kBytes = 64;
-    Float weights;
+    static constexpr int64_t kColumns = 2;
+    Float first, second;
 
-    Block(const uint8_t* tile, int64_t block, int part)
-        : weights(as_floats(load(tile + block * kBytes + 4 * part))) {}
+    Block(const Head<Kind::FP32>&, const uint8_t* step, int64_t, int part)
+        : first(as_floats(load(step + 4 * part))), second(as_floats(load(step + 64 + 4 * part))) {}
+    Float even() const { return first; }
+    Float odd() const { return second; }
+};
 
-    Float plus(Float sum, const Token& x, int64_t block) const {
-        return multiply_add(weights, broadcast(x.values[block]), sum);
-    }
+// What a kind adds up in, how a block is added, and the total.
+inline Float zero_sum(Float) { return zero_float(); }
+inline PairSum zero_sum(PairSum) { return {zero_float(), zero_float()}; }
+
+template <Kind kind>
+inline Float plus(const Block<kind>& block, Float sum, const Token& x, int64_t number) {
+    return block.plus(sum, x, number);
+}
+template <Kind kind>
+inline PairSum plus(const Block<kind>& block, const PairSum& sum, const Token& x, int64_t number) {
+    return {multiply_add(block.even(), broadcast(x.values[2 * number]), sum.even),
+            multiply_add(block.odd(), broadcast(x.values[2 * number + 1]), sum.odd)};
+}
+
+inline Float total(Float sum) { return sum; }
+inline Float total(const PairSum& sum) { return add(sum.even, sum.odd); }
+
+template <Kind kind>
+struct SumOf {
+    using Type = Float;
+};
+template <>
+struct SumOf<Kind::BF16> {
+    using Type = PairSum;
+};
+template <>
+struct SumOf<Kind::FP32> {
+    using Type = PairSum;
 };
 
 }  // namespace native

@@ -3,7 +3,7 @@
 
 namespace native {
 
-template void multiply_range<Kind::INT6>(const Matrix&, const Rows&, const Output&, int64_t, int64_t);
+template void multiply_range<Kind::Q6K>(const Matrix&, const Rows&, const Output&, int64_t, int64_t);
 template void multiply_range<Kind::INT8>(const Matrix&, const Rows&, const Output&, int64_t, int64_t);
 
 }  // namespace native

@@ -6,53 +6,72 @@
 
 namespace native {
 
-// Tiles [first_tile, first_tile + kStreams) with rows [first_row, first_row + kTokens).
-template <Kind kind, int kStreams, int kTokens>
-void multiply_tiles(const Matrix& matrix, const Rows& x, const Output& output, int64_t first_tile,
-                    int64_t first_row) {
-    const int64_t bytes = tile_bytes(kind, matrix.num_columns);
-    const int64_t num_blocks = matrix.num_columns / Block<kind>::kColumns;
-    const uint8_t* const tiles = matrix.data + first_tile * bytes;
-    for (int part = 0; part < kTileRows; part += kLanes) {
-        Float sums[kStreams][kTokens];
-        for (auto& stream : sums) {
-            for (Float& sum : stream) sum = zero_float();
-        }
-        for (int64_t block = 0; block < num_blocks; ++block) {
+// A weight is read once per call, so that only its place in memory matters: fetching this far ahead of use
+// brings more lines at once than the processor asks for by itself (measured: 5 to 10 % with cold weights).
+constexpr int64_t kPrefetchBytes = 4096;
+
+// One block of one tile with kTokens rows from `first_row` on.
+template <Kind kind, int kTokens>
+inline void add_block(typename SumOf<kind>::Type* sums, const Block<kind>& block, const Rows& x, int64_t first_row, int64_t number) {
 #pragma GCC unroll 8
-            for (int stream = 0; stream < kStreams; ++stream) {
-                const Block<kind> weights(tiles + stream * bytes, block, part);
-#pragma GCC unroll 8
-                for (int token = 0; token < kTokens; ++token) {
-                    sums[stream][token] =
-                        weights.plus(sums[stream][token], Token(x, first_row + token), block);
-                }
+    for (int token = 0; token < kTokens; ++token) {
+        sums[token] = plus(block, sums[token], Token(x, first_row + token), number);
+    }
+}
+
+// Rows [part, part + kLanes) of one tile with kTokens rows of activations.
+template <Kind kind, int kTokens>
+inline void sum_columns(typename SumOf<kind>::Type* sums, const uint8_t* tile, int64_t num_columns, const Rows& x, int64_t first_row,
+                        int part) {
+    constexpr Step kStep = step_of(kind);
+    constexpr int64_t kBlocks = kStep.num_columns / Block<kind>::kColumns;
+    constexpr int64_t kLines = (kStep.num_bytes / kBlocks + 63) / 64;
+    const int64_t num_blocks = num_columns / Block<kind>::kColumns;
+    const uint8_t* step = tile;
+    for (int64_t first = 0; first < num_blocks; first += kBlocks, step += kStep.num_bytes) {
+        const Head<kind> head(step, part);
+        const int64_t here = num_blocks - first < kBlocks ? num_blocks - first : kBlocks;
+        for (int64_t index = 0; index < here; ++index) {
+            for (int64_t line = 0; line < kLines; ++line) {
+                prefetch(step + kPrefetchBytes + (index * kLines + line) * 64);
             }
+            add_block<kind, kTokens>(sums, Block<kind>(head, step, index, part), x, first_row, first + index);
         }
-        for (int stream = 0; stream < kStreams; ++stream) {
-            const int64_t row = (first_tile + stream) * kTileRows + part;
-            for (int token = 0; token < kTokens; ++token) {
-                Float sum = sums[stream][token];
-                if constexpr (kind == Kind::BF16) {
-                    if (matrix.num_columns % 2 != 0) {
-                        const Block<kind> last(tiles + stream * bytes, num_blocks, part);
-                        sum = last.plus_even(sum, Token(x, first_row + token), num_blocks);
-                    }
-                }
-                if (is_integer(kind)) sum = multiply(sum, broadcast(matrix.factor));
-                float* const y = output.y + (first_row + token) * output.stride + row;
-                if (row < matrix.num_rows) store(y, sum, matrix.num_rows - row, output.accumulate);
-            }
+    }
+    if constexpr (!is_integer(kind)) {
+        if (num_columns % 2 == 0) return;
+        const Block<kind> last(Head<kind>(step, part), step, 0, part);  // its odd column is padding
+        for (int token = 0; token < kTokens; ++token) {
+            const Float x_even = broadcast(Token(x, first_row + token).values[2 * num_blocks]);
+            sums[token].even = multiply_add(last.even(), x_even, sums[token].even);
         }
     }
 }
 
-// The remaining `num_rows` < kTokens + 1 rows of one tile.
+template <Kind kind, int kTokens>
+void multiply_tile(const Matrix& matrix, const Rows& x, const Output& output, int64_t tile, int64_t first_row) {
+    const uint8_t* const data = matrix.data + tile * tile_bytes(kind, matrix.num_columns);
+    for (int part = 0; part < kTileRows; part += kLanes) {
+        const int64_t row = tile * kTileRows + part;
+        if (row >= matrix.num_rows) return;
+        typename SumOf<kind>::Type sums[kTokens];
+        for (auto& sum : sums) sum = zero_sum(sum);
+        sum_columns<kind, kTokens>(sums, data, matrix.num_columns, x, first_row, part);
+        for (int token = 0; token < kTokens; ++token) {
+            Float sum = total(sums[token]);
+            if (is_integer(kind)) sum = multiply(sum, broadcast(matrix.factor));
+            float* const y = output.y + (first_row + token) * output.stride + row;
+            store(y, sum, matrix.num_rows - row, output.accumulate);
+        }
+    }
+}
+
+// The last rows, at most kTokens of them.
 template <Kind kind, int kTokens>
 void multiply_rest(const Matrix& matrix, const Rows& x, const Output& output, int64_t tile, int64_t first_row,
                    int64_t num_rows) {
     if (num_rows == kTokens) {
-        multiply_tiles<kind, 1, kTokens>(matrix, x, output, tile, first_row);
+        multiply_tile<kind, kTokens>(matrix, x, output, tile, first_row);
     } else if constexpr (kTokens > 1) {
         multiply_rest<kind, kTokens - 1>(matrix, x, output, tile, first_row, num_rows);
     }
@@ -60,13 +79,7 @@ void multiply_rest(const Matrix& matrix, const Rows& x, const Output& output, in
 
 template <Kind kind>
 void multiply_range(const Matrix& matrix, const Rows& x, const Output& output, int64_t tile, int64_t end) {
-    if (x.num_rows == 1) {
-        for (; tile + kMaxStreams <= end; tile += kMaxStreams) {
-            multiply_tiles<kind, kMaxStreams, 1>(matrix, x, output, tile, 0);
-        }
-        for (; tile < end; ++tile) multiply_tiles<kind, 1, 1>(matrix, x, output, tile, 0);
-        return;
-    }
+    // As many rows of activations as stay in a core's cache beside a tile.
     constexpr int64_t kRowsInCache = 64;
     for (int64_t first = 0; first < x.num_rows; first += kRowsInCache) {
         const int64_t last = first + kRowsInCache < x.num_rows ? first + kRowsInCache : x.num_rows;

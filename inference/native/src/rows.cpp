@@ -53,7 +53,7 @@ void quantize_columns(const Rows& rows, int64_t row, int64_t begin, int64_t end)
     int8_t* quantized = rows.quantized + row * rows.width;
     float* scales = rows.scales + row * num_groups;
     float* sums = rows.sums + row * num_groups;
-    float* half_sums = rows.half_sums + row * num_groups * 2;
+    int32_t* half_sums = rows.half_sums + row * num_groups * 2;
     for (int64_t group = begin / kGroup; group < end / kGroup; ++group) {
         const float largest = largest_magnitude(values + group * kGroup);
         const bool is_usable = largest > kTiniest;
@@ -63,8 +63,8 @@ void quantize_columns(const Rows& rows, int64_t row, int64_t begin, int64_t end)
         const int32_t second = sum_half(quantized + group * kGroup + kGroup / 2);
         scales[group] = scale;
         sums[group] = scale * static_cast<float>(first + second);
-        half_sums[2 * group] = scale * static_cast<float>(first);
-        half_sums[2 * group + 1] = scale * static_cast<float>(second);
+        half_sums[2 * group] = first;
+        half_sums[2 * group + 1] = second;
     }
 }
 

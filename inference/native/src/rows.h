@@ -12,10 +12,10 @@ constexpr int64_t kGroup = 32;
 struct Rows {
     const float* values;  // [num_rows] rows, `stride` floats apart
     int64_t stride;
-    int8_t* quantized;  // [num_rows, width]: value = quantized * scale; only where width % 32 == 0, as below
-    float* scales;      // [num_rows, width / 32]
-    float* sums;        // [num_rows, width / 32]: scale * sum of the group's quantized
-    float* half_sums;   // [num_rows, width / 16]: the same for each half of a group
+    int8_t* quantized;   // [num_rows, width]: value = quantized * scale; only where width % 32 == 0, as below
+    float* scales;       // [num_rows, width / 32]
+    float* sums;         // [num_rows, width / 32]: scale * sum of the group's quantized
+    int32_t* half_sums;  // [num_rows, width / 16]: sum of quantized over each half of a group
     int64_t num_rows;
     int64_t width;
 };
@@ -36,7 +36,8 @@ class RowsBuffer {
 
   private:
     std::vector<int8_t> quantized_;
-    std::vector<float> scales_, sums_, half_sums_;
+    std::vector<float> scales_, sums_;
+    std::vector<int32_t> half_sums_;
 };
 
 }  // namespace native

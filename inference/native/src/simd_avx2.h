@@ -11,7 +11,6 @@ namespace native {
 constexpr const char* kInstructionSet = "avx2";
 constexpr int kLanes = 8;
 constexpr int kMaxTokens = 4;
-constexpr int kMaxStreams = 2;
 
 using Int = __m256i;
 using Float = __m256;
@@ -47,6 +46,21 @@ inline Int dot(Int sum, Int quad, const int8_t* four) {
     const Int odd = _mm256_madd_epi16(_mm256_srli_epi16(quad, 8), _mm256_srai_epi16(x, 8));
     return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 #endif
+}
+
+inline Int broadcast_int(int32_t value) { return _mm256_set1_epi32(value); }
+inline Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
+inline Int subtract(Int a, Int b) { return _mm256_sub_epi32(a, b); }
+template <int bits>
+inline Int shift_left(Int integers) {
+    return _mm256_slli_epi32(integers, bits);
+}
+// One signed or unsigned byte for each lane.
+inline Int load_signed(const uint8_t* bytes) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+}
+inline Int load_unsigned(const uint8_t* bytes) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
 }
 
 inline Float to_float(Int integers) { return _mm256_cvtepi32_ps(integers); }

@@ -10,8 +10,7 @@ namespace native {
 
 constexpr const char* kInstructionSet = "avx512-vnni";
 constexpr int kLanes = 16;
-constexpr int kMaxTokens = 8;   // rows of activations that share one unpacking
-constexpr int kMaxStreams = 4;  // tiles read at once for a single row
+constexpr int kMaxTokens = 8;  // rows of activations that share one unpacking
 
 using Int = __m512i;
 using Float = __m512;
@@ -37,6 +36,21 @@ inline Int dot(Int sum, Int quad, const int8_t* four) {
     int32_t word;
     std::memcpy(&word, four, sizeof word);
     return _mm512_dpbusd_epi32(sum, quad, _mm512_set1_epi32(word));
+}
+
+inline Int broadcast_int(int32_t value) { return _mm512_set1_epi32(value); }
+inline Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
+inline Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
+template <int bits>
+inline Int shift_left(Int integers) {
+    return _mm512_slli_epi32(integers, bits);
+}
+// One signed or unsigned byte for each lane.
+inline Int load_signed(const uint8_t* bytes) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+}
+inline Int load_unsigned(const uint8_t* bytes) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
 }
 
 inline Float to_float(Int integers) { return _mm512_cvtepi32_ps(integers); }

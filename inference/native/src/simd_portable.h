@@ -11,7 +11,6 @@ namespace native {
 constexpr const char* kInstructionSet = "portable";
 constexpr int kLanes = 16;
 constexpr int kMaxTokens = 4;
-constexpr int kMaxStreams = 1;
 
 struct Int {
     uint32_t lane[kLanes];  // four bytes each, the first in the lowest bits; sums as two's complement
@@ -63,6 +62,27 @@ inline Int dot(const Int& sum, const Int& quad, const int8_t* four) {
         for (int k = 0; k < 4; ++k) result += static_cast<int32_t>(quad.lane[i] >> 8 * k & 255) * four[k];
         return static_cast<uint32_t>(result);
     });
+}
+
+inline Int broadcast_int(int32_t value) {
+    return each_int([&](int) { return static_cast<uint32_t>(value); });
+}
+inline Int add(const Int& a, const Int& b) {
+    return each_int([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline Int subtract(const Int& a, const Int& b) {
+    return each_int([&](int i) { return a.lane[i] - b.lane[i]; });
+}
+template <int bits>
+inline Int shift_left(const Int& integers) {
+    return each_int([&](int i) { return integers.lane[i] << bits; });
+}
+// One signed or unsigned byte for each lane.
+inline Int load_signed(const uint8_t* bytes) {
+    return each_int([&](int i) { return static_cast<uint32_t>(static_cast<int8_t>(bytes[i])); });
+}
+inline Int load_unsigned(const uint8_t* bytes) {
+    return each_int([&](int i) { return static_cast<uint32_t>(bytes[i]); });
 }
 
 inline Float to_float(const Int& integers) {
