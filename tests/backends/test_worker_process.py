@@ -9,15 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
-from inference import registry
 from inference.backends.base import RequestRejected
 from inference.backends.local import LocalBackend
 from inference.request_queue.messages import WorkerState
 from inference.schema import ContentDelta, FinishReason, Sampling, Thinking
 from tests.backends.asking import ask, collect
-from tests.services import RedisServer, wait_until
+from tests.inference_workers import Fleet
 
 pytestmark = pytest.mark.slow
 
@@ -27,19 +25,10 @@ EXACT = Sampling(temperature=0.0, max_tokens=24)
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Its own Redis, so that what other tests flush is not this worker's heartbeat."""
-    if not registry.entry("smollm2").path(settings.MODELS_DIR).exists():
-        pytest.skip("the model is not at hand: python manage.py models pull smollm2")
-    folder = tmp_path_factory.mktemp("worker")
-    server = RedisServer(folder)
-    server.start()
-    log = (folder / "worker.log").open("wb")
-    command = [sys.executable, "-m", "inference.worker", "--model", "smollm2", "--redis-url", server.url]
-    process = subprocess.Popen([*command, "--models-dir", str(settings.MODELS_DIR)], stderr=log)
-    wait_until(lambda: b"is ready" in (folder / "worker.log").read_bytes(), within_s=180, what="the worker")
-    yield server.url, process
-    process.kill()
-    process.wait()
-    server.stop()
+    fleet = Fleet(tmp_path_factory.mktemp("worker"))
+    process = fleet.start()
+    yield fleet.redis.url, process
+    fleet.stop()
 
 
 @pytest.fixture
