@@ -40,6 +40,11 @@ def is_open(prompt: str) -> bool:
     return prompt.rstrip().endswith(OPEN)
 
 
+def is_closed(prompt: str) -> bool:
+    """True when the prompt ends behind a reasoning block: the model is not to reason."""
+    return prompt.rstrip().endswith(CLOSE)
+
+
 def ask_for(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
     """The messages with a request to think in the system prompt, and past reasoning shown the same way."""
     shown = [_with_marks(message) for message in messages]

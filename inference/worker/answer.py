@@ -4,78 +4,82 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from inference.engine import SamplingParams, StepOutput
+import msgspec
+
 from inference.engine import Sequence as EngineSequence
+from inference.engine import StepOutput
+from inference.engine.sequence import TokenLogprob as EngineLogprob
 from inference.parsers import reasoning, tool_calls
 from inference.parsers.stream import StreamParser
 from inference.schema import (
     ChatDelta,
-    ChatMessage,
     ChatRequest,
+    ContentDelta,
     Finished,
     FinishReason,
+    LikelyToken,
+    ReasoningDelta,
     Role,
-    Sampling,
+    TokenLogprob,
     Usage,
 )
-from inference.tokenizer.chat_template import Prompt
 from inference.tokenizer.detokenizer import Detokenizer
 from inference.tokenizer.tokenizer import Tokenizer
+from inference.worker import defaults as model_defaults
+from inference.worker.defaults import Defaults
+from inference.worker.preparation import PromptRefused, prepare
 
-# What a request that does not say gets.
-_TEMPERATURE, _TOP_P, _TOP_K = 0.7, 0.8, 20
-# A led model is a small one: it reasons straighter when it strays less.
-_LED_TEMPERATURE = 0.3
-# A led model that is given no budget thinks for so long at most: left alone, a small one may never end.
-_LED_BUDGET_TOKENS = 2048
-# The part of the answer's length that a led model may spend on reasoning: the rest is to answer with.
-_LED_SHARE = 0.75
+__all__ = ["Answer", "PromptRefused"]
 
-
-class PromptRefused(Exception):
-    """The request cannot be answered as it is; the text tells the user why, with numbers."""
+# The last part of a thinking budget, in which reasoning is closed where a sentence ends.
+_GRACE_SHARE, _MOST_GRACE_TOKENS = 8, 64
+_SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "\n")
 
 
 class _Bridge(NamedTuple):
     """Text put into the model's mouth: `shown` is read like its own, `hidden` only leads on."""
 
-    shown: str
-    hidden: str
+    shown: list[int]
+    hidden: list[int]
 
 
 class Answer:
     """The state of one answer: run `sequence` and `feed` each of its outputs, in order."""
 
-    def __init__(self, request: ChatRequest, *, tokenizer: Tokenizer, context_tokens: int) -> None:
+    def __init__(
+        self,
+        request: ChatRequest,
+        *,
+        tokenizer: Tokenizer,
+        context_tokens: int,
+        defaults: Defaults | None = None,
+    ) -> None:
         """Raises PromptRefused, and TemplateRefused for messages that the model's template cannot put."""
-        template = tokenizer.template
-        tools = request.tools if request.tool_choice != "none" and template.knows_tools else ()
-        self._is_led = request.thinking.enabled and not template.thinks
-        messages, opening = _lead(request.messages) if self._is_led else (request.messages, "")
-        prompt = template.render(messages, tools=tools, thinking=request.thinking.enabled).with_text(opening)
-        self._encode = tokenizer.encode
-        self._detokenizer = Detokenizer(tokenizer)
-        self._parser = StreamParser(
-            starts_in_reasoning=reasoning.is_open(prompt.text),
-            tools=[tool.name for tool in tools],
-            num_calls_before=sum(len(message.tool_calls) for message in request.messages),
-            answered=_answered_calls(request) if self._is_led else (),
-            stop=request.sampling.stop,
-        )
-        self.sequence = _sequence(
+        self._prepared = prepare(
             request,
-            prompt,
-            temperature=_LED_TEMPERATURE if self._is_led else _TEMPERATURE,
             tokenizer=tokenizer,
             context_tokens=context_tokens,
+            defaults=defaults or model_defaults.of_any_model(),
         )
-        self._budget_tokens = self._budget(request)
+        self.sequence = self._prepared.sequence
+        self._tokenizer = tokenizer
+        self._detokenizer = Detokenizer(tokenizer, shows_marks=True)
+        self._parser = StreamParser(
+            starts_in_reasoning=self._prepared.reasons_at_once,
+            tools=self._prepared.tools,
+            num_calls_before=sum(len(message.tool_calls) for message in request.messages),
+            answered=_answered_calls(request) if self._prepared.is_led else (),
+            stop=request.sampling.stop,
+            style=tokenizer.call_style,
+            marks=tokenizer.marks,
+        )
         self._output_ids: list[int] = []
+        self._logprobs: list[TokenLogprob] = []  # of tokens whose text is not out yet
         self._next_sequence: EngineSequence | None = None
-        self._has_tools = bool(tools)
         self._lead_in = reasoning.lead_in(request.messages)
         self._is_closed = False  # the end of the reasoning was forced
         self._is_continued = False  # another sequence than the first is being run
+        self._said = ""  # the last delta's text
         self.num_output_tokens = 0
         self.num_reasoning_tokens = 0
         self.num_cached_tokens = 0
@@ -85,8 +89,8 @@ class Answer:
         if not self._is_continued:
             self.num_cached_tokens = output.num_cached_tokens
         deltas: list[ChatDelta] = []
-        for token_id in output.token_ids:
-            deltas += self._feed_token(token_id)
+        for place, token_id in enumerate(output.token_ids):
+            deltas += self._feed_token(token_id, output.logprobs[place] if output.logprobs else None)
             if self._parser.is_done:
                 break
         if bridge := self._bridge(output):
@@ -100,11 +104,85 @@ class Answer:
         following, self._next_sequence = self._next_sequence, None
         return following
 
-    def _feed_token(self, token_id: int) -> list[ChatDelta]:
+    def closing_ids(self) -> list[int]:
+        """Tokens to force on the model now: the end of its reasoning, once, when the budget is spent.
+
+        A bound answer's constraint sees to it by itself.
+        """
+        if self._is_closed or self._prepared.is_bound or not self._parser.is_reasoning:
+            return []
+        if not self._is_budget_spent():
+            return []
+        self._is_closed = self._parser.expects_close = True
+        return self._prepared.closing_ids
+
+    def _is_budget_spent(self) -> bool:
+        """Shortly before the end of the budget the next end of a sentence will do."""
+        budget = self._prepared.budget_tokens
+        if budget is None:
+            return False
+        grace = min(budget // _GRACE_SHARE, _MOST_GRACE_TOKENS)
+        ends_sentence = self._said.endswith(_SENTENCE_ENDS)
+        return self.num_reasoning_tokens >= (budget - grace if ends_sentence else budget)
+
+    # ---- tokens to deltas
+
+    def _feed_token(self, token_id: int, logprob: EngineLogprob | None) -> list[ChatDelta]:
         self._output_ids.append(token_id)
         self.num_output_tokens += 1
         self.num_reasoning_tokens += self._parser.is_reasoning
-        return self._parser.feed(self._detokenizer.feed([token_id]))
+        if logprob is not None and token_id not in self._tokenizer.mark_signs:
+            self._logprobs.append(self._in_words(token_id, logprob))
+        return self._out(self._parser.feed(self._detokenizer.feed([token_id])))
+
+    def _out(self, deltas: list[ChatDelta]) -> list[ChatDelta]:
+        """The deltas, the first of their text with the log probabilities that are due."""
+        for place, delta in enumerate(deltas):
+            if isinstance(delta, ReasoningDelta | ContentDelta):
+                self._said = delta.text
+                if self._logprobs:
+                    deltas[place] = msgspec.structs.replace(delta, logprobs=tuple(self._logprobs))
+                    self._logprobs = []
+        return deltas
+
+    def _in_words(self, token_id: int, logprob: EngineLogprob) -> TokenLogprob:
+        return TokenLogprob(
+            drawn=self._likely(token_id, logprob.logprob),
+            top=tuple(self._likely(likely_id, value) for likely_id, value in logprob.top),
+        )
+
+    def _likely(self, token_id: int, logprob: float) -> LikelyToken:
+        # A model may have more rows of logits than its vocabulary has tokens.
+        is_known = token_id < self._tokenizer.num_tokens
+        token_bytes = self._tokenizer.token_bytes[token_id] if is_known else b""
+        return LikelyToken(
+            token=token_bytes.decode(errors="replace"), logprob=logprob, token_bytes=token_bytes
+        )
+
+    def _end(self, finish_reason: str | None) -> list[ChatDelta]:
+        # The whole of what was said may have been the answer, taken for reasoning without a mark.
+        is_whole = finish_reason == "stop" and self._prepared.is_reasoning_implied
+        deltas = self._out(self._parser.feed(self._detokenizer.finish()))
+        deltas += self._out(self._parser.finish(repeats_unmarked=is_whole))
+        reason, detail = self._reason(finish_reason)
+        usage = Usage(
+            input_uncached_tokens=len(self.sequence.prompt_ids) - self.num_cached_tokens,
+            input_cached_tokens=self.num_cached_tokens,
+            output_tokens=self.num_output_tokens,
+            reasoning_tokens=self.num_reasoning_tokens,
+        )
+        return [*deltas, Finished(reason=reason, usage=usage, detail=detail)]
+
+    def _reason(self, finish_reason: str | None) -> tuple[FinishReason, str]:
+        constraint = self._prepared.constraint
+        if constraint is not None and constraint.fault:
+            return FinishReason.ERROR, f"The answer could not be kept to its form: {constraint.fault}"
+        is_cut = finish_reason == "length" and not self._parser.is_done
+        if is_cut and (self._parser.has_open_call or not self._parser.num_calls):
+            return FinishReason.LENGTH, ""
+        return (FinishReason.TOOL_CALLS if self._parser.num_calls else FinishReason.STOP), ""
+
+    # ---- leading on a model that stopped without an answer
 
     def _bridge(self, output: StepOutput) -> _Bridge | None:
         """What leads a model that stopped without an answer on to one; None when nothing is to be done.
@@ -112,13 +190,17 @@ class Answer:
         A led model may take the conclusion of its reasoning for the answer, and stop there.
         """
         is_answered = bool(self._parser.num_calls or self._parser.has_content)
-        if not self._is_led or output.finish_reason != "stop" or is_answered:
+        if not self._prepared.is_led or output.finish_reason != "stop" or is_answered:
             return None
         if self._parser.is_reasoning:
-            # With tools at hand the answer may be a call: that is left open.
-            return _Bridge(reasoning.CLOSING, "" if self._has_tools else self._take_lead_in().lstrip())
+            # With tools at hand the answer may be a call: that is left open. A bound one needs no lead.
+            is_free = not self._prepared.tools and not self._prepared.is_bound
+            lead_in = self._take_lead_in().lstrip() if is_free else ""
+            return _Bridge(self._prepared.closing_ids, self._tokenizer.encode(lead_in))
+        if self._prepared.is_bound:
+            return None
         lead_in = self._take_lead_in()
-        return _Bridge("", lead_in) if lead_in else None
+        return _Bridge([], self._tokenizer.encode(lead_in)) if lead_in else None
 
     def _take_lead_in(self) -> str:
         lead_in, self._lead_in = self._lead_in, ""
@@ -130,10 +212,12 @@ class Answer:
         With no room left, the answer ends here.
         """
         self._is_continued = True
-        deltas = [delta for token_id in self._encode(bridge.shown) for delta in self._feed_token(token_id)]
-        hidden_ids = self._encode(bridge.hidden)
-        self._output_ids += hidden_ids
-        self.num_output_tokens += len(hidden_ids)
+        deltas = [delta for token_id in bridge.shown for delta in self._feed_token(token_id, None)]
+        if self._prepared.constraint is not None:
+            # The engine has let go of it with the first sequence, and never sees these tokens drawn.
+            self._prepared.constraint.accept(bridge.shown)
+        self._output_ids += bridge.hidden
+        self.num_output_tokens += len(bridge.hidden)
         room = self.sequence.max_tokens - self.num_output_tokens
         if room < 1:
             return [*deltas, *self._end("length")]
@@ -141,46 +225,8 @@ class Answer:
         self._next_sequence = replace(self.sequence, prompt_ids=prompt_ids, max_tokens=room)
         return deltas
 
-    def closing_ids(self) -> list[int]:
-        """Tokens to force on the model now: the end of its reasoning, once, when the budget is spent."""
-        if self._is_closed or self._budget_tokens is None or not self._parser.is_reasoning:
-            return []
-        if self.num_reasoning_tokens < self._budget_tokens:
-            return []
-        self._is_closed = self._parser.expects_close = True
-        return self._encode(reasoning.CLOSING)
 
-    def _budget(self, request: ChatRequest) -> int | None:
-        if not self._is_led:
-            return request.thinking.budget_tokens
-        share = int(self.sequence.max_tokens * _LED_SHARE)
-        return max(1, min(share, request.thinking.budget_tokens or _LED_BUDGET_TOKENS))
-
-    def _end(self, finish_reason: str | None) -> list[ChatDelta]:
-        deltas = self._parser.feed(self._detokenizer.finish()) + self._parser.finish()
-        if self._parser.num_calls:
-            reason = FinishReason.TOOL_CALLS
-        elif finish_reason == "length" and not self._parser.is_done:
-            reason = FinishReason.LENGTH
-        else:
-            reason = FinishReason.STOP
-        usage = Usage(
-            input_uncached_tokens=len(self.sequence.prompt_ids) - self.num_cached_tokens,
-            input_cached_tokens=self.num_cached_tokens,
-            output_tokens=self.num_output_tokens,
-            reasoning_tokens=self.num_reasoning_tokens,
-        )
-        return [*deltas, Finished(reason=reason, usage=usage)]
-
-
-def _lead(messages: Sequence[ChatMessage]) -> tuple[Sequence[ChatMessage], str]:
-    """The messages for a led model, and what its answer is begun with."""
-    if messages and messages[-1].role is Role.TOOL:
-        return reasoning.lead_from_result(messages), ""
-    return reasoning.ask_for(messages), reasoning.OPENING
-
-
-def _answered_calls(request: ChatRequest) -> list[tool_calls.Call]:
+def _answered_calls(request: ChatRequest) -> Sequence[tool_calls.Call]:
     """The calls of the running turn, whose results stand after the last user message."""
     calls: list[tool_calls.Call] = []
     for message in reversed(request.messages):
@@ -188,40 +234,3 @@ def _answered_calls(request: ChatRequest) -> list[tool_calls.Call]:
             break
         calls += [tool_calls.as_written(call.name, call.arguments) for call in message.tool_calls]
     return calls
-
-
-def _sequence(
-    request: ChatRequest, prompt: Prompt, *, temperature: float, tokenizer: Tokenizer, context_tokens: int
-) -> EngineSequence:
-    prompt_ids = tokenizer.encode_prompt(prompt)
-    room = context_tokens - len(prompt_ids)
-    if room < 1:
-        raise PromptRefused(
-            f"The conversation is {len(prompt_ids):,} tokens long; this model reads at most"
-            f" {context_tokens - 1:,}. Shorten the message or start a new conversation."
-        )
-    max_tokens = request.sampling.max_tokens
-    return EngineSequence(
-        id=request.id,
-        prompt_ids=prompt_ids,
-        sampling=_sampling_params(request.sampling, temperature=temperature),
-        max_tokens=room if max_tokens is None else min(room, max_tokens),
-        stop_ids=tokenizer.stop_ids,
-        salt=request.tenant,
-    )
-
-
-def _sampling_params(sampling: Sampling, *, temperature: float) -> SamplingParams:
-    return SamplingParams(
-        temperature=_or(sampling.temperature, temperature),
-        top_p=_or(sampling.top_p, _TOP_P),
-        top_k=int(_or(sampling.top_k, _TOP_K)),
-        min_p=_or(sampling.min_p, 0.0),
-        presence_penalty=_or(sampling.presence_penalty, 0.0),
-        frequency_penalty=_or(sampling.frequency_penalty, 0.0),
-        seed=sampling.seed,
-    )
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
