@@ -11,7 +11,7 @@ from torch import Tensor
 from inference.config import ModelConfig
 from inference.kernels.gguf_blocks import AffineBlocks
 from inference.model import parameters, rope
-from inference.model.parameters import Layer, Mlp, MixtureMlp, Parameters, StoredMatrix
+from inference.model.parameters import Layer, MixtureMlp, Mlp, Parameters, StoredMatrix
 from inference.native import library, matrix, step
 from inference.native.matrix import Kind, PackedMatrix
 
@@ -78,7 +78,7 @@ class PackedWeights:
         self.config = source.config
         check(self.config)
         self._kept: list[object] = []
-        self._bytes_of: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        self._weights_of: dict[Kind, int] = dict.fromkeys(Kind, 0)
         layers = []
         for layer in source.layers():
             layers.append(self._layer(layer))
@@ -89,7 +89,7 @@ class PackedWeights:
     @property
     def main_kind(self) -> str:
         """What most of the weights are: int4, int6, int8, bf16 or fp32."""
-        kind = max(self._bytes_of, key=lambda kind: self._bytes_of[kind])
+        kind = max(self._weights_of, key=lambda kind: self._weights_of[kind])
         return "int4" if kind in (Kind.INT4, Kind.INT4S) else kind.name.lower()
 
     def _describe(self, source: Parameters, layers: Sequence[step.LayerWeights]) -> step.Weights:
@@ -160,7 +160,8 @@ class PackedWeights:
             weights.query_up = self._projection([attention.query_up])
         assert self.config.latent is not None
         nope = self.config.latent.qk_nope_head_dim
-        by_head = attention.kv_up.rows(slice(None)).unflatten(0, (self.config.num_heads, -1))
+        kv_up = attention.kv_up.rows(slice(None))
+        by_head = kv_up.view(self.config.num_heads, -1, kv_up.shape[1])
         key_up = [self._pack([_DenseMatrix(head[:nope].T.contiguous())]) for head in by_head]
         value_up = [self._pack([_DenseMatrix(head[nope:].contiguous())]) for head in by_head]
         weights.key_up = self._array(library.Matrix, (part.struct for packed in key_up for part in packed))
@@ -188,7 +189,7 @@ class PackedWeights:
         packed = matrix.pack_all(parts)
         for part in packed:
             self._keep(part)
-            self._bytes_of[part.kind] += part.num_bytes
+            self._weights_of[part.kind] += part.num_rows * part.num_columns
         return packed
 
     def _vector(self, values: Tensor | None) -> int | None:

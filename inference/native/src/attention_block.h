@@ -63,10 +63,12 @@ inline void weigh(float* scores, int64_t num_seen, bool is_first, float* greates
                   int64_t value_width) {
     for (int64_t i = num_seen; i < kBlockTokens; ++i) scores[i] = -INFINITY;
     Floats top = load(scores);
+#pragma GCC unroll 16
     for (int64_t i = kFloats; i < kBlockTokens; i += kFloats) top = greater(top, load(scores + i));
     float highest = greatest_of(top);
     if (!is_first && *greatest > highest) highest = *greatest;
     Floats added{};
+#pragma GCC unroll 4
     for (int64_t i = 0; i < kBlockTokens; i += kFloats) {
         const Floats weight = exp_of(load(scores + i) - highest);
         store(scores + i, weight);
@@ -74,11 +76,12 @@ inline void weigh(float* scores, int64_t num_seen, bool is_first, float* greates
     }
     if (is_first) {
         *sum = sum_of(added);
+    } else if (*greatest == highest) {
+        *sum += sum_of(added);
     } else {
         const float kept = exp_one(*greatest - highest);
         *sum = *sum * kept + sum_of(added);
-        if (kept != 1.0f)
-            for (int64_t i = 0; i < value_width; i += kFloats) store(values + i, load(values + i) * kept);
+        for (int64_t i = 0; i < value_width; i += kFloats) store(values + i, load(values + i) * kept);
     }
     *greatest = highest;
 }

@@ -57,22 +57,26 @@ NATIVE_INLINE Floats fma(Floats a, Floats b, Floats c) {
 // The greater of two; b where one is not a number.
 NATIVE_INLINE Floats greater(Floats a, Floats b) { return a > b ? a : b; }
 
-// Sum of the lanes, pairs first: an order of its own, the same on every call.
+// Sum and greatest of the lanes, halves first: an order of its own, the same on every call.
+#if defined(__AVX512F__)
+NATIVE_INLINE float sum_of(Floats v) { return _mm512_reduce_add_ps((__m512)v); }
+NATIVE_INLINE float greatest_of(Floats v) { return _mm512_reduce_max_ps((__m512)v); }
+#else
+template <class Combine>
+NATIVE_INLINE float reduce(Floats v, Combine&& combine) {
+    float lane[kFloats];
+    std::memcpy(lane, &v, sizeof v);
+    for (int64_t half = kFloats / 2; half > 0; half /= 2)
+        for (int64_t i = 0; i < half; ++i) lane[i] = combine(lane[i], lane[i + half]);
+    return lane[0];
+}
 NATIVE_INLINE float sum_of(Floats v) {
-    float lane[kFloats];
-    std::memcpy(lane, &v, sizeof v);
-    for (int64_t half = kFloats / 2; half > 0; half /= 2)
-        for (int64_t i = 0; i < half; ++i) lane[i] += lane[i + half];
-    return lane[0];
+    return reduce(v, [](float a, float b) { return a + b; });
 }
-
 NATIVE_INLINE float greatest_of(Floats v) {
-    float lane[kFloats];
-    std::memcpy(lane, &v, sizeof v);
-    for (int64_t half = kFloats / 2; half > 0; half /= 2)
-        for (int64_t i = 0; i < half; ++i) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-    return lane[0];
+    return reduce(v, [](float a, float b) { return a > b ? a : b; });
 }
+#endif
 
 // e^x to about 2 units in the last place, 0 below -87, e^88 above 88; what is not a number stays so.
 // x = n ln 2 + r with |r| <= ln 2 / 2: 2^n goes into the exponent, e^r is Cephes' polynomial.
