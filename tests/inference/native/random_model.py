@@ -187,9 +187,7 @@ class RandomParameters:
         assert experts is not None
         router = torch.randn(experts.num_experts, hidden_size, generator=generator) / 8
         return MixtureMlp(
-            router=RandomMatrix(
-                "F32", torch.randn(experts.num_experts, hidden_size, generator=generator) / 8
-            ),
+            router=RandomMatrix("F32", router),
             choice_bias=torch.randn(experts.num_experts, generator=generator) / 4,
             experts=tuple(self._mlp(generator, experts.expert_size) for _ in range(experts.num_experts)),
             shared=self._mlp(generator, experts.shared_size),
