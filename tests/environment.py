@@ -81,6 +81,8 @@ def _prepare_environment() -> None:
     os.environ["ENV_FILE"] = os.devnull
     os.environ.setdefault("MODELS_DIR", str(ROOT / "var" / "models"))
     os.environ["VAR_DIR"] = str(folder)
+    # The native kernels take a while to build: one cache for all runs, named by their sources.
+    os.environ.setdefault("KERNEL_CACHE", str(ROOT / "var" / "kernels"))
     os.environ["REDIS_URL"] = services.RedisServer(folder / "redis").url
     os.environ["SCRIPT_FILE"] = str(folder / "script.json")
     os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"

@@ -4,6 +4,7 @@ The library lies in a cache under a name that tells sources, compiler, options a
 of any of them builds anew and several workers may start at once. Knows nothing of what the code computes.
 """
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -12,7 +13,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -48,16 +51,15 @@ def build(*, cache: Path | None = None, march: str = NATIVE) -> Path:
     target = folder / f"{_fingerprint(compiler, options)}.so"
     if target.exists():
         return target
-    started = time.monotonic()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            _compile(compiler, options, Path(scratch), target)
+        with _one_at_a_time(folder), tempfile.TemporaryDirectory(dir=folder) as scratch:
+            if not target.exists():
+                _compile(compiler, options, Path(scratch), target)
     except OSError as error:
         raise BuildFailed(
             f"cannot build in {folder}: {error}; set KERNEL_CACHE to a folder of your own"
         ) from error
-    logger.info("built the native kernels with %s in %.1f s", compiler, time.monotonic() - started)
     return target
 
 
@@ -76,10 +78,19 @@ def default_cache() -> Path:
     return Path(os.environ.get("VAR_DIR", "var")) / "kernels"
 
 
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Several workers that start at once build once; the lock goes with the process that holds it."""
+    with (folder / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _compile(compiler: str, options: tuple[str, ...], scratch: Path, target: Path) -> None:
     """Each file on its own, as many at once as there are processors, then one link; the library appears under
     its name in one move.
     """
+    started = time.monotonic()
     sources = sorted(SOURCES.glob("*.cpp"))
     objects = [scratch / f"{source.stem}.o" for source in sources]
 
@@ -91,6 +102,7 @@ def _compile(compiler: str, options: tuple[str, ...], scratch: Path, target: Pat
     linked = scratch / "kernels.so"
     _run([compiler, *options, "-shared", *map(str, objects), "-o", str(linked)])
     linked.replace(target)
+    logger.info("built the native kernels with %s in %.1f s", compiler, time.monotonic() - started)
 
 
 def _run(command: list[str]) -> None:

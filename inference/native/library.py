@@ -74,18 +74,18 @@ class Team:
     """Threads that share out a product's rows; the calling thread is one of them. One caller at a time."""
 
     def __init__(self, num_threads: int, *, library: ctypes.CDLL | None = None) -> None:
-        self._library = library or load()
-        self.handle: int | None = self._library.native_team_create(num_threads)
+        self.library = library or load()
+        self.handle: int | None = self.library.native_team_create(num_threads)
 
     @property
     def num_threads(self) -> int:
         """What the system gave; at most what was asked for."""
-        return int(self._library.native_team_size(self.handle))
+        return int(self.library.native_team_size(self.handle))
 
     def close(self) -> None:
         """End the threads. A second call does nothing."""
         if self.handle is not None:
-            self._library.native_team_destroy(self.handle)
+            self.library.native_team_destroy(self.handle)
             self.handle = None
 
     def __enter__(self) -> "Team":

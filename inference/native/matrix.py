@@ -113,6 +113,18 @@ def pack(parts: Sequence[StoredMatrix]) -> PackedMatrix:
     return packed
 
 
+def rounded(x: Tensor) -> Tensor:
+    """What the integer kernels see of activations: rounded to 8 bits in groups of 32 columns, as numbers
+    again. The torch twin of `quantize_row` in src/rows.h.
+
+    x [num_tokens, num_columns] fp32, num_columns a multiple of 32 -> the same shape
+    """
+    groups = x.view(x.shape[0], -1, _GROUP)
+    largest = groups.abs().amax(dim=-1, keepdim=True)
+    integers = (groups * (127 / largest.clamp(min=1e-30))).round()
+    return (integers * (largest / 127)).view(x.shape)
+
+
 def pack_blocks(blocks: AffineBlocks, kind: Kind) -> PackedMatrix:
     """Rows already unpacked, as INT4, INT4S or INT8; their groups have 32 columns."""
     assert blocks.group_size == _GROUP
@@ -132,7 +144,7 @@ def linear(matrix: PackedMatrix, x: Tensor, team: library.Team) -> Tensor:
     assert x.shape[1] == matrix.num_columns
     x = x.contiguous()
     y = torch.empty(x.shape[0], matrix.num_rows)
-    library.load().native_linear(
+    team.library.native_linear(
         ctypes.byref(matrix.struct), x.data_ptr(), x.shape[0], y.data_ptr(), False, team.handle
     )
     return y
@@ -150,7 +162,7 @@ def time_linear(
     y = torch.empty(num_tokens, max(matrix.num_rows for matrix in matrices))
     seconds = (ctypes.c_double * num_calls)()
     structs = (library.Matrix * len(matrices))(*(matrix.struct for matrix in matrices))
-    library.load().native_time_linear(
+    team.library.native_time_linear(
         structs, len(matrices), x.data_ptr(), num_tokens, y.data_ptr(), team.handle, num_calls, seconds
     )
     return list(seconds)
