@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The OpenMP library reads it once, when torch is first imported.
 from inference.checkpoints.gguf_file import BadModelFile  # noqa: E402
 from inference.engine.engine import Engine, PromptTooLong  # noqa: E402
-from inference.engine.loader import load  # noqa: E402
+from inference.engine.loader import TooLittleMemory, load  # noqa: E402
 from inference.engine.sequence import (  # noqa: E402
     ConstraintFailed,
     FinishReason,
@@ -37,5 +37,6 @@ __all__ = [
     "StepOutput",
     "TokenConstraint",
     "TokenLogprob",
+    "TooLittleMemory",
     "load",
 ]

@@ -1,36 +1,49 @@
 """A model file to a running engine: how many threads, which kernel, how much memory for what."""
 
 import ctypes
+import errno
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from inference.checkpoints import gguf_config, gguf_file
-from inference.checkpoints.gguf_file import GGUFFile
-from inference.config import ModelConfig
 from inference.engine import resources
 from inference.engine.engine import Engine
-from inference.engine.model_runner import ModelRunner
 from inference.engine.scheduler import SchedulerLimits
 from inference.kernels import cpu_linear
-from inference.kernels.gguf_blocks import AFFINE_TYPES
-from inference.model import llama
-from inference.model.kv_cache import GRANULARITY_TOKENS, round_up
-from inference.model.weights import Precision, Weights
+from inference.model import kv_pool, sources
+from inference.model.decoder import TorchDecoder
+from inference.model.kv_pool import BLOCK_TOKENS, KVPool
+from inference.model.packing import Precision as TorchPrecision
+from inference.model.parameters import Parameters
+from inference.model.port import Model
+from inference.native.build import BuildFailed
+from inference.native.decoder import NativeDecoder
+from inference.native.weights import UnsupportedModel
 
 logger = logging.getLogger(__name__)
 
-_KERNELS: dict[Precision, str] = {
-    "int4": "torch int4 g32",
-    "bf16": "torch bf16 dequantised",
-    "fp32": "torch fp32 reference",
-}
-# The share of the memory left after loading that KV caches may take, and the most full contexts worth
+Precision = Literal["native"] | TorchPrecision
+KVDtype = Literal["full", "fp8"]
+
+_PASSED = "passed"
+# The share of the memory left after loading that the KV pool may take, and the most full contexts worth
 # holding.
-_CACHE_SHARE = 0.3
+_POOL_SHARE = 0.3
 _MAX_FULL_CONTEXTS = 8
+# A shorter context than this is of no use to anybody, unless it was asked for.
+_LEAST_CONTEXT_TOKENS = 1024
+# A weight of four to five bits, as bf16.
+_DENSE_FACTOR = 4
+
+
+class TooLittleMemory(OSError):
+    """The text says what is missing and what to do."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.ENOMEM, text)
 
 
 def load(
@@ -40,37 +53,117 @@ def load(
     max_context_tokens: int | None = None,
     num_threads: int | None = None,
     precision: Precision | None = None,
+    kv_dtype: KVDtype = "full",
     limits: SchedulerLimits | None = None,
+    speculates: bool | None = None,
 ) -> Engine:
-    """Load a GGUF model and run one token through it; `on_progress` hears the share done, 0 to 1.
+    """Load a GGUF model or a checkpoint folder and run some tokens through it; `on_progress` hears the share
+    done, 0 to 1.
 
     The context is the model's own unless `max_context_tokens` or the memory at hand say less. The precision
-    is int4 where its kernel proves right on this machine. Raises BadModelFile, or OSError where the file
-    cannot be read.
+    is the best that proves right on this machine: native, else int4, else bf16. Keys and values are kept as
+    the model computes them (full), or in half of that (fp8).
+
+    Raises BadModelFile, TooLittleMemory, or OSError where the path cannot be read.
     """
-    torch.set_num_threads(num_threads or resources.num_cores())
+    num_threads = num_threads or resources.num_cores()
+    torch.set_num_threads(num_threads)
     _keep_freed_memory()
-    file = gguf_file.read(path)
-    config = gguf_config.read(file)
-    precision = precision or _best_precision()
-    weights = Weights(file, precision, keeps_dense=precision == "int4" and _has_memory_for_dense(file))
+    parameters = sources.open_parameters(path)
+    _check_weights_fit(parameters)
+    config = parameters.config
     wanted = min(config.max_context_tokens, max_context_tokens or config.max_context_tokens)
-    model = llama.load(
-        weights, config, max_context_tokens=wanted, on_progress=lambda share: on_progress(0.95 * share)
+    model, self_test = _build(
+        parameters,
+        precision,
+        num_threads=num_threads,
+        on_progress=lambda share: on_progress(0.95 * share),
     )
-    file.release_pages()
-    num_fitting = _num_fitting_tokens(config, weights.dtype)
-    context = min(wanted, num_fitting)
+    pool = _make_pool(model, kv_dtype, wanted)
     engine = Engine(
-        ModelRunner(model, kernel=_KERNELS[precision], dtype=weights.dtype),
-        max_context_tokens=context,
-        budget_tokens=max(round_up(context), min(num_fitting, _MAX_FULL_CONTEXTS * context)),
+        model,
+        pool,
+        max_context_tokens=wanted,
         limits=limits,
+        speculates=speculates,
+        about={"self_test": self_test},
     )
     engine.warm_up()
     on_progress(1.0)
     logger.info("model loaded: %s", engine.describe())
     return engine
+
+
+def _build(
+    parameters: Parameters,
+    precision: Precision | None,
+    *,
+    num_threads: int,
+    on_progress: Callable[[float], None],
+) -> tuple[Model, str]:
+    """The decoder, and how the self-test of its kernel went or why the better one was not taken."""
+    self_test = _PASSED
+    if precision is None or precision == "native":
+        try:
+            return NativeDecoder(parameters, num_threads=num_threads, on_progress=on_progress), _PASSED
+        except (BuildFailed, UnsupportedModel) as fault:
+            logger.warning("no native kernels, computing with torch's operators: %s", fault)
+            self_test = f"no native kernels: {fault}"
+        precision = _best_torch_precision()
+    keeps_dense = precision == "int4" and _has_memory_for_dense(parameters)
+    decoder = TorchDecoder(parameters, precision=precision, keeps_dense=keeps_dense, on_progress=on_progress)
+    return decoder, self_test
+
+
+def _best_torch_precision() -> TorchPrecision:
+    if cpu_linear.int4_operator_works():
+        return "int4"
+    logger.warning("torch's INT4 operator does not work on this machine: computing in bf16, which is slower")
+    return "bf16"
+
+
+def _make_pool(model: Model, kv_dtype: KVDtype, wanted_tokens: int) -> KVPool:
+    """As much as pays and fits. Raises TooLittleMemory."""
+    dtype = torch.float8_e4m3fn if kv_dtype == "fp8" else model.kv_dtypes[0]
+    if dtype not in model.kv_dtypes:
+        raise ValueError(f"{model.kernel} cannot keep keys and values in {kv_dtype}")
+    block_bytes = kv_pool.bytes_per_block(model.config, dtype)
+    fitting = int(resources.available_bytes() * _POOL_SHARE) // block_bytes
+    context_blocks = -(-wanted_tokens // BLOCK_TOKENS)
+    least = min(context_blocks, _LEAST_CONTEXT_TOKENS // BLOCK_TOKENS)
+    if fitting < least:
+        raise TooLittleMemory(
+            f"a context of {least * BLOCK_TOKENS} tokens takes {_megabytes(least * block_bytes)} for keys and"
+            f" values and {_megabytes(fitting * block_bytes)} can be spared: free memory, choose a smaller"
+            " model or context, or keep keys and values in fp8"
+        )
+    if fitting < context_blocks:
+        logger.warning("memory for %d of %d tokens of context", fitting * BLOCK_TOKENS, wanted_tokens)
+    return KVPool(model.config, num_blocks=min(fitting, _MAX_FULL_CONTEXTS * context_blocks), dtype=dtype)
+
+
+def _check_weights_fit(parameters: Parameters) -> None:
+    """Raises TooLittleMemory when the weights alone do not fit."""
+    available = resources.available_bytes()
+    if parameters.num_bytes > available:
+        raise TooLittleMemory(
+            f"the model's weights take {_megabytes(parameters.num_bytes)} and {_megabytes(available)} are"
+            " free: free memory or choose a smaller model"
+        )
+
+
+def _has_memory_for_dense(parameters: Parameters) -> bool:
+    """Whether a bf16 copy for prompts fits beside the weights themselves and still leaves half of what is
+    free.
+    """
+    fits = (_DENSE_FACTOR + 1) * parameters.num_bytes <= resources.available_bytes() // 2
+    if not fits:
+        logger.warning("too little free memory for a second copy of the weights: prompts will be read slower")
+    return fits
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:,.0f} MiB"
 
 
 def _keep_freed_memory() -> None:
@@ -84,32 +177,3 @@ def _keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3
         mallopt(mmap_threshold, 16 << 20)
         mallopt(trim_threshold, 128 << 20)
-
-
-def _best_precision() -> Precision:
-    if cpu_linear.int4_operator_works():
-        return "int4"
-    logger.warning("the INT4 kernel does not work on this machine: computing in bf16, which is slower")
-    return "bf16"
-
-
-def _has_memory_for_dense(file: GGUFFile) -> bool:
-    """Whether a bf16 copy for prompts fits beside the weights themselves and still leaves half of what is
-    free.
-    """
-    num_values = sum(
-        tensor.num_rows * tensor.shape[-1]
-        for name, tensor in file.tensors.items()
-        if tensor.type_name in AFFINE_TYPES and name.startswith("blk.")
-    )
-    fits = 2 * num_values + len(file.mapping) <= resources.available_bytes() // 2
-    if not fits:
-        logger.warning("too little free memory for a second copy of the weights: prompts will be read slower")
-    return fits
-
-
-def _num_fitting_tokens(config: ModelConfig, dtype: torch.dtype) -> int:
-    """Tokens whose keys and values fit into the memory set aside for caches."""
-    bytes_per_token = config.cache_values_per_token * dtype.itemsize
-    num_tokens = int(resources.available_bytes() * _CACHE_SHARE) // bytes_per_token
-    return max(GRANULARITY_TOKENS, num_tokens // GRANULARITY_TOKENS * GRANULARITY_TOKENS)

@@ -1,14 +1,11 @@
 """What the engine is asked and what it answers: token ids and numbers, never text."""
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from inference.model.kv_cache import KVCache
 
 FinishReason = Literal["stop", "length", "error"]
 
@@ -68,8 +65,7 @@ class SamplingParams:
 
 @dataclass(eq=False)
 class Sequence:
-    """A prompt and what was generated for it. The fields with an initialiser are the request; the engine owns
-    the rest.
+    """A prompt and what is asked of the model for it.
 
     salt         divides the prefix cache: only sequences of one salt share computed prompts
     constraint   what the output may be; its state belongs to this sequence alone
@@ -88,28 +84,6 @@ class Sequence:
     priority: int = 0
     deadline_at: float | None = None
     tenant: str = ""
-
-    token_ids: list[int] = field(init=False)
-    forced_ids: deque[int] = field(init=False, default_factory=deque)
-    cache: KVCache | None = field(init=False, default=None)
-    seed: int = field(init=False, default=0)
-    num_cached_tokens: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self.token_ids = list(self.prompt_ids)
-
-    @property
-    def output_ids(self) -> list[int]:
-        return self.token_ids[len(self.prompt_ids) :]
-
-    @property
-    def num_output_tokens(self) -> int:
-        return len(self.token_ids) - len(self.prompt_ids)
-
-    @property
-    def num_uncomputed(self) -> int:
-        """Tokens whose keys and values are still missing; one is left when the next token can be drawn."""
-        return len(self.token_ids) - (self.cache.num_tokens if self.cache else 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,10 +31,17 @@ class Model(Protocol):
     `is_cut_invariant`: a token's numbers are the same bit for bit however its sequence was cut into spans.
     """
 
-    config: ModelConfig
-    kernel: str
-    kv_dtypes: tuple[torch.dtype, ...]
-    is_cut_invariant: bool
+    @property
+    def config(self) -> ModelConfig: ...
+
+    @property
+    def kernel(self) -> str: ...
+
+    @property
+    def kv_dtypes(self) -> tuple[torch.dtype, ...]: ...
+
+    @property
+    def is_cut_invariant(self) -> bool: ...
 
     def forward(self, token_ids: list[int], spans: list[Span], pool: KVPool) -> Tensor:
         """Run each span's tokens, write their keys and values into the pool.

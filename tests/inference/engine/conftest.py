@@ -5,14 +5,28 @@ from typing import Protocol
 
 import pytest
 
-from inference import engine as engines
 from inference.engine import Engine
 from inference.engine.scheduler import SchedulerLimits
+from inference.model import sources
+from inference.model.decoder import TorchDecoder
+from inference.model.kv_pool import KVPool
+from inference.model.port import Model
+from inference.native.build import BuildFailed
+from inference.native.decoder import NativeDecoder
 from tests.inference import tiny_model
+
+UNHURRIED = SchedulerLimits(step_s=None)
 
 
 class LoadTiny(Protocol):
-    def __call__(self, *, max_context_tokens: int = 512, limits: SchedulerLimits | None = None) -> Engine: ...
+    def __call__(
+        self,
+        *,
+        num_blocks: int = 64,
+        max_context_tokens: int = 512,
+        limits: SchedulerLimits = UNHURRIED,
+        speculates: bool | None = None,
+    ) -> Engine: ...
 
 
 @pytest.fixture(scope="session")
@@ -20,20 +34,43 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.write(tmp_path_factory.mktemp("models") / "tiny.gguf")
 
 
-@pytest.fixture
-def load_tiny(tiny_path: Path) -> LoadTiny:
-    def load(*, max_context_tokens: int = 512, limits: SchedulerLimits | None = None) -> Engine:
-        return engines.load(
-            tiny_path,
-            on_progress=lambda share: None,
-            max_context_tokens=max_context_tokens,
-            num_threads=2,
-            limits=limits,
-        )
+@pytest.fixture(scope="session")
+def tiny_torch(tiny_path: Path) -> Model:
+    """fp32: a token's numbers are the same however it was computed, but for the last digits."""
+    return TorchDecoder(sources.open_parameters(tiny_path), precision="fp32")
 
-    return load
+
+@pytest.fixture(scope="session")
+def tiny_native(tiny_path: Path) -> Model:
+    try:
+        return NativeDecoder(sources.open_parameters(tiny_path), num_threads=2)
+    except BuildFailed as fault:
+        pytest.skip(str(fault))
+
+
+@pytest.fixture
+def load_tiny(tiny_torch: Model) -> LoadTiny:
+    return loader_of(tiny_torch)
 
 
 @pytest.fixture
 def tiny(load_tiny: LoadTiny) -> Engine:
     return load_tiny()
+
+
+def loader_of(model: Model) -> LoadTiny:
+    """Makes engines over one model, each with a pool of its own."""
+
+    def load(
+        *,
+        num_blocks: int = 64,
+        max_context_tokens: int = 512,
+        limits: SchedulerLimits = UNHURRIED,
+        speculates: bool | None = None,
+    ) -> Engine:
+        pool = KVPool(model.config, num_blocks=num_blocks, dtype=model.kv_dtypes[0])
+        return Engine(
+            model, pool, max_context_tokens=max_context_tokens, limits=limits, speculates=speculates
+        )
+
+    return load

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from inference.engine import Engine, SamplingParams, Sequence, StepOutput
+from inference.engine import Engine, SamplingParams, Sequence, StepOutput, TokenConstraint, TokenLogprob
 
 GREEDY = SamplingParams(temperature=0)
 DEADLINE_STEPS = 5000
@@ -15,6 +15,7 @@ class Answer:
     finish_reason: str | None = None
     num_cached_tokens: int = 0
     error: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
 def prompt(start: int, num_tokens: int) -> list[int]:
@@ -30,8 +31,21 @@ def sequence(
     max_tokens: int = 12,
     stop_ids: Iterable[int] = (),
     salt: str = "",
+    constraint: TokenConstraint | None = None,
+    priority: int = 0,
+    deadline_at: float | None = None,
 ) -> Sequence:
-    return Sequence(id_, prompt_ids, sampling, max_tokens, frozenset(stop_ids), salt)
+    return Sequence(
+        id_,
+        prompt_ids,
+        sampling,
+        max_tokens,
+        frozenset(stop_ids),
+        salt,
+        constraint=constraint,
+        priority=priority,
+        deadline_at=deadline_at,
+    )
 
 
 def gather(answers: dict[str, Answer], outputs: list[StepOutput]) -> None:
@@ -42,6 +56,7 @@ def gather(answers: dict[str, Answer], outputs: list[StepOutput]) -> None:
         answer.finish_reason = output.finish_reason
         answer.num_cached_tokens = output.num_cached_tokens
         answer.error = output.error
+        answer.logprobs += output.logprobs
 
 
 def run(engine: Engine, *sequences: Sequence) -> dict[str, Answer]:

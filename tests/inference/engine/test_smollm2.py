@@ -43,4 +43,4 @@ def test_it_says_what_it_is(smollm2: Engine) -> None:
     described = smollm2.describe()
     assert described["architecture"] == "llama"
     assert described["max_context_tokens"] == 1024
-    assert described["kernel"] in ("torch int4 g32", "torch bf16 dequantised")
+    assert described["kernel"].startswith("native") or described["self_test"].startswith("no native")
