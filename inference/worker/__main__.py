@@ -11,12 +11,14 @@ from pathlib import Path
 
 from inference import engine, registry
 from inference.checkpoints.gguf_file import BadModelFile
+from inference.constraints import building
 from inference.request_queue.messages import HEARTBEAT_S, WorkerState
 from inference.request_queue.redis_streams import RedisTransport
 from inference.request_queue.transport import TransportLost, WorkerTransport
 from inference.tokenizer.chat_template import TemplateRefused
 from inference.tokenizer.tokenizer import Tokenizer
-from inference.worker import EXIT_BAD_SETTING
+from inference.worker import EXIT_BAD_SETTING, defaults
+from inference.worker.defaults import Defaults
 from inference.worker.service import Service
 from inference.worker.vitals import Vitals
 
@@ -105,16 +107,23 @@ async def _serve(
     stopping: asyncio.Event,
 ) -> int:
     logger.info("worker %s (pid %d) loads %s", vitals.worker_id, os.getpid(), file)
-    tokenizer = await asyncio.to_thread(Tokenizer.open, file)
-    loaded = await asyncio.to_thread(
-        engine.load,
-        file,
-        on_progress=lambda share: setattr(vitals, "progress", share),
-        max_context_tokens=options.context_tokens,
-        num_threads=options.threads,
+    (tokenizer, sampling), loaded = await asyncio.gather(
+        asyncio.to_thread(_load_words, file),
+        asyncio.to_thread(
+            engine.load,
+            file,
+            on_progress=lambda share: setattr(vitals, "progress", share),
+            max_context_tokens=options.context_tokens,
+            num_threads=options.threads,
+        ),
     )
     service = Service(
-        loaded, transport=transport, tokenizer=tokenizer, vitals=vitals, drain_s=options.drain_s
+        loaded,
+        transport=transport,
+        tokenizer=tokenizer,
+        vitals=vitals,
+        defaults=sampling,
+        drain_s=options.drain_s,
     )
     vitals.state, vitals.progress = WorkerState.READY, 1.0
     with suppress(TransportLost):
@@ -122,6 +131,13 @@ async def _serve(
     logger.info("worker %s (pid %d) is ready: %s", vitals.worker_id, os.getpid(), loaded.describe())
     asyncio.create_task(_stop_when(stopping, service))  # noqa: RUF006  # it lives as long as the loop
     return 0 if await service.run() else 1
+
+
+def _load_words(file: Path) -> tuple[Tokenizer, Defaults]:
+    """The model's vocabulary, ready for the first bound answer, and what it samples with unasked."""
+    tokenizer = Tokenizer.open(file)
+    building.warm_up(tokenizer)
+    return tokenizer, defaults.of(file)
 
 
 async def _beat(transport: WorkerTransport, vitals: Vitals) -> None:

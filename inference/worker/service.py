@@ -22,6 +22,7 @@ from inference.schema import Finished
 from inference.tokenizer.chat_template import TemplateRefused
 from inference.tokenizer.tokenizer import Tokenizer
 from inference.worker.answer import Answer, PromptRefused
+from inference.worker.defaults import Defaults
 from inference.worker.engine_thread import Engine, EngineThread
 from inference.worker.running import Running
 from inference.worker.vitals import Vitals
@@ -48,12 +49,14 @@ class Service:
         transport: WorkerTransport,
         tokenizer: Tokenizer,
         vitals: Vitals,
+        defaults: Defaults | None = None,
         max_requests: int = 16,
         drain_s: float = 4.0,
     ) -> None:
         self._engine = engine
         self._transport = transport
         self._tokenizer = tokenizer
+        self._defaults = defaults
         self._vitals = vitals
         vitals.describe = engine.describe
         self._max_requests = max_requests
@@ -257,7 +260,11 @@ class Service:
             return  # another worker took it over, or is not as dead as it seemed
         # Off the loop: a long conversation takes a while to encode, and others are being answered.
         answer = await asyncio.to_thread(
-            Answer, job.request, tokenizer=self._tokenizer, context_tokens=self._context_tokens
+            Answer,
+            job.request,
+            tokenizer=self._tokenizer,
+            context_tokens=self._context_tokens,
+            defaults=self._defaults,
         )
         answer.sequence.deadline_at = running.deadline_at
         running.answer = answer
