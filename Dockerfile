@@ -21,7 +21,12 @@ VOLUME /var/lib/platform
 EXPOSE 8000
 CMD ["python", "-m", "webapp.daphne", "-b", "0.0.0.0", "-p", "8000", "webapp.asgi:application"]
 
-FROM base AS inference
+# The worker compiles its kernels at its first start, for the processor it then finds (some 10 s), and keeps
+# them on the volume: one image is right for AVX2 and AVX-512 machines. Triton wants a compiler as well.
+FROM base AS engine-room
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+
+FROM engine-room AS inference
 # Which build of torch pip takes: empty is the package index's own.
 ARG TORCH_INDEX=""
 RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" torch==2.13.0; fi && pip install ".[cpu]"
@@ -30,7 +35,7 @@ USER app
 VOLUME /var/lib/platform
 CMD ["python", "-m", "inference.worker"]
 
-FROM base AS gpu
+FROM engine-room AS gpu
 RUN pip install ".[gpu]"
 COPY . .
 USER app

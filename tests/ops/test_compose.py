@@ -64,6 +64,8 @@ def test_services_build_from_stages_that_exist_and_the_web_image_holds_no_torch(
     assert wanted == {"web", "inference", "gpu"}
     assert wanted <= by_name.keys()
     assert "torch" not in by_name["base"] + by_name["web"]
+    assert "g++" in by_name["engine-room"], "the worker builds its kernels where it runs"
+    assert by_name["inference"].split()[0] == by_name["gpu"].split()[0] == "engine-room"
     assert ".[cpu]" in by_name["inference"]
     assert ".[gpu]" in by_name["gpu"]
 
