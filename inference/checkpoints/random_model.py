@@ -130,16 +130,16 @@ def write(path: Path, config: dict[str, Any], *, stored: Format = "bf16", seed: 
                 _add_packed(writer, expected, generator)
             else:
                 name = expected.name + (weights.PLAIN if expected.is_matrix else "")
-                writer.add(name, _drawn(expected, generator))
+                writer.add(name, _drawn(expected, generator, is_tied=parsed.ties_embeddings))
     return path
 
 
-def _drawn(expected: Expected, generator: torch.Generator) -> Tensor:
-    """Sizes with which activations stay about as large from layer to layer."""
+def _drawn(expected: Expected, generator: torch.Generator, *, is_tied: bool) -> Tensor:
+    """Sizes with which activations stay about as large from layer to layer, and logits near 1."""
     noise = torch.randn(expected.shape, generator=generator)
     if expected.is_matrix:
-        spread = 1.0 if expected.role == "embedding" else expected.shape[1] ** -0.5
-        return (noise * spread).to(torch.bfloat16)
+        is_input_only = expected.role == "embedding" and not is_tied
+        return (noise if is_input_only else noise * expected.shape[1] ** -0.5).to(torch.bfloat16)
     if expected.role == "router":
         return noise * 0.05  # fp32, as Kimi K2 stores the bias of its choice
     centre = 1.0 if expected.role == "norm" else 0.0
@@ -149,9 +149,12 @@ def _drawn(expected: Expected, generator: torch.Generator) -> Tensor:
 def _add_packed(writer: CheckpointWriter, expected: Expected, generator: torch.Generator) -> None:
     """Values from -7 to 7, as training for INT4 leaves them, under scales of one bf16 binade."""
     num_rows, num_columns = expected.shape
-    values = torch.randint(-7, 8, expected.shape, dtype=torch.int8, generator=generator)
+    # A byte's two nibbles, each 1..15, are drawn at once.
+    drawn = torch.randint(0, 225, (num_rows, num_columns // 2), dtype=torch.uint8, generator=generator)
+    packed = (drawn % 15 + 1) | ((drawn // 15 + 1) << 4)
     spread = num_columns**-0.5 / 4.32  # 4.32: the standard deviation of those values
-    scales = spread * (0.67 + 0.67 * torch.rand(num_rows, num_columns // 32, generator=generator))
-    writer.add(expected.name + weights.PACKED, pack_quantized.pack(values))
+    groups = (num_rows, num_columns // pack_quantized.GROUP_SIZE)
+    scales = spread * (0.67 + 0.67 * torch.rand(groups, generator=generator))
+    writer.add(expected.name + weights.PACKED, packed.view(torch.int32))
     writer.add(expected.name + weights.PACKED_SCALE, scales.to(torch.bfloat16))
     writer.add(expected.name + weights.PACKED_SHAPE, torch.tensor(expected.shape, dtype=torch.int32))

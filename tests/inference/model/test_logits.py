@@ -4,7 +4,6 @@ fp32 must agree to rounding. INT4 computes with bf16 activations, an 8-bit head 
 matrices; what that may cost is tabled here.
 """
 
-
 from pathlib import Path
 
 import pytest
