@@ -90,3 +90,32 @@ def test_the_compose_client_accepts_the_file() -> None:
             )
             assert checked.returncode == 0, checked.stderr
             return
+
+
+ENGINES = sorted((ROOT / "deploy").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", ENGINES, ids=lambda path: path.stem)
+def test_an_engine_beside_the_platform_is_what_every_part_is_pointed_to(
+    path: Path, compose: dict[str, Any]
+) -> None:
+    overlay = yaml.safe_load(path.read_text())
+    [engine] = overlay["services"].keys() - compose["services"].keys()
+    ours = {
+        name for name, row in compose["services"].items() if "OPENAI_BASE_URL" in row.get("environment", {})
+    }
+    assert ours - {"inference-gpu"} == overlay["services"].keys() - {engine}
+    for name in overlay["services"].keys() - {engine}:
+        said = overlay["services"][name]["environment"]
+        assert said["MODEL"] == "none"
+        assert re.fullmatch(rf"http://{engine}:\d+/v1", said["OPENAI_BASE_URL"])
+
+
+def test_the_guide_and_the_compose_files_start_engines_with_the_same_flags() -> None:
+    guide = (ROOT / "deploy" / "engines.md").read_text()
+    for path in ENGINES:
+        services = yaml.safe_load(path.read_text())["services"]
+        for word in services[path.stem].get("command", ()):
+            flag = str(word).partition("=")[0]
+            if flag.startswith("--") and flag != "--host":
+                assert flag in guide, f"{flag} of {path.name}"
