@@ -8,9 +8,11 @@ import httpx2
 import msgspec
 import openai
 from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk
+from openai.types.chat import ChatCompletionChunk, ChatCompletionTokenLogprob
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
+from openai.types.chat.chat_completion_token_logprob import TopLogprob
 
+from inference.backends import provider_request
 from inference.backends.base import (
     BackendError,
     BackendOverloaded,
@@ -18,20 +20,20 @@ from inference.backends.base import (
     RequestRejected,
     StreamBroken,
 )
-from inference.parsers import reasoning
 from inference.parsers.stream import StreamParser
 from inference.schema import (
     ChatDelta,
-    ChatMessage,
     ChatRequest,
+    ContentDelta,
     Finished,
     FinishReason,
+    LikelyToken,
     ReasoningDelta,
-    Role,
+    TokenLogprob,
     ToolCallDelta,
-    ToolSpec,
     Usage,
 )
+from inference.tokenizer.marks import CallStyle
 
 _CONNECT_S = 5.0
 # Between two pieces of a stream: a large model may read a long prompt for minutes before its first word.
@@ -53,8 +55,14 @@ class OpenAICompatibleBackend:
     `think_tags`. Reasoning is read in whatever way it comes.
     """
 
-    def __init__(self, *, base_url: str, api_key: str, thinking_dialect: str = "none") -> None:
+    def __init__(
+        self, *, base_url: str, api_key: str, thinking_dialect: str = "none", is_raw: bool = False
+    ) -> None:
+        """`is_raw`: the server serves a Kimi model and parses nothing, so that its content holds the model's
+        own marks of reasoning and calls; they are read here.
+        """
         self._dialect = thinking_dialect
+        self._is_raw = is_raw
         self._host = httpx2.URL(base_url).host or base_url
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
@@ -68,7 +76,7 @@ class OpenAICompatibleBackend:
         try:
             # Leaving the block closes the HTTP response, which is what tells the provider to stop.
             async with await self._open(request) as chunks:
-                async for delta in _deltas(chunks, request):
+                async for delta in _deltas(chunks, self._reply(request)):
                     has_begun = True
                     yield delta
         except openai.APIStatusError as error:
@@ -89,43 +97,24 @@ class OpenAICompatibleBackend:
     async def aclose(self) -> None:
         await self._client.close()
 
-    def _is_led(self, request: ChatRequest) -> bool:
-        return self._dialect == "think_tags" and request.thinking.enabled
+    def _reply(self, request: ChatRequest) -> "_Reply":
+        num_calls_before = sum(len(message.tool_calls) for message in request.messages)
+        # Some providers leave the reasoning in the content, between marks.
+        parser = StreamParser(starts_in_reasoning=False)
+        if self._is_raw:
+            parser = StreamParser(
+                starts_in_reasoning=self._dialect == "always",
+                tools=request.tools,
+                num_calls_before=num_calls_before,
+                style=CallStyle.KIMI,
+            )
+        return _Reply(parser, num_calls_before=num_calls_before)
 
     async def _open(self, request: ChatRequest) -> openai.AsyncStream[ChatCompletionChunk]:
-        sampling = request.sampling
-        messages = reasoning.ask_for(request.messages) if self._is_led(request) else request.messages
-        body: dict[str, Any] = {
-            "model": request.model,
-            "messages": [_message(message) for message in messages],
-            "tools": [_declaration(tool) for tool in request.tools] or None,
-            "tool_choice": request.tool_choice if request.tools else None,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "presence_penalty": sampling.presence_penalty,
-            "frequency_penalty": sampling.frequency_penalty,
-            "seed": sampling.seed,
-            "max_tokens": sampling.max_tokens,
-            "stop": list(sampling.stop) or None,
-            "stream_options": {"include_usage": True},
-            "extra_body": self._extra(request),
-        }
-        said = {name: value for name, value in body.items() if value is not None}
         stream: openai.AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-            stream=True, **said
+            stream=True, **provider_request.body(request, dialect=self._dialect)
         )
         return stream
-
-    def _extra(self, request: ChatRequest) -> dict[str, Any]:
-        """What OpenAI's own API does not know; only said to providers that do, for others may refuse it."""
-        sampling, enabled = request.sampling, request.thinking.enabled
-        extra: dict[str, Any] = {"top_k": sampling.top_k, "min_p": sampling.min_p}
-        if self._dialect == "thinking_type":
-            extra["thinking"] = {"type": "enabled" if enabled else "disabled"}
-        if self._dialect == "template_kwargs":
-            # Families of open models read one or the other name.
-            extra["chat_template_kwargs"] = {"thinking": enabled, "enable_thinking": enabled}
-        return {name: value for name, value in extra.items() if value is not None}
 
     def _refusal(self, error: openai.APIStatusError) -> BackendError:
         status, message = error.status_code, _message_of(error)
@@ -158,10 +147,10 @@ class OpenAICompatibleBackend:
 class _Reply:
     """One reply being read: chunks in, deltas out."""
 
-    def __init__(self, request: ChatRequest) -> None:
-        # Some providers leave the reasoning in the content, between marks.
-        self._parser = StreamParser(starts_in_reasoning=False)
-        self._calls = _Calls(sum(len(message.tool_calls) for message in request.messages))
+    def __init__(self, parser: StreamParser, *, num_calls_before: int) -> None:
+        self._parser = parser
+        self._calls = _Calls(num_calls_before)
+        self._logprobs: list[TokenLogprob] = []  # of tokens whose text is not out yet
         self._reason: str | None = None
         self._usage: CompletionUsage | None = None
 
@@ -172,18 +161,27 @@ class _Reply:
         choice = chunk.choices[0]
         self._reason = choice.finish_reason or self._reason
         self._usage = self._usage or _usage_inside(choice)
-        return self._deltas(choice.delta)
+        if choice.logprobs is not None:
+            self._logprobs += [_token_logprob(entry) for entry in choice.logprobs.content or ()]
+        return self._with_logprobs(self._deltas(choice.delta))
 
     def finish(self) -> list[ChatDelta]:
         """Raises StreamBroken when the provider stopped without a finish reason."""
         if self._reason is None:
             raise StreamBroken("The provider ended the answer without finishing it.")
-        deltas = self._parser.finish()
+        deltas = self._with_logprobs(self._parser.finish())
         reason = _FINISH_REASONS.get(self._reason, FinishReason.ERROR)
-        if self._calls.num_calls and reason is FinishReason.STOP:
+        if (self._calls.num_calls or self._parser.num_calls) and reason is FinishReason.STOP:
             reason = FinishReason.TOOL_CALLS
         detail = f"The provider ended the answer: {self._reason}." if reason is FinishReason.ERROR else ""
         return [*deltas, Finished(reason=reason, usage=_canonical(self._usage), detail=detail)]
+
+    def _with_logprobs(self, deltas: list[ChatDelta]) -> list[ChatDelta]:
+        for place, delta in enumerate(deltas):
+            if self._logprobs and isinstance(delta, ReasoningDelta | ContentDelta):
+                deltas[place] = msgspec.structs.replace(delta, logprobs=tuple(self._logprobs))
+                self._logprobs = []
+        return deltas
 
     def _deltas(self, delta: ChoiceDelta) -> list[ChatDelta]:
         deltas: list[ChatDelta] = []
@@ -223,12 +221,11 @@ class _Calls:
 
 
 async def _deltas(
-    chunks: AsyncIterator[ChatCompletionChunk], request: ChatRequest
+    chunks: AsyncIterator[ChatCompletionChunk], reply: _Reply
 ) -> AsyncGenerator[ChatDelta, None]:
     """What the chunks say. The client reads them unchecked: one that is no JSON, or of another shape,
     is told as a broken stream.
     """
-    reply = _Reply(request)
     try:
         async for chunk in chunks:
             for delta in reply.take(chunk):
@@ -239,25 +236,15 @@ async def _deltas(
         raise StreamBroken("The provider sent something that is no part of an answer.") from error
 
 
-def _message(message: ChatMessage) -> dict[str, Any]:
-    sent: dict[str, Any] = {"role": message.role.value, "content": message.content}
-    if message.role is Role.ASSISTANT and message.reasoning:
-        # Kimi refuses a tool call of the running turn that comes back without its reasoning.
-        sent["reasoning_content"] = message.reasoning
-    if message.tool_calls:
-        sent["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id:
-        sent["tool_call_id"] = message.tool_call_id
-    if message.name:
-        sent["name"] = message.name
-    return sent
+def _token_logprob(entry: ChatCompletionTokenLogprob) -> TokenLogprob:
+    return TokenLogprob(
+        drawn=_likely(entry), top=tuple(_likely(likely) for likely in entry.top_logprobs or ())
+    )
 
 
-def _declaration(tool: ToolSpec) -> dict[str, Any]:
-    return {"type": "function", "function": msgspec.to_builtins(tool)}
+def _likely(entry: ChatCompletionTokenLogprob | TopLogprob) -> LikelyToken:
+    token_bytes = bytes(entry.bytes) if entry.bytes is not None else entry.token.encode()
+    return LikelyToken(token=entry.token, logprob=float(entry.logprob), token_bytes=token_bytes)
 
 
 def _canonical(usage: CompletionUsage | None) -> Usage:

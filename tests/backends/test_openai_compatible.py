@@ -7,7 +7,23 @@ import pytest
 
 from inference.backends.base import BackendUnavailable, RequestRejected, StreamBroken
 from inference.backends.openai_compatible import OpenAICompatibleBackend, _retry_after_s
-from inference.schema import ChatMessage, Role, Sampling, Thinking, ToolCall, ToolSpec, Usage
+from inference.schema import (
+    ChatMessage,
+    ContentDelta,
+    FinishReason,
+    Grammar,
+    JsonObject,
+    JsonSchema,
+    NamedTool,
+    Regex,
+    ResponseFormat,
+    Role,
+    Sampling,
+    Thinking,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
 from tests.backends.asking import ask, collect
 from tests.backends.stands import ProviderStand
 from tests.services import free_port
@@ -134,3 +150,56 @@ async def test_counts_that_cannot_be_are_none(provider: ProviderStand):
 @pytest.mark.parametrize("said", ["nan", "inf", "-3", "1e9"])
 def test_a_wait_that_cannot_be_is_not_passed_on(said):
     assert 0 <= _retry_after_s(httpx2.Headers({"retry-after": said})) <= 600
+
+
+async def test_formats_and_forced_tools_are_passed_on(provider: ProviderStand):
+    schema = {"type": "object"}
+    tool = ToolSpec(name="a", description="", parameters=schema)
+    asked = ask(
+        tools=(tool,),
+        tool_choice=NamedTool("a"),
+        response_format=JsonSchema(schema=schema),
+        sampling=Sampling(logit_bias={7: -3.0}, logprobs=2, repetition_penalty=1.1),
+    )
+    await collect(provider.backend, asked)
+    await collect(provider.backend, ask(response_format=JsonObject(), tools=(tool,), tool_choice="required"))
+    named, plain = provider.provider.bodies
+    assert named["tool_choice"] == {"type": "function", "function": {"name": "a"}}
+    assert named["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema, "strict": True},
+    }
+    assert (named["logit_bias"], named["logprobs"], named["top_logprobs"]) == ({"7": -3.0}, True, 2)
+    assert named["repetition_penalty"] == 1.1
+    assert (plain["tool_choice"], plain["response_format"]) == ("required", {"type": "json_object"})
+
+
+@pytest.mark.parametrize("asked", [Regex("a+"), Grammar(source="start: /a/")])
+async def test_a_format_that_providers_do_not_know_is_refused(provider: ProviderStand, asked: ResponseFormat):
+    with pytest.raises(RequestRejected, match="JSON schemas only"):
+        await collect(provider.backend, ask(response_format=asked))
+    assert provider.provider.bodies == []
+
+
+async def test_log_probabilities_of_a_provider_come_with_their_text(provider: ProviderStand):
+    provider.provider.has_logprobs = True
+    provider.play("text: ab")
+    answer = await collect(provider.backend, ask(sampling=Sampling(logprobs=1)))
+    told = [one for delta in answer.deltas if isinstance(delta, ContentDelta) for one in delta.logprobs]
+    assert "".join(one.drawn.token for one in told) == answer.content == "ab"
+    assert told[0].drawn.logprob == -0.5
+    assert [likely.token for likely in told[0].top] == ["z"]
+
+
+async def test_a_raw_servers_marks_are_read_here(provider: ProviderStand):
+    call = "<|tool_call_begin|>functions.calculator:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+    section = f"<|tool_calls_section_begin|>{call}<|tool_calls_section_end|>"
+    provider.play(f"text: hm</think>I compute.{section}")
+    raw = OpenAICompatibleBackend(
+        base_url=provider.provider.base_url, api_key="sk-right", thinking_dialect="always", is_raw=True
+    )
+    calculator = ToolSpec(name="calculator", description="", parameters={"type": "object"})
+    answer = await collect(raw, ask(tools=(calculator,)))
+    assert (answer.reasoning, answer.content) == ("hm", "I compute.")
+    assert [(call.id, call.arguments) for call in answer.tool_calls] == [("functions.calculator:0", "{}")]
+    assert answer.finished.reason is FinishReason.TOOL_CALLS

@@ -35,6 +35,7 @@ class Provider:
         self.script = Script.of("text: ok")
         self.style = "kimi"
         self.has_usage = True
+        self.has_logprobs = False
         self.closed_at: list[float] = []
         self.bodies: list[dict[str, Any]] = []
         self.port = free_port()
@@ -103,7 +104,12 @@ class Provider:
             name = {"kimi": "reasoning_content", "openai": "reasoning"}[self.style]
             return [_chunk({name: delta.text})]
         if isinstance(delta, ContentDelta):
-            return [_chunk({"content": delta.text})]
+            chunk = _chunk({"content": delta.text})
+            if self.has_logprobs:
+                likely = {"token": "z", "logprob": -0.25, "bytes": None}
+                entry = {"token": delta.text, "logprob": -0.5, "bytes": list(delta.text.encode())}
+                chunk["choices"][0]["logprobs"] = {"content": [entry | {"top_logprobs": [likely]}]}
+            return [chunk]
         function: dict[str, Any] = {"arguments": delta.arguments}
         call: dict[str, Any] = {"index": delta.index, "function": function}
         if delta.id:
