@@ -19,6 +19,7 @@ from inference.model.kv_pool import BLOCK_TOKENS, KVPool
 from inference.model.packing import Precision as TorchPrecision
 from inference.model.parameters import Parameters
 from inference.model.port import Model
+from inference.native import self_test as native_self_test
 from inference.native.build import BuildFailed
 from inference.native.decoder import NativeDecoder
 from inference.native.weights import UnsupportedModel
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 Precision = Literal["native"] | TorchPrecision
 KVDtype = Literal["full", "fp8"]
 
-_PASSED = "passed"
 # The share of the memory left after loading that the KV pool may take, and the most full contexts worth
 # holding.
 _POOL_SHARE = 0.3
@@ -44,6 +44,10 @@ class TooLittleMemory(OSError):
 
     def __init__(self, text: str) -> None:
         super().__init__(errno.ENOMEM, text)
+
+
+class WrongResults(Exception):
+    """A kernel does not compute what it should on this machine."""
 
 
 def load(
@@ -102,17 +106,25 @@ def _build(
     on_progress: Callable[[float], None],
 ) -> tuple[Model, str]:
     """The decoder, and how the self-test of its kernel went or why the better one was not taken."""
-    self_test = _PASSED
+    self_test = "passed"
     if precision is None or precision == "native":
         try:
-            return NativeDecoder(parameters, num_threads=num_threads, on_progress=on_progress), _PASSED
-        except (BuildFailed, UnsupportedModel) as fault:
-            logger.warning("no native kernels, computing with torch's operators: %s", fault)
+            _prove_native_kernels()
+            return NativeDecoder(parameters, num_threads=num_threads, on_progress=on_progress), self_test
+        except (BuildFailed, UnsupportedModel, WrongResults) as fault:
+            logger.warning("computing with torch's operators instead of native kernels: %s", fault)
             self_test = f"no native kernels: {fault}"
         precision = _best_torch_precision()
     keeps_dense = precision == "int4" and _has_memory_for_dense(parameters)
     decoder = TorchDecoder(parameters, precision=precision, keeps_dense=keeps_dense, on_progress=on_progress)
     return decoder, self_test
+
+
+def _prove_native_kernels() -> None:
+    """Raises BuildFailed or WrongResults where they are not to be used."""
+    wrong = [name for name, is_right in native_self_test.run().items() if not is_right]
+    if wrong:
+        raise WrongResults(f"their self-test failed for {', '.join(wrong)}")
 
 
 def _best_torch_precision() -> TorchPrecision:

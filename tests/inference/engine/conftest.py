@@ -1,5 +1,7 @@
 """Engines over a model of random weights, made in a moment."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +28,7 @@ class LoadTiny(Protocol):
         max_context_tokens: int = 512,
         limits: SchedulerLimits = UNHURRIED,
         speculates: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Engine: ...
 
 
@@ -48,9 +51,9 @@ def tiny_native(tiny_path: Path) -> Model:
         pytest.skip(str(fault))
 
 
-@pytest.fixture
-def load_tiny(tiny_torch: Model) -> LoadTiny:
-    return loader_of(tiny_torch)
+@pytest.fixture(params=["torch", "native"])
+def load_tiny(request: pytest.FixtureRequest) -> LoadTiny:
+    return loader_of(request.getfixturevalue(f"tiny_{request.param}"))
 
 
 @pytest.fixture
@@ -67,10 +70,16 @@ def loader_of(model: Model) -> LoadTiny:
         max_context_tokens: int = 512,
         limits: SchedulerLimits = UNHURRIED,
         speculates: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Engine:
         pool = KVPool(model.config, num_blocks=num_blocks, dtype=model.kv_dtypes[0])
         return Engine(
-            model, pool, max_context_tokens=max_context_tokens, limits=limits, speculates=speculates
+            model,
+            pool,
+            max_context_tokens=max_context_tokens,
+            limits=limits,
+            speculates=speculates,
+            clock=clock,
         )
 
     return load

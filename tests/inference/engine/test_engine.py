@@ -117,3 +117,90 @@ def test_a_seed_brings_the_same_tokens_in_any_company(tiny: Engine) -> None:
     assert run(tiny, *company, asked)["a"].token_ids == alone
     other = SamplingParams(temperature=1.3, top_p=0.95, seed=43)
     assert run(tiny, sequence("b", prompt(1, 20), sampling=other, max_tokens=30))["b"].token_ids != alone
+
+
+def test_a_sequence_past_its_deadline_ends_with_what_it_has(load_tiny: LoadTiny) -> None:
+    now = [100.0]
+    engine = load_tiny(limits=SchedulerLimits(max_running=1, step_s=None), clock=lambda: now[0])
+    engine.add(sequence("running", prompt(1, 20), max_tokens=50, deadline_at=105.0))
+    engine.add(sequence("waiting", prompt(2, 20), deadline_at=105.0))
+    engine.add(sequence("patient", prompt(3, 20), max_tokens=2, deadline_at=200.0))
+    answers: dict[str, Answer] = {}
+    for _ in range(3):
+        gather(answers, engine.step())
+    now[0] = 105.0
+    while engine.has_work():
+        gather(answers, engine.step())
+    assert [answers[id_].finish_reason for id_ in ("running", "waiting", "patient")] == [
+        "error",
+        "error",
+        "length",
+    ]
+    assert "deadline" in answers["running"].error
+    assert (len(answers["running"].token_ids), answers["waiting"].token_ids) == (3, [])
+
+
+def test_log_probabilities_come_with_each_token_when_asked(tiny: Engine) -> None:
+    asked = SamplingParams(temperature=0, num_logprobs=2)
+    tiny.add(sequence("a", prompt(1, 20), sampling=asked, max_tokens=6))
+    answers: dict[str, Answer] = {}
+    gather(answers, tiny.step())
+    tiny.force("a", [9, 10])
+    while tiny.has_work():
+        gather(answers, tiny.step())
+    answer = answers["a"]
+    assert len(answer.logprobs) == len(answer.token_ids) == 6
+    for index, (token_id, told) in enumerate(zip(answer.token_ids, answer.logprobs, strict=True)):
+        is_forced = index in (1, 2)
+        assert told.top == [] if is_forced else told.top[0] == (token_id, told.logprob)
+        assert (told.logprob == 0) == is_forced
+    assert run(tiny, sequence("b", prompt(1, 20)))["b"].logprobs == []
+
+
+def test_a_bias_on_a_token_that_the_model_lacks_is_refused(tiny: Engine) -> None:
+    with pytest.raises(ValueError, match="logit_bias"):
+        tiny.add(sequence("a", prompt(1, 5), sampling=SamplingParams(logit_bias={512: 1.0})))
+
+
+def test_nobody_finds_what_was_computed_beside_numbers_that_are_not_finite(tiny: Engine) -> None:
+    poisoned = [*prompt(1, 200), tiny_model.POISONED_TOKEN]
+    run(tiny, sequence("good", prompt(1, 180)))
+    assert run(tiny, sequence("bad", poisoned))["bad"].finish_reason == "error"
+    assert run(tiny, sequence("good", prompt(1, 180)))["good"].num_cached_tokens == 0
+
+
+def test_a_poisoned_model_fails_each_sequence_and_goes_on(load_tiny: LoadTiny) -> None:
+    engine = load_tiny()
+    for _ in range(3):
+        answers = run(
+            engine, *(sequence(str(i), [*prompt(i, 70), tiny_model.POISONED_TOKEN, 9]) for i in range(3))
+        )
+        assert {answer.finish_reason for answer in answers.values()} == {"error"}
+    described = engine.describe()
+    assert (
+        described["failed_sequences_total"],
+        described["num_blocks_used"],
+        described["num_blocks_cached"],
+    ) == (
+        9,
+        0,
+        0,
+    )
+
+
+def test_what_is_running_is_told_in_numbers(tiny: Engine) -> None:
+    tiny.add(sequence("a", prompt(1, 100), max_tokens=10))
+    tiny.step()
+    told = tiny.describe()
+    assert (told["num_running"], told["num_waiting"], told["num_blocks_used"], told["batch_size"]) == (
+        1,
+        0,
+        2,
+        1,
+    )
+    assert told["prompt_tokens_total"] == 100
+    while tiny.has_work():
+        tiny.step()
+    told = tiny.describe()
+    assert (told["num_running"], told["output_tokens_total"], told["num_blocks_used"]) == (0, 10, 0)
+    assert told["num_blocks_cached"] + told["num_blocks_free"] == told["num_blocks"] == 64
