@@ -60,7 +60,9 @@ def _bound(
     grammar = grammars.whole(
         response_format=response_format if tool_choice in ("auto", "none") else None,
         tools=tools,
-        max_calls=1 if isinstance(tool_choice, NamedTool) else None,
+        # Small models that call in JSON repeat a forced call for ever.
+        has_one_call=isinstance(tool_choice, NamedTool)
+        or (tool_choice == "required" and tokenizer.call_style is CallStyle.JSON),
         style=tokenizer.call_style,
         added=tokenizer.added,
         follows_reasoning=reasoning is not None,

@@ -60,14 +60,14 @@ def whole(
     *,
     response_format: ResponseFormat | None,
     tools: Sequence[ToolSpec],
-    max_calls: int | None,
+    has_one_call: bool,
     style: CallStyle,
     added: Mapping[str, int],
     follows_reasoning: bool,
 ) -> str:
     """The whole answer: of the format, or calls of the tools, whichever of them there are.
 
-    Raises BadGrammar. `max_calls` 1 allows one call; None any number.
+    Raises BadGrammar. Calls are one or more, or with `has_one_call` exactly one.
     """
     ways = []
     grammars: list[dict[str, Any]] = []
@@ -77,7 +77,7 @@ def whole(
         grammars.append({**of_format(response_format), "name": "answer"})
     if tools:
         ways.append("calls")
-        rules += _whole_calls(tools, style, added, max_calls=max_calls)
+        rules += _whole_calls(tools, style, added, has_one_call=has_one_call)
     gap = "GAP? " if follows_reasoning else ""
     top = "\n".join([f"start: {gap}({' | '.join(ways)})", *rules])
     return json.dumps({"grammars": [{"lark_grammar": top}, *grammars]})
@@ -108,10 +108,10 @@ _MIDDLE = r'WS? "," WS? "\"arguments\"" WS? ":" WS?'
 
 
 def _whole_calls(
-    tools: Sequence[ToolSpec], style: CallStyle, added: Mapping[str, int], *, max_calls: int | None
+    tools: Sequence[ToolSpec], style: CallStyle, added: Mapping[str, int], *, has_one_call: bool
 ) -> list[str]:
     """The rule `calls` and those it stands on, marks included."""
-    more = "" if max_calls == 1 else "+"
+    more = "" if has_one_call else "+"
     after_open = _after_open(tools, style, added)
     if style is CallStyle.KIMI:
         begin, end = _token(SPELLED.section_begin, added), _token(SPELLED.section_end, added)
