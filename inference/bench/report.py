@@ -76,11 +76,12 @@ def table(figures: Sequence[Figure]) -> str:
 
 def write(path: Path, *, figures: Sequence[Figure], conditions: dict[str, Any]) -> None:
     """Store machine, conditions and figures as JSON."""
-    content = {
-        "machine": machine(),
-        "conditions": conditions,
-        "figures": [figure.as_dict() for figure in figures],
-    }
+    described = [figure.as_dict() for figure in figures]
+    write_content(path, {"machine": machine(), "conditions": conditions, "figures": described})
+
+
+def write_content(path: Path, content: dict[str, Any]) -> None:
+    """Store as JSON, the folder made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

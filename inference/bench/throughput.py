@@ -62,7 +62,7 @@ def measure(
     """Load the model and measure it; `least_decode` is the goal for one sequence's tokens/s."""
     on_stage("loading")
     started_at = time.perf_counter()
-    engine = engines.load(path, on_progress=lambda share: None, num_threads=num_threads)
+    engine = engines.load(path, on_progress=lambda share: None, num_threads=num_threads, speculates=False)
     load_s = time.perf_counter() - started_at
     prompts = _prompts()
     on_stage("reading prompts")
