@@ -61,7 +61,7 @@ def _is_right(stored: GGUFMatrix, team: library.Team, generator: torch.Generator
     packed = matrix.pack([stored])
     x = torch.randn(_NUM_TOKENS, stored.num_columns, generator=generator)
     computed = matrix.linear(packed, x, team)
-    alone = torch.cat([matrix.linear(packed, row, team) for row in x.split(1)])
+    alone = torch.cat([matrix.linear(packed, row, team) for row in x.unsqueeze(1)])
     return (
         is_close(computed, expected(stored, packed, x))
         and torch.equal(computed, alone)

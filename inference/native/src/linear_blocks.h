@@ -23,12 +23,19 @@ struct Token {
           half_sums(rows.half_sums + row * (rows.width / kGroup) * 2) {}
 };
 
-// sum + the products of `num_quads` quads with their columns.
-template <int num_quads>
-inline Int dot_quads(Int sum, const Int* quads, const int8_t* quantized) {
+// The products of `num_quads` quads with columns [column, …) of each of kTokens rows, a quad at a time for all
+// rows: a processor sees that many independent sums at once.
+template <int num_quads, int kTokens>
+inline void dot_quads(Int* products, const Int* quads, const Token* x, int64_t column) {
 #pragma GCC unroll 8
-    for (int j = 0; j < num_quads; ++j) sum = dot(sum, quads[j], quantized + 4 * j);
-    return sum;
+    for (int token = 0; token < kTokens; ++token) products[token] = zero_int();
+#pragma GCC unroll 8
+    for (int j = 0; j < num_quads; ++j) {
+#pragma GCC unroll 8
+        for (int token = 0; token < kTokens; ++token) {
+            products[token] = dot(products[token], quads[j], x[token].quantized + column + 4 * j);
+        }
+    }
 }
 
 inline void unpack_nibbles(const uint8_t* nibbles, Int* quads) {
@@ -40,16 +47,27 @@ inline void unpack_nibbles(const uint8_t* nibbles, Int* quads) {
     }
 }
 
-// The products of a group whose integers are 2^log2_zero too large.
-template <int log2_zero>
-inline Float centred_products(const Int* quads, const Token& x, int64_t group) {
-    const Int products = dot_quads<8>(zero_int(), quads, x.quantized + group * kGroup);
-    const Int sum = add(broadcast_int(x.half_sums[2 * group]), broadcast_int(x.half_sums[2 * group + 1]));
-    return multiply(to_float(subtract(products, shift_left<log2_zero>(sum))), broadcast(x.scales[group]));
-}
+// A group of integers with a scale and an offset each row, as every kind but Q6K has it in the end.
+struct AffineGroup {
+    static constexpr int64_t kColumns = kGroup;
+    Int quads[8];
+    Float scale, offset;
+
+    template <int kTokens>
+    void add(Float* sums, const Token* x, int64_t number) const {
+        Int products[kTokens];
+        dot_quads<8, kTokens>(products, quads, x, number * kGroup);
+#pragma GCC unroll 8
+        for (int t = 0; t < kTokens; ++t) {
+            const Float scaled = multiply(to_float(products[t]), broadcast(x[t].scales[number]));
+            const Float sum = multiply_add(offset, broadcast(x[t].sums[number]), sums[t]);
+            sums[t] = multiply_add(scaled, scale, sum);
+        }
+    }
+};
 
 // Head<kind>: what a step's blocks share. Block<kind>: block `index` of a step, for the kLanes rows from `part`
-// on; plus() adds its products with columns [number * kColumns, …) of one row of activations.
+// on. Block::add adds its products with columns [number * kColumns, …) of kTokens rows to their sums.
 template <Kind kind>
 struct Head {
     Head(const uint8_t*, int) {}
@@ -59,28 +77,19 @@ struct Block;
 
 template <>
 struct Head<Kind::Q4K> {
-    Float scale, minimum;
+    Float scale, minus_minimum;
     Head(const uint8_t* step, int part)
-        : scale(load_halves(step + 2 * part)), minimum(load_halves(step + 32 + 2 * part)) {}
+        : scale(load_halves(step + 2 * part)),
+          minus_minimum(multiply(load_halves(step + 32 + 2 * part), broadcast(-1.0f))) {}
 };
 
 template <>
-struct Block<Kind::Q4K> {
-    static constexpr int64_t kColumns = kGroup;
-    Int quads[8];
-    Float scale, minimum;
-
+struct Block<Kind::Q4K> : AffineGroup {
     Block(const Head<Kind::Q4K>& head, const uint8_t* step, int64_t index, int part) {
         const uint8_t* const own = step + 64 + 32 * index + part;
         scale = multiply(to_float(load_unsigned(own)), head.scale);
-        minimum = multiply(to_float(load_unsigned(own + 16)), head.minimum);
+        offset = multiply(to_float(load_unsigned(own + 16)), head.minus_minimum);
         unpack_nibbles(step + 320 + 256 * index + 4 * part, quads);
-    }
-
-    Float plus(Float sum, const Token& x, int64_t number) const {
-        const Int products = dot_quads<8>(zero_int(), quads, x.quantized + number * kGroup);
-        sum = multiply_subtract(sum, minimum, broadcast(x.sums[number]));
-        return multiply_add(multiply(to_float(products), broadcast(x.scales[number])), scale, sum);
     }
 };
 
@@ -112,67 +121,47 @@ struct Block<Kind::Q6K> {
         }
     }
 
-    Float plus(Float sum, const Token& x, int64_t number) const {
-        const Float step = broadcast(x.scales[number]);
+    template <int kTokens>
+    void add(Float* sums, const Token* x, int64_t number) const {
 #pragma GCC unroll 2
         for (int half = 0; half < 2; ++half) {
-            const int8_t* const quantized = x.quantized + number * kGroup + 16 * half;
-            const Int products = dot_quads<4>(zero_int(), quads + 4 * half, quantized);
-            const Int zero = shift_left<5>(broadcast_int(x.half_sums[2 * number + half]));
-            sum = multiply_add(multiply(to_float(subtract(products, zero)), step), scales[half], sum);
+            Int products[kTokens];
+            dot_quads<4, kTokens>(products, quads + 4 * half, x, number * kGroup + 16 * half);
+#pragma GCC unroll 8
+            for (int t = 0; t < kTokens; ++t) {
+                const Int zero = shift_left<5>(broadcast_int(x[t].half_sums[2 * number + half]));
+                const Float centred = to_float(subtract(products[t], zero));
+                sums[t] = multiply_add(multiply(centred, broadcast(x[t].scales[number])), scales[half], sums[t]);
+            }
         }
-        return sum;
     }
 };
 
 template <>
-struct Block<Kind::INT4> {
-    static constexpr int64_t kColumns = kGroup;
-    Int quads[8];
-    Float scale, offset;
-
-    Block(const Head<Kind::INT4>&, const uint8_t* step, int64_t, int part)
-        : scale(load_halves(step + 2 * part)), offset(load_halves(step + 32 + 2 * part)) {
+struct Block<Kind::INT4> : AffineGroup {
+    Block(const Head<Kind::INT4>&, const uint8_t* step, int64_t, int part) {
+        scale = load_halves(step + 2 * part);
+        offset = load_halves(step + 32 + 2 * part);
         unpack_nibbles(step + 64 + 4 * part, quads);
     }
-
-    Float plus(Float sum, const Token& x, int64_t number) const {
-        const Int products = dot_quads<8>(zero_int(), quads, x.quantized + number * kGroup);
-        sum = multiply_add(offset, broadcast(x.sums[number]), sum);
-        return multiply_add(multiply(to_float(products), broadcast(x.scales[number])), scale, sum);
-    }
 };
 
 template <>
-struct Block<Kind::INT4S> {
-    static constexpr int64_t kColumns = kGroup;
-    Int quads[8];
-    Float scale;
-
-    Block(const Head<Kind::INT4S>&, const uint8_t* step, int64_t index, int part)
-        : scale(load_halves(step + 32 * index + 2 * part)) {
+struct Block<Kind::INT4S> : AffineGroup {
+    Block(const Head<Kind::INT4S>&, const uint8_t* step, int64_t index, int part) {
+        scale = load_halves(step + 32 * index + 2 * part);
+        offset = multiply(scale, broadcast(-8.0f));
         unpack_nibbles(step + 64 + 256 * index + 4 * part, quads);
     }
-
-    Float plus(Float sum, const Token& x, int64_t number) const {
-        return multiply_add(centred_products<3>(quads, x, number), scale, sum);
-    }
 };
 
 template <>
-struct Block<Kind::INT8> {
-    static constexpr int64_t kColumns = kGroup;
-    Int quads[8];
-    Float scale;
-
-    Block(const Head<Kind::INT8>&, const uint8_t* step, int64_t index, int part)
-        : scale(load_halves(step + 32 * index + 2 * part)) {
+struct Block<Kind::INT8> : AffineGroup {
+    Block(const Head<Kind::INT8>&, const uint8_t* step, int64_t index, int part) {
+        scale = load_halves(step + 32 * index + 2 * part);
+        offset = multiply(scale, broadcast(-128.0f));
 #pragma GCC unroll 8
         for (int j = 0; j < 8; ++j) quads[j] = load(step + 64 + 512 * index + 64 * j + 4 * part);
-    }
-
-    Float plus(Float sum, const Token& x, int64_t number) const {
-        return multiply_add(centred_products<7>(quads, x, number), scale, sum);
     }
 };
 
@@ -181,14 +170,28 @@ struct PairSum {
     Float even, odd;
 };
 
+template <int kTokens>
+inline void add_pairs(PairSum* sums, Float even, Float odd, const Token* x, int64_t number) {
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+        sums[t].even = multiply_add(even, broadcast(x[t].values[2 * number]), sums[t].even);
+        sums[t].odd = multiply_add(odd, broadcast(x[t].values[2 * number + 1]), sums[t].odd);
+    }
+}
+
 template <>
 struct Block<Kind::BF16> {
     static constexpr int64_t kColumns = 2;
     Int pairs;
 
     Block(const Head<Kind::BF16>&, const uint8_t* step, int64_t, int part) : pairs(load(step + 4 * part)) {}
+
     Float even() const { return even_bf16(pairs); }
-    Float odd() const { return odd_bf16(pairs); }
+
+    template <int kTokens>
+    void add(PairSum* sums, const Token* x, int64_t number) const {
+        add_pairs<kTokens>(sums, even(), odd_bf16(pairs), x, number);
+    }
 };
 
 template <>
@@ -198,27 +201,16 @@ struct Block<Kind::FP32> {
 
     Block(const Head<Kind::FP32>&, const uint8_t* step, int64_t, int part)
         : first(as_floats(load(step + 4 * part))), second(as_floats(load(step + 64 + 4 * part))) {}
+
     Float even() const { return first; }
-    Float odd() const { return second; }
+
+    template <int kTokens>
+    void add(PairSum* sums, const Token* x, int64_t number) const {
+        add_pairs<kTokens>(sums, first, second, x, number);
+    }
 };
 
-// What a kind adds up in, how a block is added, and the total.
-inline Float zero_sum(Float) { return zero_float(); }
-inline PairSum zero_sum(PairSum) { return {zero_float(), zero_float()}; }
-
-template <Kind kind>
-inline Float plus(const Block<kind>& block, Float sum, const Token& x, int64_t number) {
-    return block.plus(sum, x, number);
-}
-template <Kind kind>
-inline PairSum plus(const Block<kind>& block, const PairSum& sum, const Token& x, int64_t number) {
-    return {multiply_add(block.even(), broadcast(x.values[2 * number]), sum.even),
-            multiply_add(block.odd(), broadcast(x.values[2 * number + 1]), sum.odd)};
-}
-
-inline Float total(Float sum) { return sum; }
-inline Float total(const PairSum& sum) { return add(sum.even, sum.odd); }
-
+// What a kind adds up in, and the total of it.
 template <Kind kind>
 struct SumOf {
     using Type = Float;
@@ -231,5 +223,10 @@ template <>
 struct SumOf<Kind::FP32> {
     using Type = PairSum;
 };
+
+inline void clear(Float& sum) { sum = zero_float(); }
+inline void clear(PairSum& sum) { sum = {zero_float(), zero_float()}; }
+inline Float total(const Float& sum) { return sum; }
+inline Float total(const PairSum& sum) { return add(sum.even, sum.odd); }
 
 }  // namespace native

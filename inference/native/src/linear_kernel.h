@@ -1,6 +1,8 @@
 // The loop over columns, for some tiles and some rows of activations at once.
 #pragma once
 
+#include <utility>
+
 #include "linear_blocks.h"
 #include "linear_part.h"
 
@@ -10,19 +12,10 @@ namespace native {
 // brings more lines at once than the processor asks for by itself (measured: 5 to 10 % with cold weights).
 constexpr int64_t kPrefetchBytes = 4096;
 
-// One block of one tile with kTokens rows from `first_row` on.
-template <Kind kind, int kTokens>
-inline void add_block(typename SumOf<kind>::Type* sums, const Block<kind>& block, const Rows& x, int64_t first_row, int64_t number) {
-#pragma GCC unroll 8
-    for (int token = 0; token < kTokens; ++token) {
-        sums[token] = plus(block, sums[token], Token(x, first_row + token), number);
-    }
-}
-
 // Rows [part, part + kLanes) of one tile with kTokens rows of activations.
 template <Kind kind, int kTokens>
-inline void sum_columns(typename SumOf<kind>::Type* sums, const uint8_t* tile, int64_t num_columns, const Rows& x, int64_t first_row,
-                        int part) {
+inline void sum_columns(typename SumOf<kind>::Type* sums, const uint8_t* tile, int64_t num_columns,
+                        const Token* x, int part) {
     constexpr Step kStep = step_of(kind);
     constexpr int64_t kBlocks = kStep.num_columns / Block<kind>::kColumns;
     constexpr int64_t kLines = (kStep.num_bytes / kBlocks + 63) / 64;
@@ -35,28 +28,31 @@ inline void sum_columns(typename SumOf<kind>::Type* sums, const uint8_t* tile, i
             for (int64_t line = 0; line < kLines; ++line) {
                 prefetch(step + kPrefetchBytes + (index * kLines + line) * 64);
             }
-            add_block<kind, kTokens>(sums, Block<kind>(head, step, index, part), x, first_row, first + index);
+            Block<kind>(head, step, index, part).template add<kTokens>(sums, x, first + index);
         }
     }
     if constexpr (!is_integer(kind)) {
         if (num_columns % 2 == 0) return;
         const Block<kind> last(Head<kind>(step, part), step, 0, part);  // its odd column is padding
         for (int token = 0; token < kTokens; ++token) {
-            const Float x_even = broadcast(Token(x, first_row + token).values[2 * num_blocks]);
+            const Float x_even = broadcast(x[token].values[2 * num_blocks]);
             sums[token].even = multiply_add(last.even(), x_even, sums[token].even);
         }
     }
 }
 
-template <Kind kind, int kTokens>
-void multiply_tile(const Matrix& matrix, const Rows& x, const Output& output, int64_t tile, int64_t first_row) {
+template <Kind kind, int... tokens>
+void multiply_tile(const Matrix& matrix, const Rows& x, const Output& output, int64_t tile, int64_t first_row,
+                   std::integer_sequence<int, tokens...>) {
+    constexpr int kTokens = sizeof...(tokens);
+    const Token rows[kTokens] = {Token(x, first_row + tokens)...};
     const uint8_t* const data = matrix.data + tile * tile_bytes(kind, matrix.num_columns);
     for (int part = 0; part < kTileRows; part += kLanes) {
         const int64_t row = tile * kTileRows + part;
         if (row >= matrix.num_rows) return;
         typename SumOf<kind>::Type sums[kTokens];
-        for (auto& sum : sums) sum = zero_sum(sum);
-        sum_columns<kind, kTokens>(sums, data, matrix.num_columns, x, first_row, part);
+        for (auto& sum : sums) clear(sum);
+        sum_columns<kind, kTokens>(sums, data, matrix.num_columns, rows, part);
         for (int token = 0; token < kTokens; ++token) {
             Float sum = total(sums[token]);
             if (is_integer(kind)) sum = multiply(sum, broadcast(matrix.factor));
@@ -71,7 +67,7 @@ template <Kind kind, int kTokens>
 void multiply_rest(const Matrix& matrix, const Rows& x, const Output& output, int64_t tile, int64_t first_row,
                    int64_t num_rows) {
     if (num_rows == kTokens) {
-        multiply_tile<kind, kTokens>(matrix, x, output, tile, first_row);
+        multiply_tile<kind>(matrix, x, output, tile, first_row, std::make_integer_sequence<int, kTokens>());
     } else if constexpr (kTokens > 1) {
         multiply_rest<kind, kTokens - 1>(matrix, x, output, tile, first_row, num_rows);
     }

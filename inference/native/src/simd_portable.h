@@ -10,7 +10,7 @@ namespace native {
 
 constexpr const char* kInstructionSet = "portable";
 constexpr int kLanes = 16;
-constexpr int kMaxTokens = 4;
+constexpr int kMaxTokens = 2;
 
 struct Int {
     uint32_t lane[kLanes];  // four bytes each, the first in the lowest bits; sums as two's complement
