@@ -87,3 +87,32 @@ def _stretch(fields: _Fields) -> tuple[Yarn | None, float]:
         attention_factor=attention_factor,
     )
     return yarn, 1.0
+
+
+_WHOLE_NAMES = {
+    "model.embed_tokens": "token_embd.weight",
+    "model.norm.weight": "output_norm.weight",
+    "lm_head": "output.weight",
+}
+_LAYER_NAMES = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def tensor_name(name: str) -> str:
+    """What a parameter of `layout.tensors` is called in a GGUF file."""
+    if name in _WHOLE_NAMES:
+        return _WHOLE_NAMES[name]
+    layer, _, part = name.removeprefix("model.layers.").partition(".")
+    stem, _, kind = part.rpartition(".") if part.endswith((".weight", ".bias")) else (part, "", "weight")
+    return f"blk.{layer}.{_LAYER_NAMES[stem]}.{kind}"

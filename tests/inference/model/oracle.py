@@ -37,7 +37,7 @@ def logits(model: Any, token_ids: list[int]) -> Tensor:
 
 
 def take_exact_angles(model: Any, frequencies: Tensor) -> None:
-    """Let the model compute its rotations in fp64 from these frequencies; its own must equal them to rounding.
+    """Let the model compute its rotations in fp64 from these frequencies, equal to its own but for rounding.
 
     Its fp32 frequencies and angles are off by some hundredths of a radian at position 200,000, which is no
     property of the architecture.
