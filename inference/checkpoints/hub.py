@@ -11,7 +11,7 @@ from pathlib import Path
 from inference.checkpoints import BadModelFile
 
 CONNECT_TIMEOUT_S = 4.0
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 # Weights, configuration, vocabulary and template; never code.
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*")
 
@@ -45,17 +45,17 @@ def pull(
 
 
 def _download(repository: str, folder: Path, revision: str | None, endpoint: str | None) -> None:
-    import httpx
+    import httpx2
     from huggingface_hub import constants, snapshot_download
 
     hub = endpoint or constants.ENDPOINT
     try:
         # The hub's client retries for half a minute when nobody answers; asking once first costs nothing.
-        httpx.head(hub, timeout=CONNECT_TIMEOUT_S)
+        httpx2.head(hub, timeout=CONNECT_TIMEOUT_S)
         snapshot_download(
             repository, revision=revision, local_dir=folder, endpoint=endpoint, allow_patterns=list(PATTERNS)
         )
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (httpx2.HTTPError, OSError, ValueError) as error:
         raise PullFailed(
             f"{repository} could not be fetched from {hub} ({str(error) or type(error).__name__}): check the "
             "name and the network (HF_ENDPOINT names another hub, HF_TOKEN opens gated models), then pull "

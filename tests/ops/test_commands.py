@@ -1,6 +1,9 @@
 """seed, apikey, models and doctor, as an operator calls them."""
 
+import os
 import stat
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -9,12 +12,15 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from inference import registry
+from inference.checkpoints import random_model
+from tests.inference.checkpoints import stand_in_hub
 from webapp.accounts import keys
 from webapp.accounts.models import User
 from webapp.billing.models import Account, Price
 from webapp.catalog.models import ServedModel
 from webapp.management import first_run
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.django_db
 
 
@@ -105,6 +111,31 @@ def test_models_pull_refuses_a_copy_that_is_another_file(settings: Settings, tmp
         call_command("models", "pull", "smollm2", "--path", str(wrong))
     with pytest.raises(CommandError, match="no model 'gpt-9'"):
         call_command("models", "pull", "gpt-9")
+
+
+def test_models_pull_takes_a_repository_of_a_hub_and_the_tools_take_its_name(tmp_path: Path) -> None:
+    """As an operator's shell runs them: HF_ENDPOINT is read when the hub's client is first imported."""
+    published = random_model.write(tmp_path / "published", random_model.k2_like(), stored="int4")
+    with stand_in_hub.serving(published) as hub:
+        environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "MODELS_DIR": str(tmp_path / "models")}
+
+        def say(*words: str) -> str:
+            command = [sys.executable, str(ROOT / "manage.py"), "models", *words]
+            return subprocess.run(
+                command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+            ).stdout
+
+        assert say("pull", "someone/k2").strip() == str(tmp_path / "models" / "k2")
+        assert "k2 " in say("list")
+        assert "1 GB hold it" in say("inspect", "k2", "--memory", "1")
+        assert "plain f32" in say("convert", "k2", "plain", "--dtype", "f32")
+        assert (tmp_path / "plain" / "model.safetensors").exists()
+
+
+def test_a_tool_that_fails_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandError, match="verify of .*nothing failed"):
+        call_command("models", "verify", str(tmp_path / "nothing"))
+    assert "is not there" in capfd.readouterr().err
 
 
 def test_doctor_names_what_is_missing_and_how_to_fix_it(settings: Settings, tmp_path: Path) -> None:
