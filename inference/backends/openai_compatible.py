@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import msgspec
@@ -56,13 +56,18 @@ class OpenAICompatibleBackend:
     """
 
     def __init__(
-        self, *, base_url: str, api_key: str, thinking_dialect: str = "none", is_raw: bool = False
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        thinking_dialect: str = "none",
+        output_parser: Literal["theirs", "ours"] = "theirs",
     ) -> None:
-        """`is_raw`: the server serves a Kimi model and parses nothing, so that its content holds the model's
-        own marks of reasoning and calls; they are read here.
+        """`output_parser` "ours": the server serves a Kimi model and parses nothing, so that its content holds
+        the model's own marks of reasoning and calls; they are read here.
         """
         self._dialect = thinking_dialect
-        self._is_raw = is_raw
+        self._output_parser = output_parser
         self._host = httpx2.URL(base_url).host or base_url
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
@@ -101,7 +106,7 @@ class OpenAICompatibleBackend:
         num_calls_before = sum(len(message.tool_calls) for message in request.messages)
         # Some providers leave the reasoning in the content, between marks.
         parser = StreamParser(starts_in_reasoning=False)
-        if self._is_raw:
+        if self._output_parser == "ours":
             parser = StreamParser(
                 starts_in_reasoning=self._dialect == "always",
                 tools=request.tools,

@@ -196,7 +196,10 @@ async def test_a_raw_servers_marks_are_read_here(provider: ProviderStand):
     section = f"<|tool_calls_section_begin|>{call}<|tool_calls_section_end|>"
     provider.play(f"text: hm</think>I compute.{section}")
     raw = OpenAICompatibleBackend(
-        base_url=provider.provider.base_url, api_key="sk-right", thinking_dialect="always", is_raw=True
+        base_url=provider.provider.base_url,
+        api_key="sk-right",
+        thinking_dialect="always",
+        output_parser="ours",
     )
     calculator = ToolSpec(name="calculator", description="", parameters={"type": "object"})
     answer = await collect(raw, ask(tools=(calculator,)))
