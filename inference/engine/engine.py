@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from inference.checkpoints import BadModelFile
 from inference.engine import continuation, sampler
 from inference.engine.blocks import BlockPool
 from inference.engine.continuation import Continuation
@@ -120,12 +121,15 @@ class Engine:
         return outputs
 
     def warm_up(self) -> None:
-        """Run a prompt and a token, so that the first request does not pay for first-time set-up."""
+        """Run two prompts and some tokens, so that the first request does not pay for first-time set-up and
+        the pace is known. Raises BadModelFile when what comes out are no numbers.
+        """
         num_tokens = min(2 * BLOCK_TOKENS, self.max_context_tokens - 2)
         for prompt_ids in ([0] * num_tokens, [1 % self._model.config.vocab_size] * num_tokens):
             self.add(Sequence("warm-up", prompt_ids, SamplingParams(temperature=0), max_tokens=2))
             while self.has_work():
-                self.step()
+                if any(output.finish_reason == "error" for output in self.step()):
+                    raise BadModelFile("the model computes numbers that are not finite: its file is damaged")
         self._blocks.clear()
         self._tally = Tally()
 

@@ -30,9 +30,9 @@ Precision = Literal["native"] | TorchPrecision
 KVDtype = Literal["full", "fp8"]
 
 # The share of the memory left after loading that the KV pool may take, and the most full contexts worth
-# holding.
+# holding. It is taken from the system block by block, as blocks are first used.
 _POOL_SHARE = 0.3
-_MAX_FULL_CONTEXTS = 8
+_MAX_FULL_CONTEXTS = 4
 # A shorter context than this is of no use to anybody, unless it was asked for.
 _LEAST_CONTEXT_TOKENS = 1024
 # A weight of four to five bits, as bf16.
@@ -110,14 +110,17 @@ def _build(
     if precision is None or precision == "native":
         try:
             _prove_native_kernels()
-            return NativeDecoder(parameters, num_threads=num_threads, on_progress=on_progress), self_test
+            decoder = NativeDecoder(parameters, num_threads=num_threads, on_progress=on_progress)
+            # What is left to torch is too small to be worth waking its threads for, each step anew.
+            torch.set_num_threads(1)
+            return decoder, self_test
         except (BuildFailed, UnsupportedModel, WrongResults) as fault:
             logger.warning("computing with torch's operators instead of native kernels: %s", fault)
             self_test = f"no native kernels: {fault}"
         precision = _best_torch_precision()
     keeps_dense = precision == "int4" and _has_memory_for_dense(parameters)
-    decoder = TorchDecoder(parameters, precision=precision, keeps_dense=keeps_dense, on_progress=on_progress)
-    return decoder, self_test
+    fallback = TorchDecoder(parameters, precision=precision, keeps_dense=keeps_dense, on_progress=on_progress)
+    return fallback, self_test
 
 
 def _prove_native_kernels() -> None:
