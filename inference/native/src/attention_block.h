@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "attention_cache.h"
@@ -116,44 +117,62 @@ class BlockAttention {
         const int64_t seen_end = last_position / kBlockTokens + 1, segment_end = first_block + kSegmentBlocks;
         const int64_t end = seen_end < segment_end ? seen_end : segment_end;
         for (int64_t block = first_block; block < end; ++block)
-            attend_block(job, block, block == first_block, scratch, result);
+            attend_block(job, block, block + 1 < seen_end ? block + 1 : block, scratch, result);
     }
 
   private:
-    void attend_block(const AttentionJob& job, int64_t block, bool is_first, AttentionScratch& scratch,
+    const Stored* keys_of(const AttentionJob& job, int64_t block) const {
+        return cache_ + job.block_ids[block] * shape_.block_size() + job.kv_head * shape_.key_width * kBlockTokens;
+    }
+    const Stored* values_of(const AttentionJob& job, int64_t block) const {
+        return cache_ + job.block_ids[block] * shape_.block_size() +
+               (shape_.num_kv_heads * shape_.key_width + job.kv_head * shape_.value_width) * kBlockTokens;
+    }
+
+    // `next` is the block that comes after it.
+    void attend_block(const AttentionJob& job, int64_t block, int64_t next, AttentionScratch& scratch,
                       const RunningSoftmax& result) const {
-        const Stored* stored = cache_ + job.block_ids[block] * shape_.block_size();
+        uint16_t* converted = scratch.converted.data();
         if (shape_.is_latent) {
-            const auto* rows = computable(stored, kBlockTokens * shape_.key_width, scratch.converted.data());
+            const auto* rows = computable(keys_of(job, block), kBlockTokens * shape_.key_width, converted);
             transpose_block(rows, shape_.key_width, scratch.keys.data());
-            attend_loaded(job, block, is_first, scratch.keys.data(), rows, shape_.key_width, scratch, result);
+            const Block<float> keys{scratch.keys.data(), nullptr, kBlockTokens};
+            attend_loaded(job, block, keys, in_place(rows, keys_of(job, next), shape_.key_width), scratch, result);
             return;
         }
         const int64_t key_size = shape_.key_width * kBlockTokens, value_size = shape_.value_width * kBlockTokens;
-        const Stored* values = stored + shape_.num_kv_heads * key_size + job.kv_head * value_size;
-        uint16_t* converted = scratch.converted.data();
-        attend_loaded(job, block, is_first, computable(stored + job.kv_head * key_size, key_size, converted),
-                      computable(values, value_size, converted + key_size), shape_.value_width, scratch, result);
+        const auto* keys = computable(keys_of(job, block), key_size, converted);
+        const auto* values = computable(values_of(job, block), value_size, converted + key_size);
+        attend_loaded(job, block, in_place(keys, keys_of(job, next), kBlockTokens),
+                      in_place(values, values_of(job, next), shape_.value_width), scratch, result);
+    }
+
+    // A matrix read where it is stored has a next one to ask for; one that was converted has none.
+    template <class Element>
+    static Block<Element> in_place(const Element* values, const Stored* next, int64_t stride) {
+        if constexpr (std::is_same_v<Element, Stored>) return Block<Element>{values, next, stride};
+        return Block<Element>{values, nullptr, stride};
     }
 
     // keys [key_width, kBlockTokens], values [kBlockTokens, value_width]. Queries that see the whole block go
     // together; the few that it ends in go one by one, each over what it sees and nothing else.
     template <class Key, class Value>
-    void attend_loaded(const AttentionJob& job, int64_t block, bool is_first, const Key* keys, const Value* values,
-                       int64_t value_stride, AttentionScratch& scratch, const RunningSoftmax& result) const {
+    void attend_loaded(const AttentionJob& job, int64_t block, Block<Key> keys, Block<Value> values,
+                       AttentionScratch& scratch, const RunningSoftmax& result) const {
         const int64_t start = block * kBlockTokens;
         const int64_t full = job.query_at(start + kBlockTokens - 1);
+        const bool is_first = block % kSegmentBlocks == 0;
         const auto attend = [&](int64_t query, int64_t end, int64_t num_seen) {
             const int64_t row = query * job.num_heads, num_rows = (end - query) * job.num_heads;
             float* scores = scratch.scores.data() + row * kBlockTokens;
             float* sums = result.values + row * shape_.value_width;
             multiply(num_rows, scratch.queries.data() + row * shape_.key_width, shape_.key_width, shape_.key_width,
-                     keys, kBlockTokens, kBlockTokens, scores, kBlockTokens, false);
+                     keys, kBlockTokens, scores, kBlockTokens, false);
             for (int64_t i = 0; i < num_rows; ++i)
                 weigh(scores + i * kBlockTokens, num_seen, is_first, result.greatest + row + i, result.sum + row + i,
                       sums + i * shape_.value_width, shape_.value_width);
-            multiply(num_rows, scores, kBlockTokens, num_seen, values, value_stride, shape_.value_width, sums,
-                     shape_.value_width, !is_first);
+            multiply(num_rows, scores, kBlockTokens, num_seen, values, shape_.value_width, sums, shape_.value_width,
+                     !is_first);
         };
         for (int64_t query = job.query_at(start); query < full; ++query)
             attend(query, query + 1, job.first_position + query - start + 1);

@@ -11,16 +11,32 @@ constexpr int kTileQueries = 6, kTileVectors = 4;  // 24 sums, 4 vectors of b an
 constexpr int kTileQueries = 4, kTileVectors = 2;
 #endif
 
+// b, and where the matrix lies that comes after it: its lines are asked for on the way, one for one, because the
+// processor's own guess ends where the cache's blocks do. Null: nothing comes after it.
+template <class Element>
+struct Block {
+    const Element* values;
+    const Element* next;
+    int64_t stride;
+
+    Block columns_from(int64_t column) const {
+        return Block{values + column, next == nullptr ? nullptr : next + column, stride};
+    }
+};
+
 // c[i][j] (+)= sum over k of a[i][k] * b[k][j], k ascending whatever the tile: a row's bits depend on it alone.
-template <int ROWS, int VECTORS, class Element>
-inline void multiply_tile(const float* a, int64_t a_stride, int64_t depth, const Element* b, int64_t b_stride,
-                          float* c, int64_t c_stride, bool accumulate) {
+template <int ROWS, int VECTORS, bool FETCHES, class Element>
+inline void multiply_tile(const float* a, int64_t a_stride, int64_t depth, const Block<Element>& b, float* c,
+                          int64_t c_stride, bool accumulate) {
+    constexpr int64_t kLine = 64 / sizeof(Element);
     Floats sums[ROWS][VECTORS];
     for (int i = 0; i < ROWS; ++i)
         for (int j = 0; j < VECTORS; ++j) sums[i][j] = accumulate ? load(c + i * c_stride + j * kFloats) : Floats{};
     for (int64_t k = 0; k < depth; ++k) {
+        if constexpr (FETCHES)
+            for (int64_t j = 0; j < VECTORS * kFloats; j += kLine) __builtin_prefetch(b.next + k * b.stride + j, 0, 2);
         Floats columns[VECTORS];
-        for (int j = 0; j < VECTORS; ++j) columns[j] = load(b + k * b_stride + j * kFloats);
+        for (int j = 0; j < VECTORS; ++j) columns[j] = load(b.values + k * b.stride + j * kFloats);
         for (int i = 0; i < ROWS; ++i) {
             const Floats weight = splat(a[i * a_stride + k]);
             for (int j = 0; j < VECTORS; ++j) sums[i][j] = fma(weight, columns[j], sums[i][j]);
@@ -31,28 +47,33 @@ inline void multiply_tile(const float* a, int64_t a_stride, int64_t depth, const
 }
 
 template <int ROWS, int VECTORS, class Element>
-inline void multiply_rows(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, const Element* b,
-                          int64_t b_stride, float* c, int64_t c_stride, bool accumulate) {
-    for (; num_rows >= ROWS; num_rows -= ROWS, a += ROWS * a_stride, c += ROWS * c_stride)
-        multiply_tile<ROWS, VECTORS>(a, a_stride, depth, b, b_stride, c, c_stride, accumulate);
+inline void multiply_rows(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, Block<Element> b, float* c,
+                          int64_t c_stride, bool accumulate) {
+    for (; num_rows >= ROWS; num_rows -= ROWS, a += ROWS * a_stride, c += ROWS * c_stride) {
+        if (b.next != nullptr)
+            multiply_tile<ROWS, VECTORS, true>(a, a_stride, depth, b, c, c_stride, accumulate);
+        else
+            multiply_tile<ROWS, VECTORS, false>(a, a_stride, depth, b, c, c_stride, accumulate);
+        b.next = nullptr;  // once is enough
+    }
     if constexpr (ROWS > 1)
         if (num_rows > 0)
-            multiply_rows<ROWS - 1, VECTORS>(num_rows, a, a_stride, depth, b, b_stride, c, c_stride, accumulate);
+            multiply_rows<ROWS - 1, VECTORS>(num_rows, a, a_stride, depth, b, c, c_stride, accumulate);
 }
 
 // a [num_rows, depth], b [depth, num_columns] (fp32 or bf16), c [num_rows, num_columns]; num_columns is a
 // multiple of 16.
 template <class Element>
-void multiply(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, const Element* b, int64_t b_stride,
+void multiply(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, const Block<Element>& b,
               int64_t num_columns, float* c, int64_t c_stride, bool accumulate) {
     constexpr int64_t kWide = kTileVectors * kFloats;
     int64_t column = 0;
     for (; column + kWide <= num_columns; column += kWide)
-        multiply_rows<kTileQueries, kTileVectors>(num_rows, a, a_stride, depth, b + column, b_stride, c + column,
-                                               c_stride, accumulate);
+        multiply_rows<kTileQueries, kTileVectors>(num_rows, a, a_stride, depth, b.columns_from(column), c + column,
+                                                  c_stride, accumulate);
     for (; column < num_columns; column += kFloats)
-        multiply_rows<kTileQueries, 1>(num_rows, a, a_stride, depth, b + column, b_stride, c + column, c_stride,
-                                    accumulate);
+        multiply_rows<kTileQueries, 1>(num_rows, a, a_stride, depth, b.columns_from(column), c + column, c_stride,
+                                       accumulate);
 }
 
 }  // namespace native

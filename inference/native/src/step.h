@@ -84,9 +84,7 @@ class DecoderStep {
         const Rows activated = activated_.rows(x.num_rows, size);
         profile.time(Work::ACTIVATE, [&] {
             for_rows(team_, x.num_rows, 2 * size, [&](int64_t row, int) {
-                const float* gate = gate_up_.data() + row * 2 * size;
-                silu_times(gate, gate + size, size, activated_.row(activated, row));
-                quantize_row(activated, row);
+                activate_row(gate_up_.data() + row * 2 * size, activated_, activated, row);
             });
         });
         profile.time(Work::DOWN, [&] {
