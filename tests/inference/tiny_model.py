@@ -58,7 +58,7 @@ def write(path: Path, *, architecture: str = "qwen2", seed: int = 0) -> Path:
     _add_quantized(writer, "output.weight", "Q6_K", VOCAB_SIZE, HIDDEN_SIZE, rng)
     _add_vector(writer, "output_norm.weight", HIDDEN_SIZE, rng, centre=1.0)
     for layer in range(NUM_LAYERS):
-        _add_layer(writer, f"blk.{layer}.", rng, has_bias=architecture == "qwen2")
+        _add_layer(writer, f"blk.{layer}.", rng, architecture)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -66,7 +66,7 @@ def write(path: Path, *, architecture: str = "qwen2", seed: int = 0) -> Path:
     return path
 
 
-def _add_layer(writer: Any, prefix: str, rng: np.random.Generator, *, has_bias: bool) -> None:
+def _add_layer(writer: Any, prefix: str, rng: np.random.Generator, architecture: str) -> None:
     kv_size = NUM_KV_HEADS * HEAD_DIM
     _add_vector(writer, f"{prefix}attn_norm.weight", HIDDEN_SIZE, rng, centre=1.0)
     _add_vector(writer, f"{prefix}ffn_norm.weight", HIDDEN_SIZE, rng, centre=1.0)
@@ -80,7 +80,10 @@ def _add_layer(writer: Any, prefix: str, rng: np.random.Generator, *, has_bias: 
         ("ffn_down", HIDDEN_SIZE, INTERMEDIATE_SIZE, "Q6_K"),
     ):
         _add_quantized(writer, f"{prefix}{part}.weight", type_name, rows, columns, rng)
-    if has_bias:
+    if architecture == "qwen3":
+        _add_vector(writer, f"{prefix}attn_q_norm.weight", HEAD_DIM, rng, centre=1.0)
+        _add_vector(writer, f"{prefix}attn_k_norm.weight", HEAD_DIM, rng, centre=1.0)
+    if architecture == "qwen2":
         for part, size in (("attn_q", HIDDEN_SIZE), ("attn_k", kv_size), ("attn_v", kv_size)):
             _add_vector(writer, f"{prefix}{part}.bias", size, rng, centre=0.0)
 
@@ -114,12 +117,14 @@ def in_transformers(path: Path) -> Any:
         "rms_norm_eps": fields[f"{architecture}.attention.layer_norm_rms_epsilon"],
         "rope_theta": fields[f"{architecture}.rope.freq_base"],
         "max_position_embeddings": fields[f"{architecture}.context_length"],
+        "head_dim": fields.get(f"{architecture}.attention.key_length", HEAD_DIM),
         "tie_word_embeddings": "output.weight" not in weights,
         "attn_implementation": "eager",
     }
     kinds: dict[str, tuple[Any, Any]] = {
         "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
         "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
+        "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
     }
     make_config, make_model = kinds[architecture]
     config = make_config(**settings)
@@ -154,6 +159,8 @@ def _renamed(name: str) -> str:
         "attn_k": "self_attn.k_proj",
         "attn_v": "self_attn.v_proj",
         "attn_output": "self_attn.o_proj",
+        "attn_q_norm": "self_attn.q_norm",
+        "attn_k_norm": "self_attn.k_norm",
         "ffn_gate": "mlp.gate_proj",
         "ffn_up": "mlp.up_proj",
         "ffn_down": "mlp.down_proj",

@@ -93,7 +93,7 @@ def assert_close_enough(ours: Tensor, theirs: Tensor, *, least_agreement: float,
     assert divergence <= greatest_kl
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 def test_a_small_model_agrees_with_transformers(tmp_path: Path, architecture: str) -> None:
     path = tiny_model.write(tmp_path / "tiny.gguf", architecture=architecture)
     token_ids = torch.randint(8, 512, (90,), generator=torch.Generator().manual_seed(7)).tolist()
