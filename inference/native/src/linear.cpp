@@ -8,13 +8,13 @@
 namespace native {
 namespace {
 
-// Enough work to outweigh taking a chunk, little enough that threads finish together.
-constexpr int64_t kWeightsPerChunk = 1 << 17;
-constexpr int64_t kTilesTogether = 4;
+// Enough work to outweigh taking a chunk, little enough that threads finish together. Two tiles at least share
+// the reading of many rows of activations.
+constexpr int64_t kProductsPerChunk = 1 << 17;
+constexpr int64_t kLeastRows = 2 * kTileRows;
 
-int64_t rows_per_chunk(const Matrix& matrix) {
-    const int64_t runs = kWeightsPerChunk / (matrix.num_columns * kTileRows * kTilesTogether);
-    return std::max<int64_t>(runs, 1) * kTileRows * kTilesTogether;
+int64_t rows_per_chunk(const Matrix& matrix, int64_t num_tokens) {
+    return std::max<int64_t>(kProductsPerChunk / (matrix.num_columns * num_tokens * kLeastRows), 1) * kLeastRows;
 }
 
 }  // namespace
@@ -41,16 +41,17 @@ void linear(const Matrix& matrix, const Rows& x, float* y, int64_t y_stride, boo
 
 void linear(const Matrix* matrices, int64_t num_matrices, const Rows& x, float* y, int64_t y_stride,
             bool accumulate, Team& team) {
+    if (x.num_rows == 0) return;
     int64_t num_chunks = 0;
     for (int64_t i = 0; i < num_matrices; ++i) {
-        const int64_t step = rows_per_chunk(matrices[i]);
+        const int64_t step = rows_per_chunk(matrices[i], x.num_rows);
         num_chunks += (matrices[i].num_rows + step - 1) / step;
     }
     team.run(num_chunks, [&](int64_t chunk, int) {
         float* at = y;
         for (int64_t i = 0; i < num_matrices; ++i) {
             const Matrix& matrix = matrices[i];
-            const int64_t step = rows_per_chunk(matrix);
+            const int64_t step = rows_per_chunk(matrix, x.num_rows);
             const int64_t here = (matrix.num_rows + step - 1) / step;
             if (chunk < here) {
                 const int64_t end = std::min((chunk + 1) * step, matrix.num_rows);

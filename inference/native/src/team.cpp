@@ -1,6 +1,5 @@
 #include "team.h"
 
-#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
@@ -16,7 +15,11 @@ namespace {
 
 // About 50 microseconds on today's cores: longer than the serial parts between two runs of one step, shorter
 // than a time slice that another process could use.
-constexpr int kSpins = 1500;
+constexpr int kMostSpins = 1500;
+constexpr int kFewestSpins = 30;
+// What the caller waits for others' last chunks: some chunks' time. Whoever takes longer has lost its core, and
+// gets the caller's when that sleeps.
+constexpr int kCallerSpins = 500;
 
 void pause() {
 #if defined(__x86_64__)
@@ -74,19 +77,23 @@ void Team::run_shared(int64_t num_chunks, Call call, void* context) {
     call_.store(call, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
     num_chunks_.store(num_chunks, std::memory_order_relaxed);
-    num_unfinished_.store(num_chunks, std::memory_order_relaxed);
+    num_unfinished_.store(static_cast<uint32_t>(num_chunks), std::memory_order_relaxed);
     const uint64_t run = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
     ticket_.store(run << 32 | static_cast<uint64_t>(num_chunks));
     calls_.fetch_add(1);
     if (num_sleeping_.load() > 0) wake_all(calls_);
     take_part(0);
-    for (int spins = 0; num_unfinished_.load(std::memory_order_acquire) != 0; ++spins) {
-        if (spins < kSpins) {
-            pause();
-        } else {
-            sched_yield();  // a member lost its core in the middle of a chunk
-        }
+    wait_until_finished();
+}
+
+void Team::wait_until_finished() {
+    for (int spins = 0; spins < kCallerSpins; ++spins) {
+        if (num_unfinished_.load(std::memory_order_acquire) == 0) return;
+        pause();
     }
+    is_caller_asleep_.store(true);
+    while (const uint32_t num_unfinished = num_unfinished_.load()) wait_for_change(num_unfinished_, num_unfinished);
+    is_caller_asleep_.store(false);
 }
 
 bool Team::take_part(int thread) {
@@ -100,24 +107,33 @@ bool Team::take_part(int thread) {
         if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
         call(context, num_chunks - static_cast<int64_t>(ticket & 0xffffffff), thread);
         ++num_done;
-        // Reported at once when it was the last, so that the next run's chunks are never counted here.
-        num_unfinished_.fetch_sub(1, std::memory_order_release);
+        const bool is_last = num_unfinished_.fetch_sub(1) == 1;
+        if (is_last && is_caller_asleep_.load()) wake_all(num_unfinished_);
         ticket = ticket_.load(std::memory_order_acquire);
     }
     return num_done > 0;
 }
 
 void Team::work(int thread) {
+    int num_spins = kMostSpins;
     while (!is_closing_.load()) {
         const uint32_t seen = calls_.load();
         if (take_part(thread)) continue;
-        int spins = 0;
-        while (spins < kSpins && calls_.load(std::memory_order_relaxed) == seen) {
-            pause();
-            ++spins;
+        if (spin_until_called(seen, num_spins)) {
+            num_spins = num_spins * 2 < kMostSpins ? num_spins * 2 : kMostSpins;
+        } else {
+            num_spins = num_spins / 2 > kFewestSpins ? num_spins / 2 : kFewestSpins;
+            sleep_until_called(seen);
         }
-        if (spins == kSpins) sleep_until_called(seen);
     }
+}
+
+bool Team::spin_until_called(uint32_t seen, int num_spins) const {
+    for (int spins = 0; spins < num_spins; ++spins) {
+        if (calls_.load(std::memory_order_relaxed) != seen) return true;
+        pause();
+    }
+    return false;
 }
 
 void Team::sleep_until_called(uint32_t seen) {

@@ -2,7 +2,8 @@
 //
 // Chunks are taken one by one by whoever is free, and nobody waits for a thread that has taken none: a core
 // that another process keeps busy gets less work instead of holding up the rest, and in a forked child, which
-// has no threads, the caller does it all. Idle threads spin for tens of microseconds, then sleep.
+// has no threads, the caller does it all. Idle threads spin for tens of microseconds, less where that was in vain
+// before, then sleep.
 #pragma once
 
 #include <pthread.h>
@@ -51,7 +52,9 @@ class Team {
     void run_shared(int64_t num_chunks, Call call, void* context);
     void work(int thread);
     bool take_part(int thread);
+    bool spin_until_called(uint32_t seen, int num_spins) const;
     void sleep_until_called(uint32_t seen);
+    void wait_until_finished();
 
     // The run's number in the upper half, the chunks not yet taken in the lower: a late thread can neither
     // take a chunk of a run that is over nor see the next run's function with the last run's chunks.
@@ -59,7 +62,8 @@ class Team {
     std::atomic<Call> call_{nullptr};
     std::atomic<void*> context_{nullptr};
     std::atomic<int64_t> num_chunks_{0};
-    alignas(64) std::atomic<int64_t> num_unfinished_{0};
+    alignas(64) std::atomic<uint32_t> num_unfinished_{0};
+    std::atomic<bool> is_caller_asleep_{false};
     alignas(64) std::atomic<uint32_t> calls_{0};  // what sleepers wait on
     std::atomic<int> num_sleeping_{0};
     std::atomic<bool> is_closing_{false};

@@ -144,3 +144,8 @@ def test_results_can_be_added_to_what_is_there(team, generator):
         ctypes.byref(packed.struct), x.data_ptr(), 3, y.data_ptr(), True, team.handle
     )
     assert torch.equal(y, matrix.linear(packed, x, team) + 1)
+
+
+def test_no_tokens_give_no_rows(team, generator):
+    packed = matrix.pack([stored_matrix("Q4_K", 20, 256, generator)])
+    assert matrix.linear(packed, torch.empty(0, 256), team).shape == (0, 20)
