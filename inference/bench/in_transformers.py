@@ -2,15 +2,18 @@
 
 import itertools
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from inference.bench import workload
 from inference.bench.workload import Measure
+
+os.environ.setdefault("TQDM_DISABLE", "1")  # transformers' bars would run through the bench's own lines
+import transformers  # noqa: E402  (the bars are switched off when it is imported)
 
 
 class TransformersModel:

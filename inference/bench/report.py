@@ -5,10 +5,10 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -29,6 +29,10 @@ class Figure:
     @property
     def met(self) -> bool | None:
         return None if self.least is None else self.value >= self.least
+
+    def named(self, name: str) -> Self:
+        """The same figure under another name."""
+        return replace(self, name=name)
 
     def as_dict(self) -> dict[str, Any]:
         value = round(self.value, 3)
