@@ -132,6 +132,15 @@ def test_models_pull_takes_a_repository_of_a_hub_and_the_tools_take_its_name(tmp
         assert (tmp_path / "plain" / "model.safetensors").exists()
 
 
+def test_verify_notices_that_a_model_of_the_registry_is_another_file(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.MODELS_DIR = tmp_path
+    registry.entry("smollm2").path(tmp_path).write_bytes(b"not the model")
+    with pytest.raises(CommandError, match="pull smollm2 again"):
+        call_command("models", "verify", "smollm2")
+
+
 def test_a_tool_that_fails_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CommandError, match="verify of .*nothing failed"):
         call_command("models", "verify", str(tmp_path / "nothing"))

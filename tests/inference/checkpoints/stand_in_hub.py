@@ -16,11 +16,14 @@ COMMIT = "c" * 40
 
 @dataclass
 class StandIn:
-    """A hub's repository: its files, which of them fail now, and what was asked for."""
+    """A hub's repository: its files, which of them fail now or break off half-way once; and what was asked
+    for, from which byte on.
+    """
 
     files: dict[str, bytes]
     broken: set[str] = field(default_factory=set)
-    fetched: list[str] = field(default_factory=list)
+    cut_once: set[str] = field(default_factory=set)
+    fetched: list[tuple[str, int]] = field(default_factory=list)
     endpoint: str = ""
 
 
@@ -58,20 +61,24 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404 if name not in self.hub.files else 403, b"")
 
     def _send_file(self, name: str, body: bytes) -> None:
-        if self.command == "GET":
-            self.hub.fetched.append(name)
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-        etag = hashlib.sha256(body).hexdigest()
-        self._send(206 if start else 200, body[start:], ETag=f'"{etag}"', **{"X-Repo-Commit": COMMIT})
+        num_sent = len(body) - start
+        if self.command == "GET":
+            self.hub.fetched.append((name, start))
+            if name in self.hub.cut_once:
+                self.hub.cut_once.remove(name)
+                num_sent //= 2
+        headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        self._send(206 if start else 200, body[start:], num_sent=num_sent, **headers)
 
-    def _send(self, status: int, body: bytes, **headers: str) -> None:
+    def _send(self, status: int, body: bytes, *, num_sent: int | None = None, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            self.wfile.write(body[:num_sent])
 
     def log_message(self, *_: object) -> None: ...
 

@@ -37,12 +37,24 @@ def test_an_interrupted_pull_leaves_no_model_and_goes_on_where_it_stopped(
     with pytest.raises(hub.PullFailed, match="pull again"):
         hub.pull("someone/k2", tmp_path / "models", endpoint=stand_in.endpoint)
     assert not (tmp_path / "models" / "k2").exists()
-    stand_in.broken, stand_in.fetched = set(), []
+    stand_in.broken = set()
     hub.pull("someone/k2", tmp_path / "models", endpoint=stand_in.endpoint)
-    assert stand_in.fetched == ["model.safetensors"]
+    assert sorted(stand_in.fetched) == [("config.json", 0), ("model.safetensors", 0)]  # neither of them twice
     stand_in.fetched = []
     hub.pull("someone/k2", tmp_path / "models", endpoint=stand_in.endpoint)
     assert stand_in.fetched == []
+
+
+def test_a_file_that_breaks_off_goes_on_from_what_was_kept(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)  # so much at once is kept
+    stand_in.cut_once = {"model.safetensors"}
+    path = hub.pull("someone/k2", tmp_path / "models", endpoint=stand_in.endpoint)
+    half = len(stand_in.files["model.safetensors"]) // 2
+    asked = [start for name, start in stand_in.fetched if name == "model.safetensors"]
+    assert asked == [0, half // 4096 * 4096]
+    assert verification.faults(path) == []
 
 
 def test_a_repository_without_a_checkpoint_is_refused(stand_in: StandIn, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class Command(BaseCommand):
             elif action == "pull":
                 self._pull(options["name"], options["path"], options["revision"])
             else:
+                if action == "verify":
+                    _check_sum(options["model"])
                 _run_tool(action, options["model"], options["rest"])
         except (registry.RegistryError, hub.PullFailed, BadModelFile) as error:
             raise CommandError(str(error)) from error
@@ -77,6 +79,16 @@ def _run_tool(action: str, model: str, rest: list[str]) -> None:
     environment = {**os.environ, "PYTHONPATH": str(settings.BASE_DIR)}
     if subprocess.run(command, check=False, env=environment).returncode != 0:
         raise CommandError(f"{action} of {model} failed; the reason stands above.")
+
+
+def _check_sum(model: str) -> None:
+    """Raises CommandError where a model of the registry is another file than the registry names."""
+    entry = registry.load().get(model)
+    path = _path_of(model)
+    if entry is not None and path.exists() and registry.sha256_of(path) != entry.sha256:
+        raise CommandError(
+            f"{path} is not the file that the registry names: remove it and pull {model} again."
+        )
 
 
 def _path_of(model: str) -> Path:
