@@ -22,14 +22,24 @@ struct Rotary {
     }
 };
 
+// a * b + c, rounded once where the machine can. Spelled out, because GCC 12 fuses the pattern a * c - b * s,
+// a * s + b * c in some of a function's copies and not in others, -ffp-contract=off or not.
+inline float fused(float a, float b, float c) {
+#if defined(__FMA__)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 // x [num_heads] rows of `dim` values, `stride` apart: (a, b) -> (a cos - b sin, a sin + b cos), in place.
 inline void rotate(float* x, int64_t num_heads, int64_t stride, int64_t dim, const float* rotation) {
     for (int64_t head = 0; head < num_heads; ++head) {
         float* row = x + head * stride;
         for (int64_t i = 0; i < dim; i += 2) {
             const float a = row[i], b = row[i + 1], c = rotation[i], s = rotation[i + 1];
-            row[i] = a * c - b * s;
-            row[i + 1] = a * s + b * c;
+            row[i] = fused(a, c, -(b * s));
+            row[i + 1] = fused(a, s, b * c);
         }
     }
 }
