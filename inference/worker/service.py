@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 # Deltas that come within this time of the last reply share the next one.
 _FLUSH_S = 0.02
 _TAKE_S = 1.0
+_MAX_REQUESTS = 16
 _TAKE_OVER_S = 1.0
 # Checks in a row that must miss a reader's sign of life: one alone may fall into a pause of the queue.
 _UNREAD_CHECKS = 2
@@ -40,7 +41,12 @@ LATE = "The answer was not done within the {:g} s given for it. Ask for less, or
 
 
 class Service:
-    """Serves one engine until `stop`."""
+    """Serves one engine until `stop`.
+
+    Takes `max_requests` at a time, by default as many as the engine runs at once. Alone with its model it
+    takes `max_waiting` more, for the engine to choose from by priority and fairness: no other would be free
+    sooner.
+    """
 
     def __init__(
         self,
@@ -50,7 +56,8 @@ class Service:
         tokenizer: Tokenizer,
         vitals: Vitals,
         defaults: Defaults | None = None,
-        max_requests: int = 16,
+        max_requests: int | None = None,
+        max_waiting: int = 48,
         drain_s: float = 4.0,
     ) -> None:
         self._engine = engine
@@ -59,9 +66,12 @@ class Service:
         self._defaults = defaults
         self._vitals = vitals
         vitals.describe = engine.describe
-        self._max_requests = max_requests
+        facts = engine.describe()
+        self._max_requests = max_requests or int(facts.get("max_running", _MAX_REQUESTS))
+        self._max_waiting = max_waiting
+        self._is_alone = False
         self._drain_s = drain_s
-        self._context_tokens = int(engine.describe()["max_context_tokens"])
+        self._context_tokens = int(facts["max_context_tokens"])
         self._thread: EngineThread
         self._running: dict[str, Running] = {}
         self._has_room = asyncio.Event()
@@ -118,7 +128,8 @@ class Service:
 
     @property
     def _room(self) -> int:
-        return self._max_requests - len(self._running)
+        most = self._max_requests + (self._max_waiting if self._is_alone else 0)
+        return most - len(self._running)
 
     async def _hear_aborts(self) -> None:
         async with aclosing(self._transport.aborts()) as aborts:
@@ -146,6 +157,9 @@ class Service:
                     limit=self._room,
                 ):
                     self._begin(job)
+                self._is_alone = not await self._has_peers()
+                if self._room > 0:
+                    self._has_room.set()
             await asyncio.sleep(_TAKE_OVER_S)
 
     def _at_hand(self) -> set[str]:
@@ -173,10 +187,12 @@ class Service:
         others, begin those too. What is late is broken off if it was begun, else left to the next worker.
         """
         deadline = time.monotonic() + (0 if self._has_crashed else self._drain_s)
+        hands_back = self._has_crashed
         with suppress(TransportLost, TimeoutError):
             async with asyncio.timeout(1.0):
                 await self._transport.beat(self._vitals.heartbeat())  # nothing more is sent here
-        if self._has_crashed or await self._has_peers():
+                hands_back = hands_back or await self._has_peers()
+        if hands_back:
             await self._hand_back()
         tasks = [running.task for running in self._running.values()]
         if tasks and not self._has_crashed:
@@ -190,11 +206,10 @@ class Service:
                     await self._transport.fail(running.job.ticket, reply=Fault(kind="broken", message=BROKEN))
 
     async def _has_peers(self) -> bool:
-        with suppress(TransportLost, TimeoutError):
-            async with asyncio.timeout(1.0):
-                peers = await self._transport.workers(self._vitals.model)
-                return any(peer.state is WorkerState.READY for peer in peers)
-        return False
+        """Whether another worker takes requests of this model."""
+        peers = await self._transport.workers(self._vitals.model)
+        own = self._vitals.worker_id
+        return any(peer.state is WorkerState.READY and peer.worker_id != own for peer in peers)
 
     async def _hand_back(self) -> None:
         for running in list(self._running.values()):

@@ -128,6 +128,27 @@ async def test_a_worker_that_drains_alone_finishes_what_it_has(
         assert (await asyncio.wait_for(reading, 5)).content == "still here"
 
 
+async def test_a_worker_alone_takes_more_for_its_engine_to_choose_from_and_less_beside_another(
+    redis_url: str, within: InProcessTransport | None
+):
+    async with stands.local_stand(redis_url, within=within) as only:
+        play([only], "stall:")
+        reading = [asyncio.create_task(collect(only.backend, ask(id=f"r{n}"))) for n in range(40)]
+        async with asyncio.timeout(10):
+            while len(only.engine.prompts) < 40:
+                await asyncio.sleep(0.02)
+        async with stands.local_stand(redis_url, within=within) as other:
+            play([other], "text: from the other")
+            async with asyncio.timeout(10):
+                while only.service._room > 0 or only.service._has_room.is_set():
+                    await asyncio.sleep(0.02)
+            answer = await asyncio.wait_for(collect(only.backend, ask(id="late")), 10)
+            assert answer.content == "from the other"
+            for task in reading:
+                task.cancel()
+            await asyncio.wait(reading)
+
+
 async def test_a_request_that_nobody_takes_over_is_said_to_be_unavailable(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from inference.backends.base import StreamBroken
 from inference.backends.scripted import Reply
 from inference.request_queue.in_process import InProcessTransport
-from inference.request_queue.messages import Accepted
+from inference.request_queue.messages import Accepted, WorkerState
 from inference.request_queue.redis_streams import RedisTransport
 from inference.worker.service import Service
 from inference.worker.vitals import Vitals
@@ -107,6 +107,18 @@ async def test_a_token_that_cannot_be_read_ends_its_request_alone(local: LocalSt
     assert [answer.content for answer in answers] == ["word " * 10] * 3
 
 
+async def test_a_worker_that_drains_while_it_is_chosen_does_not_get_the_request(transport, monkeypatch):
+    monkeypatch.setattr("inference.request_queue.affinity.choose", lambda *_takers, **_loads: "w")
+    draining = Vitals(model=MODEL, worker_id="w", state=WorkerState.DRAINING)
+    await transport.beat(Vitals(model=MODEL, state=WorkerState.READY).heartbeat())
+    await transport.beat(draining.heartbeat())
+    long = "A conversation that is worth its place in the cache. " * 6
+    assert (await transport.send(ask(long), model=MODEL)).owner == ""
+    draining.state = WorkerState.READY
+    await transport.beat(draining.heartbeat())
+    assert (await transport.send(ask(long, id="request-2"), model=MODEL)).owner == "w"
+
+
 class _AtOnce(InProcessTransport):
     """The first request and its abort arrive in the same moment."""
 
@@ -127,7 +139,12 @@ class _AtOnce(InProcessTransport):
 async def test_a_request_that_is_aborted_as_it_arrives_leaves_its_place_free():
     engine, transport = TinyEngine(), _AtOnce()
     service = Service(
-        engine, transport=transport, tokenizer=engine.tokenizer, vitals=Vitals(model=MODEL), max_requests=1
+        engine,
+        transport=transport,
+        tokenizer=engine.tokenizer,
+        vitals=Vitals(model=MODEL),
+        max_requests=1,
+        max_waiting=0,
     )
     serving = asyncio.create_task(service.run())
     await transport.send(ask(id="aborted"), model=MODEL)

@@ -7,7 +7,9 @@ import pytest
 from inference import registry
 from inference.backends.base import BackendUnavailable
 from inference.backends.local import LocalBackend
-from inference.backends.scripted import ScriptedBackend
+from inference.backends.scripted import Script, ScriptedBackend
+from tests.backends.asking import ask, collect
+from tests.backends.upstream import Provider, serve
 from webapp.billing import seeds as prices
 from webapp.billing.models import Price
 from webapp.catalog import backends, seeds
@@ -67,6 +69,30 @@ def test_the_local_model_is_the_one_that_is_chosen(settings):
     settings.MODEL = "nothing-like-it"
     with pytest.raises(registry.UnknownModel, match="nothing-like-it"):
         seeds.seed()
+
+
+def test_a_model_that_is_named_by_its_path_is_offered_under_its_files_name(settings, tmp_path):
+    path = tmp_path / "My model.Q4_0.gguf"
+    path.touch()
+    settings.MODEL = str(path)
+    assert offered() == ["My-model.Q4_0"]
+    row = ServedModel.objects.get(name="My-model.Q4_0")
+    assert row.upstream_name == registry.served_name(str(path)) == "My model.Q4_0"
+    row.full_clean()
+
+
+@pytest.mark.parametrize(("parser", "content"), [("theirs", "hm</think>So."), ("ours", "So.")])
+async def test_the_catalogue_says_whose_parser_reads_a_providers_text(settings, parser, content):
+    settings.OPENAI_API_KEY = "sk-right"
+    with serve(Provider()) as provider:
+        provider.script = Script.of("text: hm</think>So.")
+        row = ServedModel(
+            label="K", backend="openai_compatible", upstream_name="scripted", base_url=provider.base_url,
+            thinking_dialect="always", output_parser=parser, api_key_env="OPENAI_API_KEY",
+        )  # fmt: skip
+        backend = backends.backend_for(row)
+        assert (await collect(backend, ask())).content == content
+        await backend.aclose()
 
 
 def test_a_providers_model_follows_its_variables(settings):

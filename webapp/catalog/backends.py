@@ -33,6 +33,7 @@ def backend_for(model: ServedModel) -> ChatBackend:
         base_url=_base_url(model),
         api_key=_api_key(model),
         thinking_dialect=model.thinking_dialect,
+        output_parser="ours" if model.output_parser == ServedModel.OutputParser.OURS else "theirs",
     )
 
 

@@ -39,6 +39,12 @@ class ServedModel(models.Model):
         TEMPLATE_KWARGS = "template_kwargs", "chat_template_kwargs"
         THINK_TAGS = "think_tags", _("<think> tags, asked for in the system prompt")
 
+    class OutputParser(models.TextChoices):
+        """Who takes reasoning and tool calls out of a provider's text."""
+
+        THEIRS = "theirs", _("The provider's")
+        OURS = "ours", _("Ours: Kimi's marks, from a provider that leaves them in the text")
+
     name = models.CharField(_("name"), max_length=80, unique=True, validators=[MODEL_NAME])
     label = models.CharField(_("label"), max_length=80)
     description = models.CharField(_("description"), max_length=200, blank=True)
@@ -59,6 +65,9 @@ class ServedModel(models.Model):
     calls_tools = models.BooleanField(_("can call tools"), default=True)
     thinking_dialect = models.CharField(
         _("thinking dialect"), max_length=20, choices=ThinkingDialect, default=ThinkingDialect.THINK_TAGS
+    )
+    output_parser = models.CharField(
+        _("output parser"), max_length=10, choices=OutputParser, default=OutputParser.THEIRS
     )
     is_active = models.BooleanField(_("offered"), default=True, help_text=_("The operator's switch."))
     is_configured = models.BooleanField(

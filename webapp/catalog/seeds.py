@@ -113,7 +113,7 @@ def _seed_local() -> None:
 def _of_path(name: str) -> Seed:
     """Defaults for a model that MODEL names by its path; in the API it has no character that URLs mind."""
     return Seed(
-        name=re.sub(r"[^\w.-]", "-", name),
+        name=re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-") or "local",
         label=name,
         backend=Backend.LOCAL,
         upstream_name=name,
