@@ -108,6 +108,7 @@ class Engine:
         outputs = [self._fail(late, "the deadline passed") for late in self._scheduler.overdue(now)]
         plan = self._scheduler.plan(self._guess if self._speculates else None)
         if not plan:
+            self._tally.count_outputs(outputs)
             return outputs
         rows = self._compute(plan)
         start = 0
@@ -117,7 +118,7 @@ class Engine:
             output = self._advance(piece, own_rows)
             if output is not None:
                 outputs.append(output)
-                self._tally.count_output(output)
+        self._tally.count_outputs(outputs)
         return outputs
 
     def warm_up(self) -> None:
@@ -157,8 +158,10 @@ class Engine:
     def _check(self, sequence: Sequence) -> None:
         num_tokens = len(sequence.prompt_ids)
         if num_tokens >= self.max_context_tokens:
+            is_memory = self.max_context_tokens == self._pool.num_blocks * BLOCK_TOKENS
+            reader = "the memory for keys and values holds" if is_memory else "the model reads"
             raise PromptTooLong(
-                f"the prompt has {num_tokens} tokens; the model reads at most {self.max_context_tokens - 1}"
+                f"the prompt has {num_tokens} tokens; {reader} at most {self.max_context_tokens - 1}"
             )
         vocab_size = self._model.config.vocab_size
         if not sequence.prompt_ids or not all(0 <= token_id < vocab_size for token_id in sequence.prompt_ids):
@@ -226,7 +229,9 @@ class Engine:
         if not can_draw:
             return None
         new = continuation.of(progress, rows, draft=piece.draft, room=self._room(progress))
-        progress.has_answered = True
+        if not progress.has_answered:
+            progress.has_answered = True
+            self._tally.cached_tokens_total += progress.num_cached_tokens
         if piece.draft and progress.lookup is not None:
             progress.lookup.learn(num_drafted=len(piece.draft), num_accepted=new.num_accepted)
             self._tally.drafted_tokens_total += len(piece.draft)

@@ -4,7 +4,8 @@ pays to check guessed tokens.
 
 _WEIGHT = 0.25  # of the newest step in the running means
 _FIRST_CHUNK = 64
-_GRAIN = 16  # chunks are whole multiples of it: kernels work on so many rows at a time
+_GRAIN = 16  # chunks are multiples of it, for kernels that work on so many rows at a time
+_LEAST_CHUNK = 8  # where that takes too long; less would hardly go faster
 _FIRST_ROW_COST = 0.4
 
 
@@ -23,20 +24,22 @@ class Pace:
             self._decode_s[num_rows] = _mean(self._decode_s.get(num_rows), elapsed_s)
             self._learn_row_cost(num_rows)
             return
-        if num_prompt_tokens < _GRAIN:
+        if num_prompt_tokens < _LEAST_CHUNK:
             return  # the weights are read for a few tokens as for many: such a step says little
         prompt_s = max(elapsed_s - self._decode_time(num_rows), 0.1 * elapsed_s)
         self._prompt_token_s = _mean(self._prompt_token_s, prompt_s / num_prompt_tokens)
 
     def prompt_tokens(self, *, num_rows: int, most: int) -> int:
-        """Prompt tokens to compute beside so many rows: 16 at least, `most` at most."""
+        """Prompt tokens to compute beside so many rows: 8 at least, `most` at most."""
         if self._step_s is None:
             return most
         if self._prompt_token_s is None:
             return min(most, _FIRST_CHUNK)
         left_s = self._step_s - self._decode_time(num_rows)
-        num_tokens = int(left_s / self._prompt_token_s) // _GRAIN * _GRAIN
-        return min(most, max(_GRAIN, num_tokens))
+        num_tokens = int(left_s / self._prompt_token_s)
+        if num_tokens >= _GRAIN:
+            num_tokens -= num_tokens % _GRAIN
+        return min(most, max(_LEAST_CHUNK, num_tokens))
 
     def _decode_time(self, num_rows: int) -> float:
         """What a step of so many rows takes; from the nearest known number of rows."""

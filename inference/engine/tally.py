@@ -1,5 +1,6 @@
 """Counts of what an engine has done since it was made."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,8 +9,8 @@ from inference.engine.sequence import StepOutput
 
 @dataclass
 class Tally:
-    """`batch_size` and `step_ms` are those of the last step; `prompt_tokens_total` counts computed ones, and
-    `cached_tokens_total` those that were not, in sequences that ended.
+    """`batch_size` and `step_ms` are those of the last step. `prompt_tokens_total` counts computed ones, some
+    of them again after a preemption, and `cached_tokens_total` those that were found.
     """
 
     steps_total: int = 0
@@ -28,10 +29,9 @@ class Tally:
         self.batch_size = num_sequences
         self.step_ms = round(1000 * elapsed_s, 3)
 
-    def count_output(self, output: StepOutput) -> None:
-        self.output_tokens_total += len(output.token_ids)
-        if output.finish_reason is not None:
-            self.cached_tokens_total += output.num_cached_tokens
+    def count_outputs(self, outputs: Iterable[StepOutput]) -> None:
+        for output in outputs:
+            self.output_tokens_total += len(output.token_ids)
             self.failed_sequences_total += output.finish_reason == "error"
 
     def describe(self) -> dict[str, Any]:

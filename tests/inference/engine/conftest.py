@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+import torch
 
+from inference.checkpoints import random_model
 from inference.engine import Engine
 from inference.engine.scheduler import SchedulerLimits
 from inference.model import sources
@@ -32,6 +34,12 @@ class LoadTiny(Protocol):
     ) -> Engine: ...
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """To wake another costs more than it saves with models so small."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.write(tmp_path_factory.mktemp("models") / "tiny.gguf")
@@ -45,8 +53,19 @@ def tiny_torch(tiny_path: Path) -> Model:
 
 @pytest.fixture(scope="session")
 def tiny_native(tiny_path: Path) -> Model:
+    return native(tiny_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_k2(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("models") / "k2"
+    random_model.write(path, random_model.k2_like(vocab_size=tiny_model.VOCAB_SIZE), stored="int4")
+    return native(path)
+
+
+def native(path: Path) -> Model:
     try:
-        return NativeDecoder(sources.open_parameters(tiny_path), num_threads=2)
+        return NativeDecoder(sources.open_parameters(path), num_threads=1)
     except BuildFailed as fault:
         pytest.skip(str(fault))
 

@@ -100,17 +100,26 @@ def check(
         assert [answers[str(number)].token_ids for answers in together] == [expected, expected]
 
 
-@settings(TRIALS, max_examples=25)
+@settings(TRIALS, max_examples=40)
 @given(
+    architecture=st.sampled_from(["dense", "k2"]),
     asked=st.lists(ASKED, min_size=1, max_size=6),
     limits=LIMITS,
     num_blocks=st.integers(9, 40),
     speculates=st.booleans(),
 )
 def test_native_output_is_the_same_bit_for_bit(
-    tiny_native: Model, asked: list[Asked], limits: SchedulerLimits, num_blocks: int, speculates: bool
+    tiny_native: Model,
+    tiny_k2: Model,
+    architecture: str,
+    asked: list[Asked],
+    limits: SchedulerLimits,
+    num_blocks: int,
+    speculates: bool,
 ) -> None:
-    check(tiny_native, asked, limits, num_blocks, speculates=speculates)
+    """Grouped-query attention and a dense MLP, and latent attention and experts."""
+    model = tiny_k2 if architecture == "k2" else tiny_native
+    check(model, asked, limits, num_blocks, speculates=speculates)
 
 
 @settings(TRIALS, max_examples=8)
