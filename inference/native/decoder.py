@@ -22,8 +22,8 @@ _ROWS_AT_ONCE = 128
 class NativeDecoder:
     """Weights as the file has them (4, 6, 8 bits or floats) times activations of 8 bits; all else fp32.
 
-    Not for two threads at once. `on_progress` hears the share done, 0 to 1.
-    Raises weights.UnsupportedModel, BadModelFile, build.BuildFailed.
+    Not for two threads at once. `native` None: this machine's own build. `on_progress` hears the share done,
+    0 to 1. Raises weights.UnsupportedModel, BadModelFile, build.BuildFailed.
     """
 
     kv_dtypes = tuple(step.CACHE_TYPES)
@@ -36,13 +36,17 @@ class NativeDecoder:
         num_threads: int,
         on_progress: Callable[[float], None] = lambda share: None,
         rows_at_once: int = _ROWS_AT_ONCE,
+        native: ctypes.CDLL | None = None,
     ) -> None:
+        native = native or library.load()
         self.config = source.config
         self._weights = PackedWeights(source, on_progress=on_progress)
         self._embedding = source.embedding()
-        self._step = step.Step(self._weights.struct, max_rows=rows_at_once, num_threads=num_threads)
+        self._step = step.Step(
+            self._weights.struct, max_rows=rows_at_once, num_threads=num_threads, native=native
+        )
         self._caches = _Caches()
-        instructions = library.load().native_instruction_set().decode()
+        instructions = native.native_instruction_set().decode()
         self.kernel = f"native {instructions} {self._weights.main_kind}"
         weakref.finalize(self, self._step.close)
 

@@ -111,9 +111,11 @@ class Batch(Structure):
 class Step:
     """A step over `weights`, which it keeps, on threads of its own. One caller at a time."""
 
-    def __init__(self, weights: Weights, *, max_rows: int, num_threads: int) -> None:
-        """Raises MemoryError; library.load's errors."""
-        self._library = library.load()
+    def __init__(
+        self, weights: Weights, *, max_rows: int, num_threads: int, native: ctypes.CDLL | None = None
+    ) -> None:
+        """`native` None: this machine's own build. Raises MemoryError; library.load's errors."""
+        self._library = native or library.load()
         self._weights = weights
         create = self._library.native_step_create
         create.restype, create.argtypes = c_void_p, [POINTER(Weights), c_int64, c_int32]

@@ -14,6 +14,7 @@ from torch import Tensor
 from inference.model.decoder import TorchDecoder
 from inference.model.kv_pool import BLOCK_TOKENS, KVPool
 from inference.model.port import Model, Span
+from inference.native import build, library
 from inference.native.decoder import NativeDecoder
 from tests.inference.model.driver import Driver
 from tests.inference.native.random_model import CONFIGS, VOCAB_SIZE, RandomParameters
@@ -29,9 +30,17 @@ INT4_TOLERANCES = {"llama": (0.93, 0.0005), "moonlight": (0.9, 0.008), "kimi_k2"
 
 
 @cache
-def native(architecture: str, format: str = "F32", *, num_threads: int = 2, rows: int = 128) -> NativeDecoder:
+def native(
+    architecture: str,
+    format: str = "F32",
+    *,
+    num_threads: int = 2,
+    rows: int = 128,
+    march: str = build.NATIVE,
+) -> NativeDecoder:
     source = RandomParameters(architecture, format=format, poisoned=(POISONED_TOKEN,))
-    return NativeDecoder(source, num_threads=num_threads, rows_at_once=rows)
+    built = library.load(build.build(march=march))
+    return NativeDecoder(source, num_threads=num_threads, rows_at_once=rows, native=built)
 
 
 @cache
@@ -55,6 +64,17 @@ def test_fp32_weights_give_the_reference_logits_to_rounding(architecture: str) -
     ids = IDS[:200]
     ours, theirs = logits(native(architecture), ids), logits(reference(architecture), ids)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize("march", ["haswell", "x86-64"])
+@pytest.mark.parametrize("architecture", ["qwen3", "kimi_k2"])
+def test_older_processors_get_the_same_logits(architecture: str, march: str) -> None:
+    ids = IDS[:70]
+    model = native(architecture, march=march)
+    torch.testing.assert_close(logits(model, ids), logits(reference(architecture), ids), rtol=1e-5, atol=3e-5)
+    whole = logits(model, ids, dtype=torch.float8_e4m3fn)
+    driver = Driver(model, num_tokens=70, dtype=torch.float8_e4m3fn)
+    assert torch.equal(torch.cat([driver.run([token]) for token in ids]), whole)
 
 
 @pytest.mark.parametrize("architecture", INT4_TOLERANCES)
