@@ -1,4 +1,4 @@
-"""The backend against a real OpenAI-compatible server, llama.cpp's, where one is at hand (make bench-peers)."""
+"""The backend against a real OpenAI-compatible server: llama.cpp's, where it is there (make bench-peers)."""
 
 import os
 import shutil

@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
+from inference import registry
 from inference.backends.base import RequestRejected
 from inference.backends.local import LocalBackend
 from inference.request_queue.messages import WorkerState
 from inference.schema import ContentDelta, FinishReason, Sampling, Thinking
+from inference.worker import EXIT_BAD_SETTING
 from tests.backends.asking import ask, collect
 from tests.inference_workers import Fleet
 
@@ -98,8 +101,43 @@ async def test_on_sigterm_it_finishes_what_it_has_and_says_goodbye(
     assert await backend._transport.workers() == []
 
 
+def test_a_model_that_is_damaged_or_unknown_ends_the_worker_with_words_and_a_code_that_stops_restarts(
+    tmp_path: Path,
+):
+    whole = registry.entry("smollm2").path(settings.MODELS_DIR)
+    if not whole.exists():
+        pytest.skip("the model is not at hand: python manage.py models pull smollm2")
+    with whole.open("rb") as file:
+        (tmp_path / "truncated.gguf").write_bytes(file.read(40 << 20))
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown" / "config.json").write_text('{"model_type": "mamba", "architectures": ["Mamba"]}')
+    (tmp_path / "text.gguf").write_text("this is no model at all")
+    workers = {
+        name: subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "inference.worker",
+                "--model",
+                str(tmp_path / name),
+                "--redis-url",
+                "unix:///none",
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("truncated.gguf", "unknown", "text.gguf")
+    }
+    for name, worker in workers.items():
+        _, said = worker.communicate(timeout=120)
+        assert worker.returncode == EXIT_BAD_SETTING, said
+        assert name in said
+        assert "cannot be served" in said
+        assert "Traceback" not in said
+
+
 def test_a_model_that_is_not_there_is_named_with_what_to_do(tmp_path: Path):
     command = [sys.executable, "-m", "inference.worker", "--model", "smollm2", "--models-dir", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 2
+    assert ended.returncode == EXIT_BAD_SETTING
     assert "python manage.py models pull smollm2" in ended.stderr
