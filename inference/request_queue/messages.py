@@ -107,8 +107,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's sign of life, written each second. Totals count from its start, for /metrics.
 
     `kernel` is what computes the weights' products, `self_test` how it proved right at start-up. Blocks are
-    those of the paged KV cache: `used` by running requests, `cached` for later ones, `free`. Drafted tokens were guessed
-    ahead; those accepted are part of the output.
+    those of the paged KV cache: `used` by running requests, `cached` for later ones, `free`. Drafted tokens
+    were guessed ahead; those accepted are part of the output.
     """
 
     worker_id: str
