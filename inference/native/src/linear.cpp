@@ -10,7 +10,7 @@ namespace {
 
 // Enough work to outweigh taking a chunk, little enough that threads finish together. Two tiles at least share
 // the reading of many rows of activations.
-constexpr int64_t kProductsPerChunk = 1 << 17;
+constexpr int64_t kProductsPerChunk = 1 << 16;
 constexpr int64_t kLeastRows = 2 * kTileRows;
 
 int64_t rows_per_chunk(const Matrix& matrix, int64_t num_tokens) {

@@ -20,6 +20,19 @@ constexpr int kFewestSpins = 30;
 // What the caller waits for others' last chunks: some chunks' time. Whoever takes longer has lost its core, and
 // gets the caller's when that sleeps.
 constexpr int kCallerSpins = 500;
+constexpr int kMostMembers = 256;
+constexpr int64_t kMostBundles = 65535;
+
+struct Range {
+    uint64_t run;
+    int64_t begin, end;
+
+    Range(uint64_t run, int64_t begin, int64_t end) : run(run & 0xffffffff), begin(begin), end(end) {}
+    explicit Range(uint64_t packed) : run(packed >> 32), begin(packed >> 16 & 0xffff), end(packed & 0xffff) {}
+
+    uint64_t packed() const { return run << 32 | static_cast<uint64_t>(begin) << 16 | static_cast<uint64_t>(end); }
+    bool is_empty() const { return begin >= end; }
+};
 
 void pause() {
 #if defined(__x86_64__)
@@ -49,13 +62,17 @@ void wake_all(std::atomic<uint32_t>&) {}
 }  // namespace
 
 Team::Team(int num_threads) : owner_(getpid()) {
-    const int num_others = num_threads > 1 ? num_threads - 1 : 0;
-    members_.reserve(num_others);
-    for (int i = 0; i < num_others; ++i) {
-        members_.push_back(Member{this, i + 1});
-        pthread_t thread;
-        if (pthread_create(&thread, nullptr, enter, &members_.back()) != 0) break;
-        threads_.push_back(thread);
+    const int num_wanted = num_threads < 1 ? 1 : num_threads < kMostMembers ? num_threads : kMostMembers;
+    members_ = std::make_unique<Member[]>(num_wanted);
+    for (int thread = 1; thread < num_wanted; ++thread) {
+        members_[thread].team = this;
+        members_[thread].thread = thread;
+    }
+    num_members_ = num_wanted;  // a range without its thread is robbed by the others
+    for (int thread = 1; thread < num_wanted; ++thread) {
+        pthread_t handle;
+        if (pthread_create(&handle, nullptr, enter, &members_[thread]) != 0) break;
+        threads_.push_back(handle);
     }
 }
 
@@ -74,12 +91,18 @@ void* Team::enter(void* member) {
 }
 
 void Team::run_shared(int64_t num_chunks, Call call, void* context) {
+    const int64_t per_bundle = (num_chunks + kMostBundles - 1) / kMostBundles;
+    const int64_t num_bundles = (num_chunks + per_bundle - 1) / per_bundle;
     call_.store(call, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
     num_chunks_.store(num_chunks, std::memory_order_relaxed);
-    num_unfinished_.store(static_cast<uint32_t>(num_chunks), std::memory_order_relaxed);
-    const uint64_t run = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-    ticket_.store(run << 32 | static_cast<uint64_t>(num_chunks));
+    chunks_per_bundle_.store(per_bundle, std::memory_order_relaxed);
+    num_unfinished_.store(static_cast<uint32_t>(num_bundles));
+    ++run_;
+    for (int i = 0; i < num_members_; ++i) {
+        const Range share{run_, num_bundles * i / num_members_, num_bundles * (i + 1) / num_members_};
+        members_[i].range.store(share.packed());
+    }
     calls_.fetch_add(1);
     if (num_sleeping_.load() > 0) wake_all(calls_);
     take_part(0);
@@ -97,21 +120,57 @@ void Team::wait_until_finished() {
 }
 
 bool Team::take_part(int thread) {
-    int64_t num_done = 0;
-    uint64_t ticket = ticket_.load(std::memory_order_acquire);
-    while ((ticket & 0xffffffff) != 0) {
-        // Read before the chunk is taken, valid once it is: these change only when no chunk is left.
+    uint32_t num_done = 0;
+    do {
+        const uint32_t num_drained = drain(thread);
+        num_done += num_drained;
+        // Told once a range: others' cores would wait for this line at every bundle.
+        const bool is_last = num_drained > 0 && num_unfinished_.fetch_sub(num_drained) == num_drained;
+        if (is_last && is_caller_asleep_.load()) wake_all(num_unfinished_);
+    } while (rob_another(thread));
+    return num_done > 0;
+}
+
+uint32_t Team::drain(int thread) {
+    std::atomic<uint64_t>& own = members_[thread].range;
+    uint32_t num_done = 0;
+    uint64_t seen = own.load(std::memory_order_acquire);
+    while (!Range(seen).is_empty()) {
+        // Read before the bundle is taken, valid once it is: these change only when no bundle is left.
         const Call call = call_.load(std::memory_order_relaxed);
         void* const context = context_.load(std::memory_order_relaxed);
         const int64_t num_chunks = num_chunks_.load(std::memory_order_relaxed);
-        if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
-        call(context, num_chunks - static_cast<int64_t>(ticket & 0xffffffff), thread);
+        const int64_t per_bundle = chunks_per_bundle_.load(std::memory_order_relaxed);
+        const Range range(seen);
+        const Range rest{range.run, range.begin + 1, range.end};
+        if (!own.compare_exchange_weak(seen, rest.packed(), std::memory_order_acq_rel)) continue;
+        const int64_t end = (range.begin + 1) * per_bundle;
+        call(context, range.begin * per_bundle, end < num_chunks ? end : num_chunks, thread);
         ++num_done;
-        const bool is_last = num_unfinished_.fetch_sub(1) == 1;
-        if (is_last && is_caller_asleep_.load()) wake_all(num_unfinished_);
-        ticket = ticket_.load(std::memory_order_acquire);
+        seen = own.load(std::memory_order_acquire);
     }
-    return num_done > 0;
+    return num_done;
+}
+
+bool Team::rob_another(int thread) {
+    std::atomic<uint64_t>& own = members_[thread].range;
+    const Range share(own.load(std::memory_order_acquire));
+    if (!share.is_empty()) return true;  // of a run that has begun meanwhile
+    for (int i = 1; i < num_members_; ++i) {
+        std::atomic<uint64_t>& theirs = members_[(thread + i) % num_members_].range;
+        uint64_t seen = theirs.load(std::memory_order_acquire);
+        while (!Range(seen).is_empty() && Range(seen).run == share.run) {
+            const Range range(seen);
+            const int64_t middle = (range.begin + range.end) / 2;
+            const Range left{range.run, range.begin, middle};
+            if (!theirs.compare_exchange_weak(seen, left.packed(), std::memory_order_acq_rel)) continue;
+            // Its own share of this run was given out before, nobody else writes to an empty range, and the run
+            // cannot end before these are done: nothing is overwritten.
+            own.store(Range{range.run, middle, range.end}.packed());
+            return true;
+        }
+    }
+    return false;
 }
 
 void Team::work(int thread) {
