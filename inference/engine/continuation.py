@@ -79,6 +79,7 @@ def _append_forced(
 
 def _append_drawn(progress: Progress, rows: Floats, draft: list[int], new: Continuation, room: int) -> None:
     """One token, and one more for each guess that it and those before it prove right."""
+    constraint = progress.sequence.constraint
     for index, logits in enumerate(rows):
         if index > 0 and not sampler.is_finite(logits):
             new.end("error", NOT_FINITE)
@@ -95,6 +96,8 @@ def _append_drawn(progress: Progress, rows: Floats, draft: list[int], new: Conti
             return
         if index == len(draft) or token_id != draft[index]:
             return
+        if constraint is not None and constraint.forced():
+            return  # the next step appends it, as it would have without guesses
         new.num_accepted += 1
 
 

@@ -77,7 +77,7 @@ class Engine:
                 seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed % 2**64,
                 vocab_size=self._model.config.vocab_size,
             ),
-            lookup=PromptLookup() if self._speculates and sequence.constraint is None else None,
+            lookup=PromptLookup() if self._speculates else None,
         )
         self._inbox.append(lambda: self._scheduler.add(progress))
 
@@ -164,7 +164,8 @@ class Engine:
                 f"the prompt has {num_tokens} tokens; {reader} at most {self.max_context_tokens - 1}"
             )
         vocab_size = self._model.config.vocab_size
-        if not sequence.prompt_ids or not all(0 <= token_id < vocab_size for token_id in sequence.prompt_ids):
+        ids = sequence.prompt_ids
+        if not ids or min(ids) < 0 or max(ids) >= vocab_size:
             raise ValueError(f"a prompt is one or more token ids below {vocab_size}")
         if sequence.max_tokens < 1:
             raise ValueError(f"max_tokens is {sequence.max_tokens}; it must be at least 1")
@@ -181,7 +182,9 @@ class Engine:
 
     def _guess(self, progress: Progress, most: int) -> list[int]:
         """Tokens that may come next; when all are right, there is room for one more."""
-        if progress.lookup is None or progress.forced_ids:
+        constraint = progress.sequence.constraint
+        is_forced = progress.forced_ids or (constraint is not None and constraint.forced())
+        if progress.lookup is None or is_forced:
             return []
         most = min(most, self._room(progress) - 1)
         return progress.lookup.propose(progress.token_ids, most=most, row_cost=self._pace.row_cost)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 _NGRAM = 3
 _MOST_DRAFTED = 8
 _HALF_LIFE = 8  # drafted tokens after which half of the estimate is new
+_MOST_REMEMBERED = 16_384  # tokens of a long prompt, its last ones, that guesses are taken from
 _PROBE_TOKENS = 48  # a sequence whose guesses do not pay tries again after so many tokens
 
 
@@ -43,7 +44,8 @@ class PromptLookup:
 
     def _index(self, token_ids: Sequence[int]) -> None:
         """Enter every three tokens but the last, which are the question."""
-        for end in range(max(self._num_indexed, _NGRAM), len(token_ids)):
+        first = max(self._num_indexed, _NGRAM, len(token_ids) - _MOST_REMEMBERED)
+        for end in range(first, len(token_ids)):
             self._followed[tuple(token_ids[end - _NGRAM : end])] = end
         self._num_indexed = max(self._num_indexed, len(token_ids))
 

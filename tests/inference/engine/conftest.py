@@ -80,7 +80,7 @@ def tiny(load_tiny: LoadTiny) -> Engine:
     return load_tiny()
 
 
-def loader_of(model: Model) -> LoadTiny:
+def loader_of(model: Model, *, kv_dtype: torch.dtype | None = None) -> LoadTiny:
     """Makes engines over one model, each with a pool of its own."""
 
     def load(
@@ -91,7 +91,7 @@ def loader_of(model: Model) -> LoadTiny:
         speculates: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Engine:
-        pool = KVPool(model.config, num_blocks=num_blocks, dtype=model.kv_dtypes[0])
+        pool = KVPool(model.config, num_blocks=num_blocks, dtype=kv_dtype or model.kv_dtypes[0])
         return Engine(
             model,
             pool,

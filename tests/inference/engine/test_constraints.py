@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from inference.engine import ConstraintFailed, Engine, SamplingParams
 from tests.inference import tiny_model
+from tests.inference.engine.conftest import LoadTiny
 from tests.inference.engine.driving import GREEDY, prompt, run, sequence
 
 STOP = 500
@@ -82,6 +83,23 @@ def test_a_constraint_may_end_by_a_stop_token_which_it_does_not_hear(tiny: Engin
         answer.token_ids,
     )
     assert len(answer.token_ids) == len(CHOICES)
+
+
+@pytest.mark.parametrize("forces", [False, True])
+@pytest.mark.parametrize("sampling", [GREEDY, SamplingParams(seed=1)])
+def test_guesses_change_nothing_under_a_constraint(
+    load_tiny: LoadTiny, sampling: SamplingParams, forces: bool
+) -> None:
+    choices = [{10, 11}, {20}, {30}, {40}, {50}, {60}] * 10
+    said = []
+    for speculates in (False, True):
+        engine = load_tiny(speculates=speculates)
+        constraint = Words(choices, forces=forces)
+        asked = sequence("a", prompt(1, 20), sampling=sampling, constraint=constraint, max_tokens=90)
+        said.append(run(engine, asked)["a"].token_ids)
+        assert constraint.heard == said[-1]
+    assert said[0] == said[1]
+    assert forces or engine.describe()["accepted_tokens_total"] > 0
 
 
 def test_a_constraint_s_length_limit_is_the_sequence_s(tiny: Engine) -> None:

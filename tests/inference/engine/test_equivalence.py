@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -87,9 +88,15 @@ def run_arriving(engine: Engine, asked: list[Asked], *, salt: str) -> dict[str, 
 
 
 def check(
-    model: Model, asked: list[Asked], limits: SchedulerLimits, num_blocks: int, *, speculates: bool
+    model: Model,
+    asked: list[Asked],
+    limits: SchedulerLimits,
+    num_blocks: int,
+    *,
+    speculates: bool,
+    kv_dtype: torch.dtype | None = None,
 ) -> None:
-    load = loader_of(model)
+    load = loader_of(model, kv_dtype=kv_dtype)
     company = load(num_blocks=num_blocks, limits=limits, speculates=speculates)
     together = [run_arriving(company, asked, salt="") for _ in range(2)]
     assert company.describe()["num_blocks_used"] == 0
@@ -103,6 +110,7 @@ def check(
 @settings(TRIALS, max_examples=40)
 @given(
     architecture=st.sampled_from(["dense", "k2"]),
+    kv_dtype=st.sampled_from([torch.bfloat16, torch.float8_e4m3fn]),
     asked=st.lists(ASKED, min_size=1, max_size=6),
     limits=LIMITS,
     num_blocks=st.integers(9, 40),
@@ -112,6 +120,7 @@ def test_native_output_is_the_same_bit_for_bit(
     tiny_native: Model,
     tiny_k2: Model,
     architecture: str,
+    kv_dtype: torch.dtype,
     asked: list[Asked],
     limits: SchedulerLimits,
     num_blocks: int,
@@ -119,7 +128,7 @@ def test_native_output_is_the_same_bit_for_bit(
 ) -> None:
     """Grouped-query attention and a dense MLP, and latent attention and experts."""
     model = tiny_k2 if architecture == "k2" else tiny_native
-    check(model, asked, limits, num_blocks, speculates=speculates)
+    check(model, asked, limits, num_blocks, speculates=speculates, kv_dtype=kv_dtype)
 
 
 @settings(TRIALS, max_examples=8)
