@@ -149,12 +149,13 @@ def _drawn(expected: Expected, generator: torch.Generator, *, is_tied: bool) -> 
 def _add_packed(writer: CheckpointWriter, expected: Expected, generator: torch.Generator) -> None:
     """Values from -7 to 7, as training for INT4 leaves them, under scales of one bf16 binade."""
     num_rows, num_columns = expected.shape
-    # A byte's two nibbles, each 1..15, are drawn at once.
-    drawn = torch.randint(0, 225, (num_rows, num_columns // 2), dtype=torch.uint8, generator=generator)
-    packed = (drawn % 15 + 1) | ((drawn // 15 + 1) << 4)
-    spread = num_columns**-0.5 / 4.32  # 4.32: the standard deviation of those values
+    words = torch.empty(num_rows, num_columns // 16, dtype=torch.int64)
+    nibbles = words.random_(-(2**63), None, generator=generator).view(torch.uint8)
+    # A nibble of 0 would be -8; with 8 in its place it is 0.
+    packed = nibbles | ((nibbles & 15 == 0).to(torch.uint8) << 3) | ((nibbles >> 4 == 0).to(torch.uint8) << 7)
+    spread = num_columns**-0.5 / 4.18  # 4.18: the standard deviation of those values
     groups = (num_rows, num_columns // pack_quantized.GROUP_SIZE)
-    scales = spread * (0.67 + 0.67 * torch.rand(groups, generator=generator))
+    scales = spread * (0.655 + 0.655 * torch.rand(groups, generator=generator))
     writer.add(expected.name + weights.PACKED, packed.view(torch.int32))
     writer.add(expected.name + weights.PACKED_SCALE, scales.to(torch.bfloat16))
     writer.add(expected.name + weights.PACKED_SHAPE, torch.tensor(expected.shape, dtype=torch.int32))
