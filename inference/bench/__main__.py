@@ -7,6 +7,7 @@ for: what one of them sets up (threads, torch, another program) must not touch a
 import argparse
 import importlib
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
             subject.set_defaults(run=chosen.run)
     options = parser.parse_args(arguments)
     options.command = " ".join(["python -m inference.bench", *sys.argv[1:]])
+    # Asked to end, a subject still stops what it started.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     return int(options.run(options))
 
 

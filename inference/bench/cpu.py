@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 
 from inference import registry
-from inference.bench import comparison, llama_cpp, model_files
+from inference.bench import comparison, llama_cpp, model_files, peers
 from inference.bench.comparison import Comparison
 from inference.bench.contender import ContenderFailed
-from inference.bench.peers import MEMORY, OURS, Field
+from inference.bench.peers import MEMORY, OURS, TRANSFORMERS, Field
 from inference.bench.report import Figure
 from inference.bench.rounds import Goal, Samples
 from inference.bench.workload import Measure
@@ -62,6 +62,7 @@ _ANY_OTHER = _PLANS[model_files.DEFAULT_MODEL]
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=list(_PLANS), help="names, or GGUF files")
+    parser.add_argument("--peers", nargs="*", choices=peers.ALL, default=peers.ALL, help="only these")
     comparison.add_options(parser)
     model_files.add_options(parser)
 
@@ -87,8 +88,10 @@ def _compare(model: str, path: Path, *, num_threads: int, options: argparse.Name
     with Field(num_threads=num_threads, on_stage=comparison.tell) as field:
         field.add_memory()
         field.add_ours(path)
-        field.add_llama_cpp(path, as_kinds=plan.better_kinds)
-        field.add_transformers(path)
+        if llama_cpp.NAME in options.peers:
+            field.add_llama_cpp(path, as_kinds=plan.better_kinds)
+        if TRANSFORMERS in options.peers:
+            field.add_transformers(path)
         samples = comparison.measure(field, num_rounds=options.rounds, measures=options.measures)
         return Comparison(
             subject=f"{model}, {num_threads} threads",

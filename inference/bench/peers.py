@@ -15,6 +15,7 @@ from inference.bench.contender import Contender, ContenderFailed, ContenderProce
 OURS = "ours"
 TRANSFORMERS = "transformers"
 MEMORY = "memory"
+ALL = (llama_cpp.NAME, TRANSFORMERS)
 _OURS_FACTORY = "inference.bench.ours:OurEngine"
 _TRANSFORMERS_FACTORY = "inference.bench.in_transformers:TransformersModel"
 _MEMORY_FACTORY = "inference.bench.bandwidth:MemoryRead"

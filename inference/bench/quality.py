@@ -119,31 +119,28 @@ def _measure_model(path: Path, cut: Cut, *, num_threads: int) -> list[Figure]:
     following = torch.tensor([part[cut.window_tokens // 2 + 1 :] for part in parts]).flatten()
     exact: Tensor | None = None
     figures = []
-    for name, make, is_by_token in _ways(path, num_threads):
+    for name, make, manners in _ways(path, num_threads):
         comparison.tell(name)
         try:
             model = make()
         except (UnsupportedModel, BuildFailed) as error:
             comparison.tell(f"{name}: not measured: {error}")
             continue
-        at_once = 1 if is_by_token else cut.window_tokens
-        found = torch.cat([logits(model, part, at_once=at_once) for part in parts])
+        for manner, at_once in manners.items():
+            found = torch.cat([logits(model, part, at_once=at_once or len(part)) for part in parts])
+            exact = found if exact is None else exact
+            figures += _figures(name + manner, nearness(found, exact, following))
         del model
-        exact = found if exact is None else exact
-        figures += _figures(name, nearness(found, exact, following))
     return [*figures, *_llama_cpp_figures(path, cut, num_threads=num_threads)]
 
 
-def _ways(path: Path, num_threads: int) -> Iterator[tuple[str, Callable[[], Model], bool]]:
-    """Name, maker, whether it goes token by token: fp32 first, which the others are held against."""
-    yield "fp32", lambda: TorchDecoder(sources.open_parameters(path), precision="fp32"), False
-    yield "native", lambda: NativeDecoder(sources.open_parameters(path), num_threads=num_threads), True
-    yield "torch int4, token by token", lambda: _int4(path), True
-    yield "torch int4, as a prompt", lambda: _int4(path), False
-
-
-def _int4(path: Path) -> Model:
-    return TorchDecoder(sources.open_parameters(path), precision="int4")
+def _ways(path: Path, num_threads: int) -> Iterator[tuple[str, Callable[[], Model], dict[str, int]]]:
+    """Name, maker, and tokens at once (0: all) by manner; first fp32, which the others are held against."""
+    source = sources.open_parameters(path)
+    yield "fp32", lambda: TorchDecoder(source, precision="fp32"), {"": 0}
+    yield "native", lambda: NativeDecoder(source, num_threads=num_threads), {"": 1}
+    manners = {", token by token": 1, ", as a prompt": 0}
+    yield "torch int4", lambda: TorchDecoder(source, precision="int4"), manners
 
 
 def _figures(name: str, found: Nearness) -> list[Figure]:
