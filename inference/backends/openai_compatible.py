@@ -63,8 +63,8 @@ class OpenAICompatibleBackend:
         thinking_dialect: str = "none",
         output_parser: Literal["theirs", "ours"] = "theirs",
     ) -> None:
-        """`output_parser` "ours": the server serves a Kimi model and parses nothing, so that its content holds
-        the model's own marks of reasoning and calls; they are read here.
+        """`output_parser` "ours": the server serves a Kimi model and parses nothing, so that its content
+        holds the model's own marks of reasoning and calls; they are read here.
         """
         self._dialect = thinking_dialect
         self._output_parser = output_parser

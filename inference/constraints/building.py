@@ -74,8 +74,7 @@ def _lazy(tokenizer: Tokenizer, tools: Sequence[ToolSpec]) -> LazyConstraint:
     words, added, style = vocabulary.of(tokenizer), tokenizer.added, tokenizer.call_style
     call = Matcher(words, grammars.of_call(tools, style, added))
     if style is CallStyle.JSON:
-        at_name = {tool.name: grammars.of_named_call(tool) for tool in tools}
-        return LazyConstraint(tokenizer, at_token={}, at_mark=call, at_name=at_name)
+        return LazyConstraint(tokenizer, at_token={}, at_mark=call, tools=tools)
     section_id = added[SPELLED.section_begin]
     section = Matcher(words, grammars.of_section(tools, added))
     at_token = {section_id: section, added[SPELLED.call_begin]: call}

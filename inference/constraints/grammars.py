@@ -51,9 +51,14 @@ def of_section(tools: Sequence[ToolSpec], added: Mapping[str, int]) -> str:
     return "\n".join([f"start: call+ {end}", f"call: {one}", *_rules(tools, CallStyle.KIMI, added)])
 
 
-def of_named_call(tool: ToolSpec) -> str:
-    """A bare or fenced call in JSON after the value of its "name", up to and with its closing brace."""
-    return f'start: {_MIDDLE} {_arguments(tool)} WS? "}}"\n{_WS}'
+def of_named_call(tool: ToolSpec, *, num_braces: int, is_fenced: bool) -> str:
+    """A bare or fenced call in JSON after the value of its "name", up to and with its last brace or fence.
+
+    Small models double the braces, as the template of Qwen 2.5 shows them.
+    """
+    ends = ["}"] * num_braces + ["```"] * is_fenced
+    closing = " ".join(f"WS? {json.dumps(end)}" for end in ends)
+    return f"start: {_MIDDLE} {_arguments(tool)} {closing}\n{_WS}"
 
 
 def whole(

@@ -2,14 +2,15 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.constraints import vocabulary
+from inference.constraints import grammars, vocabulary
 from inference.constraints.grammars import BadGrammar
 from inference.constraints.matcher import Matcher
+from inference.schema import ToolSpec
 from inference.tokenizer import marks
 from inference.tokenizer.tokenizer import Tokenizer
 
@@ -20,7 +21,8 @@ _TAIL_BYTES = 256
 # A call in JSON begins at its mark; or on a line of its own or in a fence, where its tool's name tells it.
 _BEGINNING = re.compile(
     rb"(?P<mark>" + re.escape(marks.TOOL_CALL_OPEN.encode()) + rb")"
-    rb"|(?:\n|```[ \t]*(?:json|tool_call)?)\s*\{+\s*\"name\"\s*:\s*\"(?P<name>[^\"]+)\""
+    rb"|(?:\n|(?P<fence>```)[ \t]*(?:json|tool_call)?)\s*"
+    rb"(?P<braces>\{+)\s*\"name\"\s*:\s*\"(?P<name>[^\"]+)\""
 )
 
 
@@ -36,16 +38,14 @@ class LazyConstraint:
         at_token: Mapping[int, Matcher],
         section_id: int | None = None,
         at_mark: Matcher | None = None,
-        at_name: Mapping[str, str] | None = None,
+        tools: Collection[ToolSpec] = (),
     ) -> None:
-        """`at_token` by token id. For calls in JSON: `at_mark` is a call after its mark, `at_name` for each
-        tool the grammar of a call after its name.
-        """
+        """`at_token` by token id. For calls in JSON of `tools`: `at_mark` is a call after its mark."""
         self._tokenizer = tokenizer
         self._at_token = at_token
         self._section_id = section_id
         self._at_mark = at_mark
-        self._at_name = at_name or {}
+        self._tools = {tool.name.encode(): tool for tool in tools}
         self._bound: Matcher | None = None
         self._is_section = False
         self._tail = b"\n"
@@ -84,17 +84,20 @@ class LazyConstraint:
 
     def _begun(self, found: re.Match[bytes]) -> Matcher | None:
         """The call that begins there; none when what came in one token with its beginning is none of it."""
-        matcher = self._at_mark if found["mark"] else self._named(found["name"].decode(errors="replace"))
+        matcher = self._at_mark if found["mark"] else self._named(found)
         if matcher is None:
             return None
         bound, rest = matcher.fresh(), found.string[found.end() :]
         return bound if not rest or bound.accept_bytes(rest) else None
 
-    def _named(self, name: str) -> Matcher | None:
-        if name not in self._at_name:
+    def _named(self, found: re.Match[bytes]) -> Matcher | None:
+        tool = self._tools.get(found["name"])
+        if tool is None:
             return None
+        num_braces, is_fenced = len(found["braces"]), found["fence"] is not None
         try:
-            return Matcher(vocabulary.of(self._tokenizer), self._at_name[name])
+            grammar = grammars.of_named_call(tool, num_braces=num_braces, is_fenced=is_fenced)
+            return Matcher(vocabulary.of(self._tokenizer), grammar)
         except BadGrammar:  # a call of it is free, and checked before the tool runs
             logger.warning("the calls of a tool cannot be bound to its parameters", exc_info=True)
             return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from inference.schema import ChatMessage, Role
+from inference.schema import ChatMessage, Role, ToolSpec
 
 OPEN = "<think>"
 CLOSE = "</think>"
@@ -20,6 +20,14 @@ REQUEST = (
     " reasoning."
 )
 
+
+# With tools at hand a small model that is asked to reason makes up what it should look up.
+REQUEST_WITH_TOOLS = (
+    "Before you act, think in a few sentences between <think> and </think>: which facts and numbers does the"
+    " question need, and which tool gives each? Do not guess a fact or a result: you do not know it until a"
+    " tool has told you. After </think>, call the tool for the first thing that is missing. Only when nothing"
+    " is missing, or no tool can help, give the final answer."
+)
 
 _LEAD_IN, _LEAD_IN_ZH = "\n\nAnswer:", "\n\n答案："
 
@@ -45,25 +53,33 @@ def is_closed(prompt: str) -> bool:
     return prompt.rstrip().endswith(CLOSE)
 
 
-def ask_for(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+def ask_for(messages: Sequence[ChatMessage], *, has_tools: bool = False) -> tuple[ChatMessage, ...]:
     """The messages with a request to think in the system prompt, and past reasoning shown the same way."""
+    request = REQUEST_WITH_TOOLS if has_tools else REQUEST
     shown = [_with_marks(message) for message in messages]
     if shown and shown[0].role is Role.SYSTEM:
-        system = msgspec.structs.replace(shown[0], content=f"{shown[0].content}\n\n{REQUEST}")
+        system = msgspec.structs.replace(shown[0], content=f"{shown[0].content}\n\n{request}")
         return (system, *shown[1:])
-    return (ChatMessage(role=Role.SYSTEM, content=REQUEST), *shown)
+    return (ChatMessage(role=Role.SYSTEM, content=request), *shown)
 
 
-def lead_from_result(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+def lead_from_result(
+    messages: Sequence[ChatMessage], *, tools: Sequence[ToolSpec] = ()
+) -> tuple[ChatMessage, ...]:
     """The messages as a led model gets them after a tool's result: it is pointed back to the question.
 
-    Shown its own reasoning and asked to think again, a small model repeats both, and then the call.
+    Shown its own reasoning and asked to think again, a small model repeats both, and then the call. But while
+    a tool at hand has not been used in this turn, it is left to go on by itself: pointed to the question it
+    answers, and makes up what that tool would tell.
     """
-    questions = [message.content for message in messages if message.role is Role.USER]
-    last = messages[-1]
-    pointed = f"{_asked(messages)}{last.content}\n\n{RESULT_REQUEST}{''.join(questions[-1:])}"
-    shown = [msgspec.structs.replace(message, reasoning="") for message in messages[:-1]]
-    return (*shown, msgspec.structs.replace(last, content=pointed))
+    shown = [msgspec.structs.replace(message, reasoning="") for message in messages]
+    asked_at = max((at for at, message in enumerate(messages) if message.role is Role.USER), default=0)
+    used = {call.name for message in messages[asked_at:] for call in message.tool_calls}
+    if any(tool.name not in used for tool in tools):
+        return tuple(shown)
+    question = messages[asked_at].content if messages[asked_at].role is Role.USER else ""
+    pointed = f"{_asked(messages)}{messages[-1].content}\n\n{RESULT_REQUEST}{question}"
+    return (*shown[:-1], msgspec.structs.replace(shown[-1], content=pointed))
 
 
 def _asked(messages: Sequence[ChatMessage]) -> str:

@@ -56,9 +56,12 @@ def parse(text: str) -> list[Call]:
 
 
 def first(text: str) -> tuple[Call | None, str]:
-    """The call that the text begins with, and the text after it."""
+    """The call that the text begins with, once it is whole, and the text after it."""
     decoded, rest = _decode(text)
-    return _call(decoded), rest
+    call = _call(decoded)
+    if call is not None and text.startswith("{{") and not text.removesuffix(rest).rstrip().endswith("}}}"):
+        return None, ""  # the second brace is still to come
+    return call, rest
 
 
 def may_be_fenced_call(block: str, offered: Collection[str]) -> bool:

@@ -56,7 +56,7 @@ def prepare(
     tools = offered if request.tool_choice != "none" else ()
     is_kimi = tokenizer.call_style is CallStyle.KIMI
     is_led = thinking and not template.thinks
-    messages, opening = _lead(request.messages) if is_led else (request.messages, "")
+    messages, opening = _lead(request.messages, tools) if is_led else (request.messages, "")
     # Kimi keeps sight of tools that it may not call: its calls can be forbidden, and the prompt stays cached.
     shown = offered if is_kimi else tools
     prompt = template.render(messages, tools=shown, thinking=thinking).with_text(opening)
@@ -92,11 +92,11 @@ def prepare(
     )
 
 
-def _lead(messages: Sequence[ChatMessage]) -> tuple[Sequence[ChatMessage], str]:
+def _lead(messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> tuple[Sequence[ChatMessage], str]:
     """The messages for a led model, and what its answer is begun with."""
     if messages and messages[-1].role is Role.TOOL:
-        return reasoning.lead_from_result(messages), ""
-    return reasoning.ask_for(messages), reasoning.OPENING
+        return reasoning.lead_from_result(messages, tools=tools), ""
+    return reasoning.ask_for(messages, has_tools=bool(tools)), reasoning.OPENING
 
 
 def _constraint(

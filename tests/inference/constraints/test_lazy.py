@@ -78,23 +78,23 @@ def test_text_that_spells_kimis_marks_stays_free(tiny_kimi: Tokenizer):
 
 
 @pytest.mark.parametrize(
-    "opening",
+    ("opening", "closing"),
     [
-        '<tool_call>\n{"name": "search"',
-        'I search:\n\n```json\n{"name": "search"',
-        '```\n{\n  "name": "search"',
-        '{"name": "search"',
-        'Well.\n{{"name": "search"',
+        ('<tool_call>\n{"name": "search"', "}\n</tool_call>"),
+        ('I search:\n\n```json\n{"name": "search"', "}\n```"),
+        ('```\n{\n  "name": "search"', "\n}\n```"),
+        ('{"name": "search"', "}"),
+        ('Well.\n{{"name": "search"', "}}"),
     ],
 )
-def test_calls_in_json_are_bound_however_they_begin(qwen2: Tokenizer, opening: str):
+def test_calls_in_json_are_bound_however_they_begin(qwen2: Tokenizer, opening: str, closing: str):
     constraint = lazy(qwen2)
     driving.say(constraint, qwen2, qwen2.encode_trusted(opening))
     assert not may_say(constraint, qwen2, ', "arguments": ["x"]')
     constraint = lazy(qwen2)
-    assert may_say(constraint, qwen2, opening + ', "arguments": {"query": "x", "limit": 3}}')
-    if "<tool_call>" in opening:
-        assert may_say(constraint, qwen2, "\n</tool_call>")
+    assert may_say(constraint, qwen2, opening + ', "arguments": {"query": "x", "limit": 3}')
+    assert not is_free(constraint)
+    assert may_say(constraint, qwen2, closing)
     assert is_free(constraint)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.parsers import reasoning
+from inference.parsers import reasoning, tool_calls
 from inference.parsers.stream import StreamParser
 from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDelta, ToolSpec
 
@@ -179,3 +179,11 @@ def test_stop_strings_do_not_cut_reasoning_and_half_of_one_is_kept():
 def test_the_prompt_tells_where_the_text_starts():
     assert reasoning.is_open("<|im_start|>assistant\n<think>\n")
     assert not reasoning.is_open("<think>\n</think>\n<|im_start|>assistant\n")
+
+
+def test_nothing_of_a_call_in_doubled_braces_is_left_over():
+    doubled = BARE.replace("{", "{{", 1) + "}"
+    for at in range(len(doubled)):
+        machine = StreamParser(starts_in_reasoning=False, tools=TOOLS, answered=[tool_calls.as_written(*SUM)])
+        deltas = machine.feed(doubled[:at]) + machine.feed(doubled[at:]) + machine.finish()
+        assert deltas == [], "the call was answered, and its last brace is part of it"
