@@ -83,6 +83,8 @@ def _prepare_environment() -> None:
     os.environ["VAR_DIR"] = str(folder)
     # The native kernels take a while to build: one cache for all runs, named by their sources.
     os.environ.setdefault("KERNEL_CACHE", str(ROOT / "var" / "kernels"))
+    # Two pytest workers share two cores: threads of torch that wait for one another cost minutes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["REDIS_URL"] = services.RedisServer(folder / "redis").url
     os.environ["SCRIPT_FILE"] = str(folder / "script.json")
     os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
