@@ -24,7 +24,8 @@ class Fleet:
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Another worker, once it is ready."""
-        if not registry.entry(self.model).path(settings.MODELS_DIR).exists():
+        is_path = registry.path_of(self.model) is not None
+        if not is_path and not registry.entry(self.model).path(settings.MODELS_DIR).exists():
             pytest.skip(f"the model is not at hand: python manage.py models pull {self.model}")
         if self.redis.process is None:
             self.redis.start()

@@ -14,10 +14,12 @@ from django.conf import settings
 from inference import registry
 from inference.backends.base import RequestRejected
 from inference.backends.local import LocalBackend
+from inference.checkpoints import random_model
 from inference.request_queue.messages import WorkerState
 from inference.schema import ContentDelta, FinishReason, Sampling, Thinking
 from inference.worker import EXIT_BAD_SETTING
 from tests.backends.asking import ask, collect
+from tests.inference.conftest import write_tiny_kimi
 from tests.inference_workers import Fleet
 
 pytestmark = pytest.mark.slow
@@ -99,6 +101,30 @@ async def test_on_sigterm_it_finishes_what_it_has_and_says_goodbye(
     assert deltas[-1].reason in (FinishReason.STOP, FinishReason.LENGTH)  # type: ignore[union-attr]  # it is Finished
     assert await asyncio.to_thread(process.wait, 15) == 0
     assert await backend._transport.workers() == []
+
+
+async def test_a_folder_with_a_model_of_kimis_shape_in_int4_is_served(
+    tmp_path_factory: pytest.TempPathFactory,
+):
+    folder = tmp_path_factory.mktemp("models") / "Kimi-K2-Tiny"
+    random_model.write(
+        folder, random_model.k2_like(vocab_size=512, max_position_embeddings=1024), stored="int4"
+    )
+    write_tiny_kimi(folder)
+    fleet = Fleet(tmp_path_factory.mktemp("folder"), model=str(folder))
+    try:
+        await asyncio.to_thread(fleet.start)
+        backend = LocalBackend(redis_url=fleet.redis.url, model="Kimi-K2-Tiny")
+        [worker] = await backend._transport.workers()
+        assert (worker.self_test, worker.num_blocks_used) == ("passed", 0)
+        thinking = Thinking(enabled=True)
+        answer = await collect(
+            backend, ask("hi", thinking=thinking, sampling=Sampling(max_tokens=40, seed=1))
+        )
+        assert answer.finished.usage.output_tokens > 0
+        await backend.aclose()
+    finally:
+        fleet.stop()
 
 
 def test_a_model_that_is_damaged_or_unknown_ends_the_worker_with_words_and_a_code_that_stops_restarts(

@@ -75,12 +75,16 @@ def copied_kimi(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_kimi(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """Every byte is a token, and Kimi's named tokens stand behind them."""
     folder = tmp_path_factory.mktemp("tiny-kimi")
+    write_tiny_kimi(folder)
+    return Tokenizer.open(folder)
+
+
+def write_tiny_kimi(folder: Path) -> None:
+    """Kimi's vocabulary files with a token for every byte, and Kimi's named tokens behind them."""
     ranks = (f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256))
     (folder / "tiktoken.model").write_text("\n".join(ranks))
     named = {256 + place: {"content": name, "special": True} for place, name in _HIDDEN.items()}
     named |= {256 + place: {"content": name, "special": False} for place, name in _SHOWN.items()}
     written = {"added_tokens_decoder": {str(number): entry for number, entry in named.items()}}
     (folder / "tokenizer_config.json").write_text(json.dumps(written))
-    return Tokenizer.open(folder)
