@@ -1,7 +1,8 @@
 """Stored matrices packed into the tiles that the native kernels read (src/matrix.h tells the layout).
 
 A GGUF file's integers and scales stay exactly as they are. Other affine matrices keep their integers; their
-scales are rounded to fp16 times one power of two per matrix. Floats become bf16 where they were, else fp32.
+scales are rounded to fp16 times one power of two per matrix. Floats become bf16 where they were bf16 or FP8, else
+fp32.
 """
 
 import ctypes
@@ -62,6 +63,8 @@ _AFFINE_KINDS = {
     "INT4_G32": Kind.INT4S,
     "Q8_0": Kind.INT8,
 }
+# FP8's four bits of precision lose nothing worth its scales' exactness.
+_BF16_FORMATS = ("BF16", "F8_E4M3")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def kind_of(matrix: StoredMatrix) -> Kind:
         return _GGUF_KINDS[matrix.format]
     if matrix.num_columns % _GROUP == 0 and matrix.format in _AFFINE_KINDS:
         return _AFFINE_KINDS[matrix.format]
-    return Kind.BF16 if matrix.format == "BF16" else Kind.FP32
+    return Kind.BF16 if matrix.format in _BF16_FORMATS else Kind.FP32
 
 
 def pack_all(parts: Sequence[StoredMatrix]) -> list[PackedMatrix]:

@@ -24,8 +24,8 @@ struct Token {
 };
 
 // The products of `num_quads` quads with columns [column, …) of each of kTokens rows, a quad at a time for all
-// rows: a processor sees that many independent sums at once.
-template <int num_quads, int kTokens>
+// rows: a processor sees that many independent sums at once. Weights reach 255 where `is_wide`, else 63.
+template <int num_quads, int kTokens, bool is_wide = false>
 inline void dot_quads(Int* products, const Int* quads, const Token* x, int64_t column) {
 #pragma GCC unroll 8
     for (int token = 0; token < kTokens; ++token) products[token] = zero_int();
@@ -33,7 +33,9 @@ inline void dot_quads(Int* products, const Int* quads, const Token* x, int64_t c
     for (int j = 0; j < num_quads; ++j) {
 #pragma GCC unroll 8
         for (int token = 0; token < kTokens; ++token) {
-            products[token] = dot(products[token], quads[j], x[token].quantized + column + 4 * j);
+            const int8_t* const four = x[token].quantized + column + 4 * j;
+            products[token] = is_wide ? dot(products[token], quads[j], four)
+                                      : dot_small(products[token], quads[j], four);
         }
     }
 }
@@ -48,6 +50,7 @@ inline void unpack_nibbles(const uint8_t* nibbles, Int* quads) {
 }
 
 // A group of integers with a scale and an offset each row, as every kind but Q6K has it in the end.
+template <bool is_wide>
 struct AffineGroup {
     static constexpr int64_t kColumns = kGroup;
     Int quads[8];
@@ -56,7 +59,7 @@ struct AffineGroup {
     template <int kTokens>
     void add(Float* sums, const Token* x, int64_t number) const {
         Int products[kTokens];
-        dot_quads<8, kTokens>(products, quads, x, number * kGroup);
+        dot_quads<8, kTokens, is_wide>(products, quads, x, number * kGroup);
 #pragma GCC unroll 8
         for (int t = 0; t < kTokens; ++t) {
             const Float scaled = multiply(to_float(products[t]), broadcast(x[t].scales[number]));
@@ -84,7 +87,7 @@ struct Head<Kind::Q4K> {
 };
 
 template <>
-struct Block<Kind::Q4K> : AffineGroup {
+struct Block<Kind::Q4K> : AffineGroup<false> {
     Block(const Head<Kind::Q4K>& head, const uint8_t* step, int64_t index, int part) {
         const uint8_t* const own = step + 64 + 32 * index + part;
         scale = multiply(to_float(load_unsigned(own)), head.scale);
@@ -138,7 +141,7 @@ struct Block<Kind::Q6K> {
 };
 
 template <>
-struct Block<Kind::INT4> : AffineGroup {
+struct Block<Kind::INT4> : AffineGroup<false> {
     Block(const Head<Kind::INT4>&, const uint8_t* step, int64_t, int part) {
         scale = load_halves(step + 2 * part);
         offset = load_halves(step + 32 + 2 * part);
@@ -147,7 +150,7 @@ struct Block<Kind::INT4> : AffineGroup {
 };
 
 template <>
-struct Block<Kind::INT4S> : AffineGroup {
+struct Block<Kind::INT4S> : AffineGroup<false> {
     Block(const Head<Kind::INT4S>&, const uint8_t* step, int64_t index, int part) {
         scale = load_halves(step + 32 * index + 2 * part);
         offset = multiply(scale, broadcast(-8.0f));
@@ -156,7 +159,7 @@ struct Block<Kind::INT4S> : AffineGroup {
 };
 
 template <>
-struct Block<Kind::INT8> : AffineGroup {
+struct Block<Kind::INT8> : AffineGroup<true> {
     Block(const Head<Kind::INT8>&, const uint8_t* step, int64_t index, int part) {
         scale = load_halves(step + 32 * index + 2 * part);
         offset = multiply(scale, broadcast(-128.0f));

@@ -41,10 +41,24 @@ inline Int dot(Int sum, Int quad, const int8_t* four) {
     return _mm256_dpbusd_avx_epi32(sum, quad, x);
 #else
     // Bytes to 16 bits first: two products of a full byte with a signed one overflow what maddubs holds.
-    const Int mask = _mm256_set1_epi16(0x00ff);
-    const Int even = _mm256_madd_epi16(_mm256_and_si256(quad, mask), _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8));
-    const Int odd = _mm256_madd_epi16(_mm256_srli_epi16(quad, 8), _mm256_srai_epi16(x, 8));
-    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+    const Int even = _mm256_and_si256(quad, _mm256_set1_epi16(0x00ff));
+    const Int odd = _mm256_srli_epi16(quad, 8);
+    const Int x_even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+    const Int x_odd = _mm256_srai_epi16(x, 8);
+    const Int products = _mm256_add_epi32(_mm256_madd_epi16(even, x_even), _mm256_madd_epi16(odd, x_odd));
+    return _mm256_add_epi32(sum, products);
+#endif
+}
+
+// The same for bytes below 128.
+inline Int dot_small(Int sum, Int quad, const int8_t* four) {
+#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
+    return dot(sum, quad, four);
+#else
+    int32_t word;
+    std::memcpy(&word, four, sizeof word);
+    const Int pairs = _mm256_maddubs_epi16(quad, _mm256_set1_epi32(word));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 #endif
 }
 

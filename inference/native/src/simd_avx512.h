@@ -38,6 +38,9 @@ inline Int dot(Int sum, Int quad, const int8_t* four) {
     return _mm512_dpbusd_epi32(sum, quad, _mm512_set1_epi32(word));
 }
 
+// The same for bytes below 128, which some processors multiply faster.
+inline Int dot_small(Int sum, Int quad, const int8_t* four) { return dot(sum, quad, four); }
+
 inline Int broadcast_int(int32_t value) { return _mm512_set1_epi32(value); }
 inline Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
 inline Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
