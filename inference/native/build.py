@@ -55,7 +55,10 @@ def build(*, cache: Path | None = None, march: str = NATIVE) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder), tempfile.TemporaryDirectory(dir=folder) as scratch:
             if not target.exists():
-                _compile(compiler, options, Path(scratch), target)
+                built = _compile(compiler, options, Path(scratch))
+                if _fingerprint(compiler, options) != target.stem:
+                    raise BuildFailed("the sources changed while they were compiled: start again")
+                built.replace(target)
     except OSError as error:
         raise BuildFailed(
             f"cannot build in {folder}: {error}; set KERNEL_CACHE to a folder of your own"
@@ -86,10 +89,8 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _compile(compiler: str, options: tuple[str, ...], scratch: Path, target: Path) -> None:
-    """Each file on its own, as many at once as there are processors, then one link; the library appears under
-    its name in one move.
-    """
+def _compile(compiler: str, options: tuple[str, ...], scratch: Path) -> Path:
+    """Each file on its own, as many at once as there are processors, then one link."""
     started = time.monotonic()
     sources = sorted(SOURCES.glob("*.cpp"))
     objects = [scratch / f"{source.stem}.o" for source in sources]
@@ -101,8 +102,8 @@ def _compile(compiler: str, options: tuple[str, ...], scratch: Path, target: Pat
         list(pool.map(compile_one, sources, objects))
     linked = scratch / "kernels.so"
     _run([compiler, *options, "-shared", *map(str, objects), "-o", str(linked)])
-    linked.replace(target)
     logger.info("built the native kernels with %s in %.1f s", compiler, time.monotonic() - started)
+    return linked
 
 
 def _run(command: list[str]) -> None:

@@ -1,8 +1,8 @@
 """Stored matrices packed into the tiles that the native kernels read (src/matrix.h tells the layout).
 
 A GGUF file's integers and scales stay exactly as they are. Other affine matrices keep their integers; their
-scales are rounded to fp16 times one power of two per matrix. Floats become bf16 where they were bf16 or FP8, else
-fp32.
+scales are rounded to fp16 times one power of two per matrix. Floats become bf16 where they were bf16 or FP8,
+else fp32.
 """
 
 import ctypes
