@@ -183,8 +183,7 @@ class Engine:
     def _guess(self, progress: Progress, most: int) -> list[int]:
         """Tokens that may come next; when all are right, there is room for one more."""
         constraint = progress.sequence.constraint
-        is_forced = progress.forced_ids or (constraint is not None and constraint.forced())
-        if progress.lookup is None or is_forced:
+        if progress.lookup is None or progress.forced_ids or (constraint and constraint.forced()):
             return []
         most = min(most, self._room(progress) - 1)
         return progress.lookup.propose(progress.token_ids, most=most, row_cost=self._pace.row_cost)
@@ -231,10 +230,9 @@ class Engine:
         self._scheduler.record(progress, piece.num_tokens, is_proven=is_proven)
         if not can_draw:
             return None
-        new = continuation.of(progress, rows, draft=piece.draft, room=self._room(progress))
-        if not progress.has_answered:
-            progress.has_answered = True
+        if progress.num_output_tokens == 0:
             self._tally.cached_tokens_total += progress.num_cached_tokens
+        new = continuation.of(progress, rows, draft=piece.draft, room=self._room(progress))
         if piece.draft and progress.lookup is not None:
             progress.lookup.learn(num_drafted=len(piece.draft), num_accepted=new.num_accepted)
             self._tally.drafted_tokens_total += len(piece.draft)

@@ -16,6 +16,8 @@ class Progress:
     """`token_ids` are the prompt and what was generated; the first `num_computed` have their keys and values
     in `block_ids`, of which the first `num_published` others may find.
 
+    num_cached_tokens  those found computed when it first started: not its own, found again later
+
     arrival    counts the sequences as they came
     rank       the priority it was admitted with: its own, raised by waiting
     waits_from the step since which it waits to be admitted first
@@ -33,7 +35,7 @@ class Progress:
     num_computed: int = field(init=False, default=0)
     num_published: int = field(init=False, default=0)
     num_cached_tokens: int = field(init=False, default=0)
-    has_answered: bool = field(init=False, default=False)
+    has_started: bool = field(init=False, default=False)
     _keys: list[BlockKey] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Which sequences run, and what the next step computes for them. Bookkeeping: no tensors, no sampling."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -155,11 +155,10 @@ class Scheduler:
 
     def _admit(self) -> None:
         """Start waiting sequences as long as places and memory last."""
-        candidates = list(self._waiting)
         self._num_held_back = 0
+        candidates = deque(self._by_urgency(self._waiting) if self._may_admit() else ())
         while candidates:
-            progress = self._most_urgent(candidates)
-            candidates.remove(progress)
+            progress = candidates.popleft()
             known = self._known_blocks(progress)
             reader = self._reader_of(progress, len(known))
             if reader is not None:
@@ -167,10 +166,18 @@ class Scheduler:
                 self._num_held_back += 1
             elif self._has_place_for(progress, known):
                 self._start(progress, known)
+                candidates = deque(self._by_urgency(candidates))
             else:
                 return
 
-    def _most_urgent(self, candidates: list[Progress]) -> Progress:
+    def _may_admit(self) -> bool:
+        """Whether any waiting sequence could start: false most of the time when many wait."""
+        if len(self._running) < self._limits.max_running:
+            return True
+        lowest = min(running.rank for running in self._running)
+        return any(progress.sequence.priority > lowest for progress in self._waiting)
+
+    def _by_urgency(self, candidates: Iterable[Progress]) -> list[Progress]:
         under_way: Counter[str] = Counter()
         for running in self._running:
             under_way[running.tenant] += running.num_uncomputed
@@ -179,7 +186,7 @@ class Scheduler:
             served = self._fairness.served(progress.tenant) + under_way[progress.tenant]
             return (-self._priority(progress), served, progress.arrival)
 
-        return min(candidates, key=order)
+        return sorted(candidates, key=order)
 
     def _priority(self, progress: Progress) -> int:
         """A waiting sequence's priority, raised by the time it has waited."""
@@ -233,7 +240,8 @@ class Scheduler:
         progress.block_ids = known
         progress.num_published = len(known)
         progress.num_computed = len(known) * BLOCK_TOKENS
-        if not progress.has_answered:
+        if not progress.has_started:
+            progress.has_started = True
             progress.num_cached_tokens = progress.num_computed
         progress.rank = self._priority(progress)
         self._waiting.remove(progress)

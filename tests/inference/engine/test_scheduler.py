@@ -55,7 +55,6 @@ class Room:
         accepted = piece.draft[: (len(piece.draft) + 1) // 2]
         progress.token_ids += [*accepted, 7]
         self.scheduler.record(progress, len(accepted), is_proven=True)
-        progress.has_answered = True
         self.left[progress] -= 1 + len(accepted)
         if self.left[progress] <= 0:
             self.end(progress)
@@ -271,6 +270,19 @@ def test_a_low_priority_comes_first_once_it_has_waited_long_enough() -> None:
             room.add(f"busy {len(room.done)} {len(room.left)}", prompt(3, 10), wants=5, priority=2)
         room.step()
     assert 5 < len(room.done) < 15
+
+
+def test_what_a_sequence_computed_itself_does_not_count_as_cached_after_a_preemption() -> None:
+    room = Room(num_blocks=8)
+    low = room.add("low", prompt(1, 450), priority=0)
+    for _ in range(4):
+        room.step()
+    room.add("high", prompt(2, 20), wants=70, priority=1)
+    room.run()
+    assert room.scheduler.num_preemptions == 1
+    assert low.num_cached_tokens == 0
+    # Of the 384 tokens of four steps it found again the 256 that were proven.
+    assert room.num_read_tokens == 384 + 20 + (450 - 256)
 
 
 def test_the_latest_gives_way_when_memory_runs_out() -> None:
