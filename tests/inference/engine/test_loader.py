@@ -63,10 +63,14 @@ def test_a_checkpoint_folder_runs_like_a_file(tmp_path: Path, shape: dict[str, A
     assert (answers[0].num_cached_tokens, answers[1].num_cached_tokens) == (0, 64)
 
 
-def test_keys_and_values_in_fp8_take_half_and_answer(tiny_path: Path) -> None:
-    engine = load(tiny_path, kv_dtype="fp8")
+def test_keys_and_values_are_kept_in_fp8_where_biases_do_not_forbid_it(
+    tiny_path: Path, tmp_path: Path
+) -> None:
+    random_model.write(tmp_path / "model", random_model.k2_like())
+    engine = load(tmp_path / "model", kv_dtype="fp8", max_context_tokens=256)
     assert engine.describe()["kv_dtype"] == "float8_e4m3fn"
     assert len(run(engine, sequence("a", prompt(1, 100)))["a"].token_ids) == 12
+    assert load(tiny_path, kv_dtype="fp8").describe()["kv_dtype"] == "bfloat16"
 
 
 def test_without_a_compiler_torch_computes_and_says_so(
