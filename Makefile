@@ -22,7 +22,7 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.dev ## Make .venv with everything for running, testing and checking
@@ -65,6 +65,18 @@ fmt: $(VENV)/.dev ## Format the code and mend what ruff can mend
 bench: $(VENV)/.dev ## Measure the engine on the default model [JSON=file]
 	@$(PY) manage.py models pull qwen2.5-coder-1.5b
 	@$(PY) -m inference.bench $(if $(JSON),--json $(JSON))
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## Build llama.cpp into var/peers for the benches to compare with (about ten CPU-minutes)
+	@scripts/bench-peers
+
+.PHONY: bench-cpu
+bench-cpu: $(VENV)/.dev ## Hold the engine against llama.cpp, transformers and fp32 [RESULTS=folder]
+	@$(PY) manage.py models pull qwen2.5-coder-1.5b
+	@$(PY) manage.py models pull smollm2
+	@$(PY) -m inference.bench cpu $(if $(RESULTS),--json $(RESULTS)/cpu-2-cores.json)
+	@$(PY) -m inference.bench moe $(if $(RESULTS),--json $(RESULTS)/moe-2-cores.json)
+	@$(PY) -m inference.bench quality $(if $(RESULTS),--json $(RESULTS)/quality.json)
 
 .PHONY: bench-web
 bench-web: $(VENV)/.dev ## Measure what the web path adds to a backend's own time [JSON=file]

@@ -1,6 +1,7 @@
 """Quality beside speed: how near to fp32, by hand-made logits and on a real model."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,30 @@ def test_more_windows_than_the_text_has_are_refused() -> None:
         quality.Cut(3, 256).windows(list(range(600)))
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """torch's number of threads is the process's: the tests that follow get theirs back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 def test_native_and_int4_stay_near_fp32(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PEERS_DIR", str(tmp_path))
-    asked = ["quality", "--models", str(model_files.smollm2()), "--windows", "1", "--window-tokens", "32"]
+    asked = [
+        "quality",
+        "--models",
+        str(model_files.smollm2()),
+        "--windows",
+        "1",
+        "--window-tokens",
+        "32",
+        "--threads",
+        "1",
+    ]
     assert bench.main(asked) == 0
     printed = capsys.readouterr()
     assert "llama.cpp is missing" in printed.err
