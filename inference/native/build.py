@@ -35,6 +35,7 @@ _OPTIONS = (
 )
 _COMPILERS = ("c++", "g++", "clang++")
 _LONGEST_COMPLAINT = 2000
+_LONGEST_S = 600
 
 
 class BuildFailed(Exception):
@@ -107,7 +108,12 @@ def _compile(compiler: str, options: tuple[str, ...], scratch: Path) -> Path:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=_LONGEST_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildFailed(f"{command[0]} did not end within {_LONGEST_S} s") from error
     if done.returncode != 0:
         said = done.stderr.strip()[:_LONGEST_COMPLAINT]
         raise BuildFailed(f"the compiler refused ({' '.join(command[:1])}):\n{said}")
