@@ -3,6 +3,7 @@ system prompt, and its answer is begun with an open mark.
 """
 
 import json
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -40,6 +41,12 @@ def lead_in(messages: Sequence[ChatMessage]) -> str:
 
 
 _MAX_ASKED_CHARS = 200
+UNUSED = "Not used yet: "
+NEXT_REQUEST = (
+    "Is a fact or a calculation that the question needs still missing? Then call the tool for it now: do not"
+    " guess it or work it out yourself. Otherwise use the exact results so far to answer in one full"
+    " sentence. The question was: "
+)
 RESULT_REQUEST = "Use this exact result to answer in one full sentence. The question was: "
 
 
@@ -68,18 +75,31 @@ def lead_from_result(
 ) -> tuple[ChatMessage, ...]:
     """The messages as a led model gets them after a tool's result: it is pointed back to the question.
 
-    Shown its own reasoning and asked to think again, a small model repeats both, and then the call. But while
-    a tool at hand has not been used in this turn, it is left to go on by itself: pointed to the question it
+    Shown its own reasoning and asked to think again, a small model repeats both, and then the call. While a
+    tool that its reasoning spoke of has not been used, it is only told so: pointed to the question it
     answers, and makes up what that tool would tell.
     """
-    shown = [msgspec.structs.replace(message, reasoning="") for message in messages]
-    asked_at = max((at for at, message in enumerate(messages) if message.role is Role.USER), default=0)
-    used = {call.name for message in messages[asked_at:] for call in message.tool_calls}
-    if any(tool.name not in used for tool in tools):
-        return tuple(shown)
-    question = messages[asked_at].content if messages[asked_at].role is Role.USER else ""
-    pointed = f"{_asked(messages)}{messages[-1].content}\n\n{RESULT_REQUEST}{question}"
-    return (*shown[:-1], msgspec.structs.replace(shown[-1], content=pointed))
+    asked_at = max((at for at, message in enumerate(messages) if message.role is Role.USER), default=-1)
+    question = messages[asked_at].content if asked_at >= 0 else ""
+    result = messages[-1].content
+    if planned := _planned(messages[asked_at + 1 :], tools):
+        pointed = f"{result}\n\n({UNUSED}{', '.join(planned)}.)"
+    else:
+        request = NEXT_REQUEST if len(tools) > 1 else RESULT_REQUEST
+        pointed = f"{_asked(messages)}{result}\n\n{request}{question}"
+    shown = [msgspec.structs.replace(message, reasoning="") for message in messages[:-1]]
+    return (*shown, msgspec.structs.replace(messages[-1], content=pointed))
+
+
+def _planned(turn: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> list[str]:
+    """The tools that the turn's reasoning names and that it has not called."""
+    thought = " ".join(message.reasoning for message in turn)
+    used = {call.name for message in turn for call in message.tool_calls}
+    return [
+        tool.name
+        for tool in tools
+        if tool.name not in used and re.search(rf"\b{re.escape(tool.name)}\b", thought)
+    ]
 
 
 def _asked(messages: Sequence[ChatMessage]) -> str:

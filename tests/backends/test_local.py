@@ -231,3 +231,14 @@ async def test_many_small_deltas_arrive_in_fewer_replies_and_the_first_at_once(l
     assert answer.content == "word " * 100
     assert len(pieces[0].text) < 20
     assert len(pieces) < 100, "500 tokens, a byte each"
+
+
+async def test_a_led_model_is_told_of_the_tool_that_it_planned_to_use(local: LocalStand):
+    local.play("text: It is 4.")
+    tools = (CALCULATOR, msgspec.structs.replace(CALCULATOR, name="search"))
+    planning = msgspec.structs.replace(AFTER_RESULT[1], reasoning="First compute, then search.")
+    request = ask(messages=(AFTER_RESULT[0], planning, AFTER_RESULT[2]), thinking=THINKING, tools=tools)
+    await collect(local.backend, request)
+    assert local.engine.prompts[-1].endswith(f"tool\n4\n\n({reasoning.UNUSED}search.)\nassistant\n")
+    await collect(local.backend, ask(id="two", messages=AFTER_RESULT, thinking=THINKING, tools=tools))
+    assert local.engine.prompts[-1].endswith(f"2+2 → 4\n\n{reasoning.NEXT_REQUEST}2+2?\nassistant\n")
