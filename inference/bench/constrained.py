@@ -1,0 +1,133 @@
+"""Calls bound to a generated set of schemas, on a real model: how many came, and whether each is valid.
+
+python -m inference.bench.constrained --model qwen2.5-coder-1.5b --count 1000
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import jsonschema
+
+from inference import engine as engines
+from inference.bench import model_files, schema_set
+from inference.engine import Engine
+from inference.schema import (
+    ChatDelta,
+    ChatMessage,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    NamedTool,
+    Role,
+    Sampling,
+    ToolCallDelta,
+    ToolSpec,
+)
+from inference.tokenizer.tokenizer import Tokenizer
+from inference.worker import defaults
+from inference.worker.answer import Answer
+
+_CONTEXT_TOKENS = 4096
+_MAX_TOKENS = 600
+_AT_ONCE = 8
+_QUESTION = "Make up an example of a record and save it with the tool."
+
+
+class _Asked:
+    """One schema's request on its way through the engine."""
+
+    def __init__(self, number: int, tokenizer: Tokenizer, model_defaults: defaults.Defaults) -> None:
+        self.number = number
+        self.parameters = schema_set.schema(number)
+        tool = ToolSpec(name="save_record", description="Saves a record.", parameters=self.parameters)
+        request = ChatRequest(
+            id=f"schema-{number}",
+            model="",
+            messages=(ChatMessage(role=Role.USER, content=_QUESTION),),
+            tools=(tool,),
+            tool_choice=NamedTool(tool.name),
+            sampling=Sampling(max_tokens=_MAX_TOKENS, seed=number),
+        )
+        self.answer = Answer(
+            request, tokenizer=tokenizer, context_tokens=_CONTEXT_TOKENS, defaults=model_defaults
+        )
+        self.deltas: list[ChatDelta] = []
+
+    @property
+    def verdict(self) -> str:
+        """valid, invalid, or cut: the answer's length was spent before its end."""
+        last = self.deltas[-1]
+        if isinstance(last, Finished) and last.reason is FinishReason.LENGTH:
+            return "cut"
+        calls = [delta for delta in self.deltas if isinstance(delta, ToolCallDelta)]
+        try:
+            arguments = json.loads("".join(call.arguments for call in calls))
+            jsonschema.Draft202012Validator(self.parameters).validate(arguments)
+        except (ValueError, jsonschema.ValidationError):
+            return "invalid"
+        return "valid" if {call.name for call in calls} == {"save_record"} else "invalid"
+
+
+def run(file: Path, *, first: int, count: int, num_threads: int | None) -> Counter[str]:
+    """How many schemas from number `first` on got which verdict; what is not valid is printed."""
+    engine = engines.load(
+        file, on_progress=lambda share: None, max_context_tokens=_CONTEXT_TOKENS, num_threads=num_threads
+    )
+    tokenizer, model_defaults = Tokenizer.open(file), defaults.of(file)
+    numbers = iter(range(first, first + count))
+    running: dict[str, _Asked] = {}
+    verdicts: Counter[str] = Counter()
+    began = time.monotonic()
+    while True:
+        while len(running) < _AT_ONCE and (number := next(numbers, None)) is not None:
+            asked = _Asked(number, tokenizer, model_defaults)
+            running[asked.answer.sequence.id] = asked
+            engine.add(asked.answer.sequence)
+        if not running:
+            return verdicts
+        for asked in _step(engine, running):
+            verdicts[asked.verdict] += 1
+            if asked.verdict != "valid":
+                print(f"schema {asked.number}: {asked.verdict}")
+            if (num_done := verdicts.total()) % 50 == 0:
+                print(
+                    f"{num_done} of {count}, {time.monotonic() - began:.0f} s: {dict(verdicts)}", flush=True
+                )
+
+
+def _step(engine: Engine, running: dict[str, _Asked]) -> list[_Asked]:
+    """Those that this step finished."""
+    finished = []
+    for output in engine.step():
+        asked = running.get(output.sequence_id)
+        if asked is None:
+            continue
+        asked.deltas += asked.answer.feed(output)
+        if asked.deltas and isinstance(asked.deltas[-1], Finished):
+            if output.finish_reason is None:
+                engine.abort(output.sequence_id)
+            finished.append(running.pop(output.sequence_id))
+    return finished
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    model_files.add_options(parser)
+    parser.add_argument("--model", default=model_files.DEFAULT_MODEL, help="a registry name or a file")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=1000)
+    options = parser.parse_args()
+    file = model_files.find(options.model, models_dir=options.models_dir)
+    verdicts = run(file, first=options.first, count=options.count, num_threads=options.threads)
+    print(json.dumps(verdicts))
+    if options.json:
+        options.json.write_text(json.dumps({"model": file.name, "first": options.first, **verdicts}))
+    return 1 if verdicts["invalid"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
