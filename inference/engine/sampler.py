@@ -6,8 +6,10 @@ only what may be chosen.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from inference.engine.sequence import SamplingParams, TokenLogprob
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
+_FEW = 64  # so many weights are summed up faster in a loop than by numpy
 _NUM_GROUPS = 512  # the maxima of so many groups of logits bound the largest ones from below
 _FIRST_RANKED = 128  # a nucleus is sought among so many of the likeliest first
 _LOG_RAREST = -24.0  # what is e^24 times rarer than the likeliest token need not be reached
@@ -68,6 +71,10 @@ class Sampler:
         logits = self._adjusted(logits, mask)
         if params.temperature <= 0 or params.top_k == 1:
             return int(logits.argmax())
+        uniform = self._uniform(position)
+        if 0 < params.top_k <= _FEW:
+            few = _largest(logits, params.top_k)
+            return int(few[_pick_ranked(_weights(logits[few], params.temperature).tolist(), params, uniform)])
         if params.top_k > 0:
             ids: Ids | None = _largest(logits, params.top_k)
         else:
@@ -78,7 +85,7 @@ class Sampler:
         if params.top_p < 1:
             kept = _nucleus(weights, params.top_p)
             ids, weights = kept if ids is None else ids[kept], weights[kept]
-        index = _pick(weights, self._uniform(position))
+        index = _pick(weights, uniform)
         return index if ids is None else int(ids[index])
 
     def logprob(self, logits: Floats, token_id: int) -> TokenLogprob:
@@ -185,6 +192,18 @@ def _weights(logits: Floats, temperature: float) -> Floats:
     scaled *= np.float32(1 / temperature)
     np.exp(scaled, out=scaled)
     return scaled
+
+
+def _pick_ranked(weights: list[float], params: SamplingParams, uniform: float) -> int:
+    """As the filters and `_pick` together, for a few weights from the largest down."""
+    allowed = [weight for weight in weights if weight >= params.min_p]
+    goal = params.top_p * sum(allowed)
+    running: list[float] = []
+    for passed in accumulate(allowed):
+        running.append(passed)
+        if passed >= goal:
+            break
+    return min(bisect_right(running, uniform * running[-1]), len(running) - 1)
 
 
 def _pick(weights: Floats, uniform: float) -> int:
