@@ -133,7 +133,7 @@ class Attention {
             const float* sums = total.values + row * shape_.value_width;
             float* to = call.result + (job.first_row + row / job.num_heads) * call.result_stride +
                         (job.first_head + row % job.num_heads) * shape_.value_width;
-            const float inverse = 1.0f / total.sum[row];
+            const float inverse = 1.0f / sum_of(load(total.lanes + row * kFloats));
             for (int64_t i = 0; i < shape_.value_width; i += kFloats) store(to + i, load(sums + i) * inverse);
         }
     }

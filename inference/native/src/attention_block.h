@@ -36,11 +36,12 @@ struct AttentionJob {
     int64_t first_row_of(int64_t segment) const { return query_at(segment * kSegmentTokens) * num_heads; }
 };
 
-// Softmax sums of kJobRows rows: the greatest score, the sum of e^(score - greatest), and values so weighted.
+// Of kJobRows rows: the greatest score, lanes that add up to the sum of e^(score - greatest), and values so weighted.
 struct RunningSoftmax {
-    float *greatest, *sum, *values;
-    static int64_t size(int64_t value_width) { return kJobRows * (value_width + 2); }
-    RunningSoftmax(float* memory) : greatest(memory), sum(memory + kJobRows), values(memory + 2 * kJobRows) {}
+    float *greatest, *lanes, *values;
+    static int64_t size(int64_t value_width) { return kJobRows * (1 + kFloats + value_width); }
+    explicit RunningSoftmax(float* memory)
+        : greatest(memory), lanes(memory + kJobRows), values(memory + kJobRows * (1 + kFloats)) {}
 };
 
 // One thread's memory.
@@ -59,32 +60,38 @@ struct AttentionScratch {
 
 NATIVE_INLINE float exp_one(float x) { return exp_of(splat(x))[0]; }
 
-// Scores of one row over a block to weights; those from `num_seen` on count for nothing, whatever they hold.
-inline void weigh(float* scores, int64_t num_seen, bool is_first, float* greatest, float* sum, float* values,
-                  int64_t value_width) {
+// The greatest of a row of scores over a block; those from `num_seen` on count for nothing, whatever they hold.
+NATIVE_INLINE float greatest_seen(float* scores, int64_t num_seen) {
     for (int64_t i = num_seen; i < kBlockTokens; ++i) scores[i] = -INFINITY;
     Floats top = load(scores);
 #pragma GCC unroll 16
     for (int64_t i = kFloats; i < kBlockTokens; i += kFloats) top = greater(top, load(scores + i));
-    float highest = greatest_of(top);
-    if (!is_first && *greatest > highest) highest = *greatest;
-    Floats added{};
+    return greatest_of(top);
+}
+
+// Turns scores [num_rows, kBlockTokens] of the rows from `row` on into weights and adds them to the sums. `kept`
+// [num_rows] is what earlier weights and values shrink by, since the greatest score may have grown.
+inline void weigh(float* scores, int64_t num_rows, int64_t num_seen, bool is_first, int64_t row,
+                  const RunningSoftmax& result, float* kept) {
+    float highest[kJobRows + kFloats];
+    for (int64_t i = 0; i < num_rows; ++i) highest[i] = greatest_seen(scores + i * kBlockTokens, num_seen);
+    for (int64_t i = 0; i < num_rows && !is_first; i += kFloats) {
+        const Floats before = load(result.greatest + row + i), now = greater(before, load(highest + i));
+        store(kept + i, exp_of(before - now));
+        store(highest + i, now);
+    }
+    for (int64_t i = 0; i < num_rows; ++i) {
+        float* lanes = result.lanes + (row + i) * kFloats;
+        Floats sum = is_first ? Floats{} : load(lanes) * kept[i];
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < kBlockTokens; i += kFloats) {
-        const Floats weight = exp_of(load(scores + i) - highest);
-        store(scores + i, weight);
-        added += weight;
+        for (int64_t j = 0; j < kBlockTokens; j += kFloats) {
+            const Floats weight = exp_of(load(scores + i * kBlockTokens + j) - highest[i]);
+            store(scores + i * kBlockTokens + j, weight);
+            sum += weight;
+        }
+        store(lanes, sum);
+        result.greatest[row + i] = highest[i];
     }
-    if (is_first) {
-        *sum = sum_of(added);
-    } else if (*greatest == highest) {
-        *sum += sum_of(added);
-    } else {
-        const float kept = exp_one(*greatest - highest);
-        *sum = *sum * kept + sum_of(added);
-        for (int64_t i = 0; i < value_width; i += kFloats) store(values + i, load(values + i) * kept);
-    }
-    *greatest = highest;
 }
 
 // Adds a later segment to the rows [first_row, num_rows) of what came before it.
@@ -93,13 +100,14 @@ inline void merge(const RunningSoftmax& later, int64_t first_row, int64_t num_ro
     for (int64_t row = first_row; row < num_rows; ++row) {
         const float before = total.greatest[row], now = later.greatest[row];
         const float highest = before > now ? before : now;
-        const float keep = exp_one(before - highest), take = exp_one(now - highest);
+        const Floats keep = splat(exp_one(before - highest)), take = splat(exp_one(now - highest));
         total.greatest[row] = highest;
-        total.sum[row] = total.sum[row] * keep + later.sum[row] * take;
-        float* sums = total.values + row * value_width;
-        const float* added = later.values + row * value_width;
-        for (int64_t i = 0; i < value_width; i += kFloats)
-            store(sums + i, fma(load(added + i), splat(take), load(sums + i) * keep));
+        const auto add = [&](float* sums, const float* added) {
+            store(sums, fma(load(added), take, load(sums) * keep));
+        };
+        add(total.lanes + row * kFloats, later.lanes + row * kFloats);
+        for (int64_t i = row * value_width; i < (row + 1) * value_width; i += kFloats)
+            add(total.values + i, later.values + i);
     }
 }
 
@@ -166,13 +174,12 @@ class BlockAttention {
             const int64_t row = query * job.num_heads, num_rows = (end - query) * job.num_heads;
             float* scores = scratch.scores.data() + row * kBlockTokens;
             float* sums = result.values + row * shape_.value_width;
+            float kept[kJobRows + kFloats];
             multiply(num_rows, scratch.queries.data() + row * shape_.key_width, shape_.key_width, shape_.key_width,
-                     keys, kBlockTokens, scores, kBlockTokens, false);
-            for (int64_t i = 0; i < num_rows; ++i)
-                weigh(scores + i * kBlockTokens, num_seen, is_first, result.greatest + row + i, result.sum + row + i,
-                      sums + i * shape_.value_width, shape_.value_width);
+                     keys, kBlockTokens, scores, kBlockTokens, nullptr);
+            weigh(scores, num_rows, num_seen, is_first, row, result, kept);
             multiply(num_rows, scores, kBlockTokens, num_seen, values, shape_.value_width, sums, shape_.value_width,
-                     !is_first);
+                     is_first ? nullptr : kept);
         };
         for (int64_t query = job.query_at(start); query < full; ++query)
             attend(query, query + 1, job.first_position + query - start + 1);

@@ -24,14 +24,16 @@ struct Block {
     }
 };
 
-// c[i][j] (+)= sum over k of a[i][k] * b[k][j], k ascending whatever the tile: a row's bits depend on it alone.
+// c[i][j] = kept[i] * c[i][j] + sum over k of a[i][k] * b[k][j], or the sum alone where `kept` is null; k ascending
+// whatever the tile: a row's bits depend on it alone.
 template <int ROWS, int VECTORS, bool FETCHES, class Element>
 inline void multiply_tile(const float* a, int64_t a_stride, int64_t depth, const Block<Element>& b, float* c,
-                          int64_t c_stride, bool accumulate) {
+                          int64_t c_stride, const float* kept) {
     constexpr int64_t kLine = 64 / sizeof(Element);
     Floats sums[ROWS][VECTORS];
     for (int i = 0; i < ROWS; ++i)
-        for (int j = 0; j < VECTORS; ++j) sums[i][j] = accumulate ? load(c + i * c_stride + j * kFloats) : Floats{};
+        for (int j = 0; j < VECTORS; ++j)
+            sums[i][j] = kept != nullptr ? load(c + i * c_stride + j * kFloats) * kept[i] : Floats{};
     for (int64_t k = 0; k < depth; ++k) {
         if constexpr (FETCHES)
             for (int64_t j = 0; j < VECTORS * kFloats; j += kLine) __builtin_prefetch(b.next + k * b.stride + j, 0, 2);
@@ -48,32 +50,33 @@ inline void multiply_tile(const float* a, int64_t a_stride, int64_t depth, const
 
 template <int ROWS, int VECTORS, class Element>
 inline void multiply_rows(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, Block<Element> b, float* c,
-                          int64_t c_stride, bool accumulate) {
+                          int64_t c_stride, const float* kept) {
     for (; num_rows >= ROWS; num_rows -= ROWS, a += ROWS * a_stride, c += ROWS * c_stride) {
         if (b.next != nullptr)
-            multiply_tile<ROWS, VECTORS, true>(a, a_stride, depth, b, c, c_stride, accumulate);
+            multiply_tile<ROWS, VECTORS, true>(a, a_stride, depth, b, c, c_stride, kept);
         else
-            multiply_tile<ROWS, VECTORS, false>(a, a_stride, depth, b, c, c_stride, accumulate);
+            multiply_tile<ROWS, VECTORS, false>(a, a_stride, depth, b, c, c_stride, kept);
         b.next = nullptr;  // once is enough
+        if (kept != nullptr) kept += ROWS;
     }
     if constexpr (ROWS > 1)
         if (num_rows > 0)
-            multiply_rows<ROWS - 1, VECTORS>(num_rows, a, a_stride, depth, b, c, c_stride, accumulate);
+            multiply_rows<ROWS - 1, VECTORS>(num_rows, a, a_stride, depth, b, c, c_stride, kept);
 }
 
 // a [num_rows, depth], b [depth, num_columns] (fp32 or bf16), c [num_rows, num_columns]; num_columns is a
 // multiple of 16.
 template <class Element>
 void multiply(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, const Block<Element>& b,
-              int64_t num_columns, float* c, int64_t c_stride, bool accumulate) {
+              int64_t num_columns, float* c, int64_t c_stride, const float* kept) {
     constexpr int64_t kWide = kTileVectors * kFloats;
     int64_t column = 0;
     for (; column + kWide <= num_columns; column += kWide)
         multiply_rows<kTileQueries, kTileVectors>(num_rows, a, a_stride, depth, b.columns_from(column), c + column,
-                                                  c_stride, accumulate);
+                                                  c_stride, kept);
     for (; column < num_columns; column += kFloats)
         multiply_rows<kTileQueries, 1>(num_rows, a, a_stride, depth, b.columns_from(column), c + column, c_stride,
-                                       accumulate);
+                                       kept);
 }
 
 }  // namespace native
