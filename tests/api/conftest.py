@@ -5,6 +5,8 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.error import URLError
 
 import openai
@@ -12,6 +14,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from inference.backends.scripted import Script
+from tests.backends.upstream import Provider, serve
 from tests.services import free_port, wait_until
 from webapp.accounts import keys
 from webapp.billing.models import Hold
@@ -29,25 +33,16 @@ def database_url() -> str:
     return f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
 
 
-@pytest.fixture(scope="session", params=sorted(SERVERS))
-def server(request, redis_url: str, django_db_setup: None, django_db_blocker) -> Iterator[str]:
+@contextmanager
+def serving(program: str, **settings_of_it: str) -> Iterator[str]:
     """The address of a running server."""
-    with django_db_blocker.unblock():
-        url = database_url()
     port = free_port()
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url,
-        "SCRIPT_FILE": settings.SCRIPT_FILE,
-        "REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
-        "CONCURRENT_REQUESTS": "3",
-        "PYTHONUNBUFFERED": "1",
-    }
-    command = [sys.executable, "-m", *SERVERS[request.param], str(port), APPLICATION]
+    command = [sys.executable, "-m", *SERVERS[program], str(port), APPLICATION]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **settings_of_it}
     process = subprocess.Popen(command, env=environment, cwd=settings.BASE_DIR)
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: answers(f"{address}/healthz"), within_s=60, what=request.param)
+        wait_until(lambda: answers(f"{address}/healthz"), within_s=60, what=program)
         yield address
     finally:
         process.terminate()
@@ -55,6 +50,22 @@ def server(request, redis_url: str, django_db_setup: None, django_db_blocker) ->
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+@pytest.fixture(scope="session", params=sorted(SERVERS))
+def server(request, redis_url: str, django_db_setup: None, django_db_blocker) -> Iterator[str]:
+    """The address of a running server, whose models are played from the script or asked of `upstream`."""
+    with django_db_blocker.unblock():
+        url = database_url()
+    environment = {
+        "DATABASE_URL": url,
+        "SCRIPT_FILE": settings.SCRIPT_FILE,
+        "REQUESTS_PER_MINUTE": str(REQUESTS_PER_MINUTE),
+        "CONCURRENT_REQUESTS": "3",
+        "OPENAI_API_KEY": "sk-right",
+    }
+    with serving(request.param, **environment) as address:
+        yield address
 
 
 def answers(url: str) -> bool:
@@ -89,3 +100,26 @@ def ask(client: openai.OpenAI) -> Callable[..., object]:
         return client.chat.completions.create(messages=[{"role": "user", "content": question}], **options)
 
     return ask
+
+
+class Upstream(Provider):
+    """A provider that has a script of its own for some of the seeds it is asked with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: dict[int, Script] = {}
+
+    async def _answer(self, body: dict[str, Any], send: Any) -> None:
+        self.script = self.scripts.get(body.get("seed", 0), self.script)
+        await super()._answer(body, send)
+
+
+@pytest.fixture
+def upstream(scripted_model) -> Iterator[Upstream]:
+    """It takes the scripted model's place."""
+    with serve(Upstream()) as provider:
+        scripted_model.backend = scripted_model.Backend.OPENAI_COMPATIBLE
+        scripted_model.base_url = provider.base_url
+        scripted_model.api_key_env = "OPENAI_API_KEY"
+        scripted_model.save()
+        yield provider

@@ -95,7 +95,7 @@ def test_a_fault_in_the_middle_of_a_stream_ends_it_with_an_id_and_is_billed(
     _, secret = keys.create(alice, name="test")
     write = Writer.piece
     monkeypatch.setattr(
-        Writer, "piece", lambda self, delta: write(self, delta) if delta.text == "a" else 1 / 0
+        Writer, "piece", lambda self, index, delta: write(self, index, delta) if delta.text == "a" else 1 / 0
     )
     start, pieces = asyncio.run(post(QUESTION, secret=secret))
     assert start["status"] == 200

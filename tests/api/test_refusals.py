@@ -29,6 +29,18 @@ def send(server, body, *, secret="", path="/v1/chat/completions", method="POST")
     return refusal.value.status, refusal.value.headers, error
 
 
+def tool(**parameters):
+    return {"type": "function", "function": {"name": "f", "parameters": {"type": "object", **parameters}}}
+
+
+def choice(name):
+    return {"type": "function", "function": {"name": name}}
+
+
+def schema(**named):
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": {}, **named}}
+
+
 @pytest.mark.parametrize("secret", ["", "sk-wrong", "sk-ключ".encode().decode("latin-1")])
 def test_a_missing_or_wrong_key_is_refused(server, transactional_db, secret):
     status, headers, error = send(server, GOOD, secret=secret)
@@ -64,9 +76,23 @@ def test_the_key_of_someone_switched_off_opens_nothing(ask, alice):
         ({"temperature": 3}, "temperature", "<= 2"),
         ({"max_tokens": "many"}, "max_tokens", "Expected `int"),
         ({"stream": "yes"}, "stream", "Expected `bool"),
-        ({"n": 2}, "n", "Only one choice"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "text"),
-        ({"tool_choice": "required"}, "tool_choice", "cannot be forced"),
+        ({"n": 0}, "n", ">= 1"),
+        ({"n": 9}, "n", "<= 8"),
+        ({"top_logprobs": 2}, "top_logprobs", "logprobs: true"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "<= 20"),
+        ({"logit_bias": {"hello": 1}}, "logit_bias", "Expected `int`"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias", ">= 0"),
+        ({"logit_bias": {"5": 101}}, "logit_bias", "<= 100"),
+        ({"response_format": {"type": "xml"}}, "response_format.type", "xml"),
+        ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema"),
+        ({"response_format": schema(name="a b")}, "response_format.json_schema.name", "pattern"),
+        ({"response_format": schema(schema=None)}, "response_format.json_schema.schema", "object"),
+        ({"response_format": schema(schema={"maximum": 10**30})}, "response_format", "64 bits"),
+        ({"tools": [tool(maximum=10**30)]}, "tools", "64 bits"),
+        ({"tool_choice": "maybe"}, "tool_choice", "maybe"),
+        ({"tool_choice": "required"}, "tool_choice", "send the `tools`"),
+        ({"tool_choice": choice("f")}, "tool_choice", "send the `tools`"),
+        ({"tools": [tool()], "tool_choice": choice("g")}, "tool_choice", "'g'"),
         ({"reasoning_effort": "huge"}, "reasoning_effort", "huge"),
     ],
 )

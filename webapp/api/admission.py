@@ -35,6 +35,7 @@ class Admitted:
     """A request that was let in. Its hold is settled or released, and its place given back, exactly once."""
 
     request: ChatRequest
+    num_choices: int
     model: ServedModel
     user_id: int
     hold_id: UUID
@@ -69,7 +70,7 @@ def admit(secret: str, content: bytes, *, id: str) -> Admitted:
     except RateLimited as refusal:
         raise of_refusal(refusal) from None
     try:
-        hold_id = _hold(key, request, model)
+        hold_id = _hold(key, request, model, num_choices=body.num_choices)
     except BaseException as fault:
         limits.leave("request", user_id=key.user_id, lease_id=id)
         if isinstance(fault, InsufficientFunds | PriceMissing):
@@ -77,6 +78,7 @@ def admit(secret: str, content: bytes, *, id: str) -> Admitted:
         raise
     return Admitted(
         request=request,
+        num_choices=body.num_choices,
         model=model,
         user_id=key.user_id,
         hold_id=hold_id,
@@ -118,7 +120,8 @@ def _offered(name: str) -> ServedModel:
     return model
 
 
-def _hold(key: ApiKey, request: ChatRequest, model: ServedModel) -> UUID:
+def _hold(key: ApiKey, request: ChatRequest, model: ServedModel, *, num_choices: int) -> UUID:
+    """For the prompt, which is billed once, and the longest answer of each choice."""
     max_input_tokens = estimates.most_input_tokens(
         request.messages, tools=request.tools, context_tokens=model.context_tokens
     )
@@ -126,7 +129,7 @@ def _hold(key: ApiKey, request: ChatRequest, model: ServedModel) -> UUID:
         key.user,
         model=model,
         max_input_tokens=max_input_tokens,
-        max_output_tokens=request.sampling.max_tokens or model.max_output_tokens,
+        max_output_tokens=num_choices * (request.sampling.max_tokens or model.max_output_tokens),
         ttl=LIVES_FOR,
         api_key=key,
     )

@@ -8,7 +8,7 @@ from webapp.catalog import backends
 from webapp.catalog.models import ServedModel
 
 # What a backend is made from: after an edit in the admin, the next request gets a new one.
-Recipe = tuple[int, str, str, str, str, str]
+Recipe = tuple[int, str, str, str, str, str, str]
 
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Recipe, ChatBackend]] = WeakKeyDictionary()
 
@@ -23,6 +23,7 @@ def backend_of(model: ServedModel) -> ChatBackend:
         model.base_url,
         model.api_key_env,
         model.thinking_dialect,
+        model.output_parser,
     )
     if recipe not in pool:
         pool[recipe] = backends.backend_for(model)

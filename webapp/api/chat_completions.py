@@ -1,5 +1,7 @@
 """POST /v1/chat/completions: admit, relay the backend's deltas, settle once.
 
+The choices of one call are requests of their own, made side by side; when one fails, the call has failed.
+
 Whatever happens in between (a fault, a client that hangs up, a server that stops), the hold is settled for
 what was delivered, or released when that is nothing. An answer was whole if its last event went out, whatever
 became of the socket.
@@ -14,9 +16,10 @@ from collections.abc import Iterable
 from django.db import DatabaseError
 
 from inference.backends.base import BackendError, StreamBroken
-from inference.schema import ChatDelta, Finished, FinishReason, Usage
-from webapp.api import admission, backend_pool, database, errors, metrics, sse
+from inference.schema import ChatDelta, Finished, FinishReason
+from webapp.api import admission, backend_pool, bill, chat_request, database, errors, metrics, sse
 from webapp.api.admission import Admitted
+from webapp.api.bill import Bill
 from webapp.api.chat_reply import Reply, Writer
 from webapp.api.exchange import ClientGone, Exchange
 
@@ -42,13 +45,17 @@ class _Call:
     def __init__(self, exchange: Exchange, admitted: Admitted) -> None:
         self._exchange = exchange
         self._admitted = admitted
-        self._reply = Reply()
+        self._replies = [Reply(index) for index in range(admitted.num_choices)]
+        self._num_unended = admitted.num_choices
+        self._last_ended = self._replies[0]
+        self._has_begun = False
         self._is_delivered = False
         self._has_failed = False
         self._writer = Writer(
             id=admitted.request.id,
             model=admitted.model.name,
             includes_usage=admitted.includes_usage,
+            shows_logprobs=admitted.request.sampling.logprobs is not None,
         )
 
     async def run(self) -> None:
@@ -67,34 +74,50 @@ class _Call:
 
     async def _relay(self) -> None:
         try:
-            backend = backend_pool.backend_of(self._admitted.model)
-            async with contextlib.aclosing(backend.stream(self._admitted.request)) as deltas:
-                async for delta in deltas:
-                    await self._pass_on(delta)
+            await self._relay_choices()
             await self._end()
         except BackendError as error:
             self._has_failed = True
             await self._fail(error)
 
-    async def _pass_on(self, delta: ChatDelta) -> None:
-        is_first = self._reply.is_empty
-        self._reply.add(delta)
-        if is_first:
+    async def _relay_choices(self) -> None:
+        """All of them side by side. Raises the first fault of any, once the others were let go."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for reply in self._replies:
+                    group.create_task(self._relay_choice(reply))
+        except BaseExceptionGroup as faults:
+            raise faults.exceptions[0] from None
+
+    async def _relay_choice(self, reply: Reply) -> None:
+        backend = backend_pool.backend_of(self._admitted.model)
+        request = chat_request.of_choice(self._admitted.request, reply.index)
+        async with contextlib.aclosing(backend.stream(request)) as deltas:
+            async for delta in deltas:
+                await self._pass_on(reply, delta)
+        finished = _finished(reply)
+        self._num_unended -= 1
+        self._last_ended = reply
+        if self._admitted.is_stream and self._num_unended:
+            await self._exchange.stream(self._writer.ending(reply, finished))
+
+    async def _pass_on(self, reply: Reply, delta: ChatDelta) -> None:
+        reply.add(delta)
+        if not self._has_begun:
+            self._has_begun = True
             elapsed_s = time.perf_counter() - self._exchange.started_at
             metrics.first_token_s.labels(self._admitted.model.name).observe(elapsed_s)
         if self._admitted.is_stream and not isinstance(delta, Finished):
-            beginning = self._writer.beginning() if is_first else b""
-            await self._exchange.stream(beginning + self._writer.piece(delta))
+            await self._exchange.stream(self._writer.piece(reply.index, delta))
 
     async def _end(self) -> None:
-        finished = self._reply.finished
-        if finished is None or finished.reason in (FinishReason.ERROR, FinishReason.CANCELLED):
-            raise StreamBroken(finished.detail if finished and finished.detail else "The answer broke off.")
+        usage = bill.counted(self._replies)
         if self._admitted.is_stream:
-            beginning = self._writer.beginning() if self._reply.is_empty else b""
-            await self._exchange.stream(beginning + self._writer.ending(finished), is_last=True)
+            last = self._last_ended
+            piece = self._writer.ending(last, _finished(last), usage=usage)
+            await self._exchange.stream(piece, is_last=True)
         else:
-            await self._exchange.send_json(self._writer.completion(self._reply, finished))
+            await self._exchange.send_json(self._writer.completion(self._replies, usage=usage))
         self._is_delivered = True
 
     async def _fail(self, error: BackendError) -> None:
@@ -128,41 +151,43 @@ class _Call:
         fault = None if relay.cancelled() else relay.exception()
         if fault and not isinstance(fault, ClientGone):
             self._has_failed = True
-        usage, is_estimated = self._bill()
+        owed = self._bill()
         finish_reason = self._finish_reason()
         elapsed_s = time.perf_counter() - self._exchange.started_at
         metrics.duration_s.labels(self._admitted.model.name, finish_reason).observe(elapsed_s)
         await database.run(
             admission.close,
             self._admitted,
-            usage=usage,
+            usage=owed.usage,
             finish_reason=finish_reason,
-            is_estimated=is_estimated,
+            is_estimated=owed.is_estimated,
         )
 
-    def _bill(self) -> tuple[Usage | None, bool]:
-        """What to bill, and whether it is an estimate: the backend's count, else what it had said (not every
-        provider counts).
-
-        A fault that is the whole answer costs nothing, whatever was made before it.
-        """
-        finished = self._reply.finished
+    def _bill(self) -> Bill:
+        """A fault that is the whole answer costs nothing, whatever was made before it."""
         if self._has_failed and self._exchange.status is None:
-            return None, False
-        if finished is not None and finished.usage.total_tokens:
-            return finished.usage, False
-        if self._reply.is_empty:
-            return (finished.usage if finished and not self._has_failed else None), False
+            return Bill()
         asked = "".join(message.content for message in self._admitted.request.messages)
-        return self._reply.estimated_usage(input_text=asked), True
+        owed = bill.of(self._replies, input_text=asked)
+        is_nothing = owed.usage is None or (self._has_failed and not owed.usage.total_tokens)
+        return Bill() if is_nothing else owed
 
     def _finish_reason(self) -> str:
-        finished = self._reply.finished
+        """Of the call: where all is well, its first choice's."""
+        finished = self._replies[0].finished
         if self._has_failed:
             return FinishReason.ERROR.value
         if finished is None or not self._is_delivered:
             return FinishReason.CANCELLED.value
         return finished.reason.value
+
+
+def _finished(reply: Reply) -> Finished:
+    """The end of a choice that ended well. Raises StreamBroken for any other."""
+    finished = reply.finished
+    if finished is None or finished.reason in (FinishReason.ERROR, FinishReason.CANCELLED):
+        raise StreamBroken(finished.detail if finished and finished.detail else "The answer broke off.")
+    return finished
 
 
 def _tell_allowance(exchange: Exchange, admitted: Admitted) -> None:

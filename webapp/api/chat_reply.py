@@ -1,15 +1,16 @@
 """What a backend said, as the API says it: chunks of a stream, or one completion."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from inference.schema import (
     ChatDelta,
     ContentDelta,
     Finished,
-    FinishReason,
+    LikelyToken,
     ReasoningDelta,
+    TokenLogprob,
     ToolCallDelta,
     Usage,
 )
@@ -17,20 +18,28 @@ from webapp.api import sse
 from webapp.billing import estimates
 
 FINGERPRINT = "fp_platform"
+# What OpenAI writes for a token that cannot come: JSON has no infinity.
+LEAST_LOGPROB = -9999.0
 
 
 class Reply:
-    """Everything that was said so far, in order; `finished` is set by the last delta."""
+    """Everything that choice number `index` said so far, in order; `finished` is set by the last delta.
 
-    def __init__(self) -> None:
+    `logprobs` are those of the content.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        self.index = index
         self.content: list[str] = []
         self.reasoning: list[str] = []
         self.tool_calls: dict[int, dict[str, Any]] = {}
+        self.logprobs: list[TokenLogprob] = []
         self.finished: Finished | None = None
 
     def add(self, delta: ChatDelta) -> None:
         if isinstance(delta, ContentDelta):
             self.content.append(delta.text)
+            self.logprobs += delta.logprobs
         elif isinstance(delta, ReasoningDelta):
             self.reasoning.append(delta.text)
         elif isinstance(delta, ToolCallDelta):
@@ -73,9 +82,9 @@ class Reply:
 
 
 class Writer:
-    """Writes one reply's chunks and completion, all under one id, time and model name."""
+    """Writes one call's chunks and completion, all under one id, time and model name."""
 
-    def __init__(self, *, id: str, model: str, includes_usage: bool) -> None:
+    def __init__(self, *, id: str, model: str, includes_usage: bool, shows_logprobs: bool) -> None:
         self._head = {
             "id": id,
             "object": "chat.completion.chunk",
@@ -86,65 +95,90 @@ class Writer:
         # With include_usage every chunk but the last says that its usage is null.
         self._tail = {"usage": None} if includes_usage else {}
         self._includes_usage = includes_usage
-        self._calls_begun: set[int] = set()
+        self._shows_logprobs = shows_logprobs
+        self._begun: set[int] = set()
+        self._calls_begun: set[tuple[int, int]] = set()
 
-    def beginning(self) -> bytes:
-        return self._chunk({"role": "assistant", "content": ""})
+    def piece(self, index: int, delta: ReasoningDelta | ContentDelta | ToolCallDelta) -> bytes:
+        """What choice number `index` says next; its first piece has the chunk with the role before it."""
+        return self._beginning(index) + self._piece(index, delta)
 
-    def piece(self, delta: ReasoningDelta | ContentDelta | ToolCallDelta) -> bytes:
-        if isinstance(delta, ContentDelta):
-            return self._chunk({"content": delta.text})
-        if isinstance(delta, ReasoningDelta):
-            return self._chunk({"reasoning_content": delta.text})
-        return self._chunk({"tool_calls": [self._call_piece(delta)]})
-
-    def ending(self, finished: Finished) -> bytes:
-        """The chunk that says why it ended, then the usage if it was asked for, then the end mark."""
-        return b"".join(self._ending(finished))
-
-    def completion(self, reply: Reply, finished: Finished) -> dict[str, Any]:
-        choice = {
-            "index": 0,
-            "message": reply.message,
-            "logprobs": None,
-            "finish_reason": finished.reason.value,
-        }
-        usage = usage_shape(finished.usage)
-        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
-
-    def _ending(self, finished: Finished) -> Iterator[bytes]:
-        usage = usage_shape(finished.usage)
+    def ending(self, reply: Reply, finished: Finished, *, usage: Usage | None = None) -> bytes:
+        """The chunk that says why the choice ended. With `usage`, that of the whole call, it is the last."""
+        choice = self._choice(reply.index, {}) | {"finish_reason": finished.reason}
+        if usage is None:
+            return self._beginning(reply.index) + self._chunk(choice)
+        shape = usage_shape(usage)
         # Kimi's own clients look for the usage inside the last choice, OpenAI's in a chunk without choices.
-        yield self._chunk({}, finish_reason=finished.reason, usage=usage)
+        parts = [self._beginning(reply.index), self._chunk(choice | {"usage": shape})]
         if self._includes_usage:
-            yield sse.event({**self._head, "choices": [], "usage": usage})
-        yield sse.DONE
+            parts.append(sse.event({**self._head, "choices": [], "usage": shape}))
+        return b"".join([*parts, sse.DONE])
 
-    def _chunk(
-        self,
-        delta: dict[str, Any],
-        *,
-        finish_reason: FinishReason | None = None,
-        usage: dict[str, Any] | None = None,
-    ) -> bytes:
-        choice: dict[str, Any] = {
-            "index": 0,
-            "delta": delta,
-            "logprobs": None,
-            "finish_reason": finish_reason,
+    def completion(self, replies: Sequence[Reply], *, usage: Usage) -> dict[str, Any]:
+        """All choices, each of which is finished."""
+        choices = [
+            {
+                "index": reply.index,
+                "message": reply.message,
+                "logprobs": logprobs_shape(reply.logprobs) if self._shows_logprobs else None,
+                "finish_reason": reply.finished.reason if reply.finished else None,
+            }
+            for reply in replies
+        ]
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": choices,
+            "usage": usage_shape(usage),
         }
-        if usage is not None:
-            choice["usage"] = usage
+
+    def _beginning(self, index: int) -> bytes:
+        if index in self._begun:
+            return b""
+        self._begun.add(index)
+        return self._chunk(self._choice(index, {"role": "assistant", "content": ""}))
+
+    def _piece(self, index: int, delta: ReasoningDelta | ContentDelta | ToolCallDelta) -> bytes:
+        if isinstance(delta, ReasoningDelta):
+            return self._chunk(self._choice(index, {"reasoning_content": delta.text}))
+        if isinstance(delta, ToolCallDelta):
+            return self._chunk(self._choice(index, {"tool_calls": [self._call_piece(index, delta)]}))
+        choice = self._choice(index, {"content": delta.text})
+        if self._shows_logprobs and delta.logprobs:
+            choice["logprobs"] = logprobs_shape(delta.logprobs)
+        return self._chunk(choice)
+
+    def _choice(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+
+    def _chunk(self, choice: dict[str, Any]) -> bytes:
         return sse.event({**self._head, "choices": [choice], **self._tail})
 
-    def _call_piece(self, delta: ToolCallDelta) -> dict[str, Any]:
+    def _call_piece(self, index: int, delta: ToolCallDelta) -> dict[str, Any]:
         """The id and the name come once, with the first piece of a call; the index always."""
         function: dict[str, Any] = {"arguments": delta.arguments}
-        if delta.index in self._calls_begun:
+        if (index, delta.index) in self._calls_begun:
             return {"index": delta.index, "function": function}
-        self._calls_begun.add(delta.index)
+        self._calls_begun.add((index, delta.index))
         function = {"name": delta.name, **function}
         return {"index": delta.index, "id": delta.id, "type": "function", "function": function}
+
+
+def logprobs_shape(logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+    content = [
+        {**_token_shape(token.drawn), "top_logprobs": [_token_shape(likely) for likely in token.top]}
+        for token in logprobs
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _token_shape(likely: LikelyToken) -> dict[str, Any]:
+    return {
+        "token": likely.token,
+        "logprob": max(likely.logprob, LEAST_LOGPROB),
+        "bytes": list(likely.token_bytes),
+    }
 
 
 def usage_shape(usage: Usage) -> dict[str, Any]:

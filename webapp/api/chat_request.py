@@ -10,15 +10,20 @@ import msgspec
 from msgspec import Meta, Struct
 
 from inference.schema import ChatMessage, ChatRequest, Role, Sampling, ToolCall, ToolSpec
-from webapp.api import thinking_switch
+from webapp.api import answer_form, thinking_switch
 from webapp.api.errors import bad_request
 from webapp.catalog.models import ServedModel
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
 MAX_STOPS = 16
 MAX_TOOLS = 128
+MAX_BIASES = 1_024
+MAX_CHOICES = 8
+MAX_TOP_LOGPROBS = 20
 
 
 class TextPart(Struct, tag_field="type", tag="text"):
@@ -60,12 +65,8 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class ResponseFormat(Struct):
-    type: str
-
-
 class Body(Struct, kw_only=True):
-    """The fields that are read, the last ones only to refuse what is not done."""
+    """The fields that are read."""
 
     model: str
     messages: Annotated[list[WireMessage], Meta(min_length=1)]
@@ -79,17 +80,19 @@ class Body(Struct, kw_only=True):
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
     seed: Seed | None = None
     stop: str | Annotated[list[str], Meta(max_length=MAX_STOPS)] | None = None
     tools: Annotated[list[WireTool], Meta(max_length=MAX_TOOLS)] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tool_choice: answer_form.Mode | answer_form.FunctionChoice | None = None
+    response_format: answer_form.Format | None = None
     thinking: thinking_switch.ThinkingField | None = None
     reasoning_effort: thinking_switch.Effort | None = None
     chat_template_kwargs: thinking_switch.TemplateKwargs | None = None
-    n: int | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
     logprobs: bool | None = None
-    response_format: ResponseFormat | None = None
-    logit_bias: dict[str, float] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    logit_bias: Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES)] | None = None
 
     @property
     def is_stream(self) -> bool:
@@ -98,6 +101,10 @@ class Body(Struct, kw_only=True):
     @property
     def includes_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def num_choices(self) -> int:
+        return self.n or 1
 
     def output_limit(self, model: ServedModel) -> int:
         """Tokens of reasoning and content together: as asked for, at most the longest answer."""
@@ -114,27 +121,25 @@ def decode(content: bytes) -> Body:
         body = _decoder.decode(content)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `")
-        param = path.rstrip("`").removeprefix("$").lstrip(".").removesuffix("[...]") or None
+        param = _field(path)
         raise bad_request(f"{problem}{f' at {param}' if param else ''}.", param=param) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"The body is not valid JSON: {error}.") from None
     except RecursionError:
         raise bad_request("The body's JSON is nested too deeply.") from None
-    _refuse_what_is_not_done(body)
+    _check(body)
     return body
 
 
-def _refuse_what_is_not_done(body: Body) -> None:
-    if body.n not in (None, 1):
-        _refuse("n", "Only one choice is made for a request: leave `n` out or send 1.")
-    if body.logprobs:
-        _refuse("logprobs", "Log probabilities are not given here: leave `logprobs` out.")
-    if body.logit_bias:
-        _refuse("logit_bias", "Token biases are not taken here: leave `logit_bias` out.")
-    if body.response_format and body.response_format.type != "text":
-        _refuse("response_format", "Only the response format `text` is given here.")
-    if body.tool_choice not in (None, "auto", "none"):
-        _refuse("tool_choice", "`tool_choice` is `auto` or `none`; a call cannot be forced.")
+def _field(path: str) -> str | None:
+    """The field that msgspec means: `$.a.b[...]` is `a.b`, and so is `key` in `$.a.b`."""
+    return path.rpartition("$")[2].strip("`.").removesuffix("[...]") or None
+
+
+def _check(body: Body) -> None:
+    """What the fields' types do not say."""
+    if body.top_logprobs is not None and not body.logprobs:
+        _refuse("top_logprobs", "`top_logprobs` is taken with `logprobs: true` only.")
     for index, message in enumerate(body.messages):
         _check_message(message, f"messages[{index}]")
 
@@ -156,18 +161,46 @@ def to_chat_request(body: Body, *, id: str, model: ServedModel, tenant: str) -> 
     """The call on the backend. Raises ApiError 400 for what this model cannot do."""
     if body.tools and not model.calls_tools:
         _refuse("tools", f"{model.label} cannot call tools: leave `tools` out, or choose another model.")
+    tools = tuple(_tool(tool.function) for tool in body.tools or ())
+    response_format = answer_form.read_format(body.response_format)
+    _check_numbers(tools, param="tools")
+    _check_numbers(response_format, param="response_format")
     return ChatRequest(
         id=id,
         model=model.upstream_name,
         messages=_messages(body.messages),
-        tools=tuple(_tool(tool.function) for tool in body.tools or ()),
-        tool_choice="none" if body.tool_choice == "none" else "auto",
+        tools=tools,
+        tool_choice=answer_form.read_tool_choice(body.tool_choice, tools),
+        response_format=response_format,
         sampling=_sampling(body, model),
         thinking=thinking_switch.read(
             body.thinking, body.reasoning_effort, body.chat_template_kwargs, model=model
         ),
         tenant=tenant,
     )
+
+
+def of_choice(request: ChatRequest, index: int) -> ChatRequest:
+    """The call that makes choice number `index`: the first is the request itself, the others have an id and
+    the next seeds of their own.
+    """
+    if index == 0:
+        return request
+    sampling = request.sampling
+    if sampling.seed is not None:
+        # After the greatest seed comes the least, as in any 64 bits.
+        sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + index + 2**63) % 2**64 - 2**63)
+    return msgspec.structs.replace(request, id=f"{request.id}-{index}", sampling=sampling)
+
+
+def _check_numbers(schemas: Any, *, param: str) -> None:
+    """A number in a schema may be one of 64 bits: the request queue carries no longer ones."""
+    if not schemas:
+        return
+    try:
+        msgspec.msgpack.encode(schemas)
+    except OverflowError:
+        _refuse(param, f"A whole number in `{param}` is longer than 64 bits.")
 
 
 def _sampling(body: Body, model: ServedModel) -> Sampling:
@@ -179,6 +212,9 @@ def _sampling(body: Body, model: ServedModel) -> Sampling:
         min_p=body.min_p,
         presence_penalty=body.presence_penalty,
         frequency_penalty=body.frequency_penalty,
+        repetition_penalty=body.repetition_penalty,
+        logit_bias=body.logit_bias or {},
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         seed=body.seed,
         stop=tuple(text for text in stop if text),
         max_tokens=body.output_limit(model),
