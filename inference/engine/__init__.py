@@ -13,7 +13,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The OpenMP library reads it once, when torch is first imported.
-from inference.checkpoints.gguf_file import BadModelFile  # noqa: E402
+from inference.checkpoints import BadModelFile  # noqa: E402
 from inference.engine.engine import Engine, PromptTooLong  # noqa: E402
 from inference.engine.loader import TooLittleMemory, load  # noqa: E402
 from inference.engine.sequence import (  # noqa: E402

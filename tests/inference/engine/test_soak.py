@@ -12,7 +12,7 @@ from tests.inference import tiny_model
 from tests.inference.engine.conftest import loader_of
 from tests.inference.engine.driving import prompt, sequence
 
-NUM_EVENTS = 6000
+NUM_EVENTS = 4500
 
 
 @pytest.fixture
