@@ -19,8 +19,10 @@ from inference.schema import (
     ChatDelta,
     ChatMessage,
     ChatRequest,
+    ContentDelta,
     Finished,
     FinishReason,
+    JsonSchema,
     NamedTool,
     Role,
     Sampling,
@@ -34,7 +36,8 @@ from inference.worker.answer import Answer
 _CONTEXT_TOKENS = 4096
 _MAX_TOKENS = 600
 _AT_ONCE = 8
-_QUESTION = "Make up an example of a record and save it with the tool."
+_TOOL = "save_record"
+_QUESTION = "Make up an example of a record and save it."
 
 
 class _Asked:
@@ -43,13 +46,16 @@ class _Asked:
     def __init__(self, number: int, tokenizer: Tokenizer, model_defaults: defaults.Defaults) -> None:
         self.number = number
         self.parameters = schema_set.schema(number)
-        tool = ToolSpec(name="save_record", description="Saves a record.", parameters=self.parameters)
+        # A model that knows no tools is bound to the schema in its answer.
+        self._calls = tokenizer.template.knows_tools
+        tool = ToolSpec(name=_TOOL, description="Saves a record.", parameters=self.parameters)
         request = ChatRequest(
             id=f"schema-{number}",
             model="",
             messages=(ChatMessage(role=Role.USER, content=_QUESTION),),
-            tools=(tool,),
-            tool_choice=NamedTool(tool.name),
+            tools=(tool,) if self._calls else (),
+            tool_choice=NamedTool(_TOOL) if self._calls else "auto",
+            response_format=None if self._calls else JsonSchema(schema=self.parameters),
             sampling=Sampling(max_tokens=_MAX_TOKENS, seed=number),
         )
         self.answer = Answer(
@@ -63,16 +69,22 @@ class _Asked:
         last = self.deltas[-1]
         if isinstance(last, Finished) and last.reason is FinishReason.LENGTH:
             return "cut"
-        calls = [delta for delta in self.deltas if isinstance(delta, ToolCallDelta)]
         try:
-            arguments = json.loads("".join(call.arguments for call in calls))
-            jsonschema.Draft202012Validator(self.parameters).validate(arguments)
+            jsonschema.Draft202012Validator(self.parameters).validate(json.loads(self._written()))
         except (ValueError, jsonschema.ValidationError):
             return "invalid"
-        return "valid" if {call.name for call in calls} == {"save_record"} else "invalid"
+        return "valid"
+
+    def _written(self) -> str:
+        """The arguments of the one call, or the content; nothing where the tool is another."""
+        if not self._calls:
+            return "".join(delta.text for delta in self.deltas if isinstance(delta, ContentDelta))
+        calls = [delta for delta in self.deltas if isinstance(delta, ToolCallDelta)]
+        is_named = [call.name for call in calls if call.name] == [_TOOL]
+        return "".join(call.arguments for call in calls) if is_named else ""
 
 
-def run(file: Path, *, first: int, count: int, num_threads: int | None) -> Counter[str]:
+def judge(file: Path, *, first: int, count: int, num_threads: int | None) -> Counter[str]:
     """How many schemas from number `first` on got which verdict; what is not valid is printed."""
     engine = engines.load(
         file, on_progress=lambda share: None, max_context_tokens=_CONTEXT_TOKENS, num_threads=num_threads
@@ -114,15 +126,17 @@ def _step(engine: Engine, running: dict[str, _Asked]) -> list[_Asked]:
     return finished
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def add_options(parser: argparse.ArgumentParser) -> None:
     model_files.add_options(parser)
     parser.add_argument("--model", default=model_files.DEFAULT_MODEL, help="a registry name or a file")
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--count", type=int, default=1000)
-    options = parser.parse_args()
+    parser.add_argument("--first", type=int, default=0, help="the number of the first schema")
+    parser.add_argument("--count", type=int, default=1000, help="how many schemas")
+
+
+def run(options: argparse.Namespace) -> int:
+    """1 when a call was not valid; one that was cut by the answer's length is counted apart."""
     file = model_files.find(options.model, models_dir=options.models_dir)
-    verdicts = run(file, first=options.first, count=options.count, num_threads=options.threads)
+    verdicts = judge(file, first=options.first, count=options.count, num_threads=options.threads)
     print(json.dumps(verdicts))
     if options.json:
         options.json.write_text(json.dumps({"model": file.name, "first": options.first, **verdicts}))
@@ -130,4 +144,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    own = argparse.ArgumentParser(prog="inference.bench.constrained", description=__doc__)
+    add_options(own)
+    sys.exit(run(own.parse_args()))
