@@ -3,13 +3,14 @@
 // Each thread takes chunks one by one from a range of its own, so that it walks memory forward, and half of what
 // is left of another's range once its own is empty. Nobody waits for a thread that has taken nothing: a core that
 // another process keeps busy gets less work instead of holding up the rest, and in a forked child, which has no
-// threads, the caller does it all. Idle threads spin for tens of microseconds, less where that was in vain
-// before, then sleep.
+// threads, the caller does it all; for some milliseconds it also does where a thread has just lost its core in the
+// middle of a chunk. Idle threads spin for tens of microseconds, less where that was in vain before, then sleep.
 #pragma once
 
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -46,6 +47,7 @@ class Team {
     }
 
   private:
+    using Clock = std::chrono::steady_clock;
     using Call = void (*)(void* context, int64_t begin, int64_t end, int thread);
 
     // The bundles of chunks a thread has still to take: the run's number in the upper half, then the first
@@ -60,18 +62,21 @@ class Team {
     static void* enter(void* member);
     void run_shared(int64_t num_chunks, Call call, void* context);
     void work(int thread);
-    bool take_part(int thread);
+    uint32_t take_part(int thread);
     uint32_t drain(int thread);
     bool rob_another(int thread);
     bool spin_until_called(uint32_t seen, int num_spins) const;
     void sleep_until_called(uint32_t seen);
-    void wait_until_finished();
+    bool spin_until_finished() const;
+    void sleep_until_finished();
 
     std::atomic<Call> call_{nullptr};
     std::atomic<void*> context_{nullptr};
     std::atomic<int64_t> num_chunks_{0};
     std::atomic<int64_t> chunks_per_bundle_{1};
     uint64_t run_ = 0;
+    Clock::time_point alone_until_{};
+    Clock::duration alone_for_{};
     alignas(64) std::atomic<uint32_t> num_unfinished_{0};  // bundles
     std::atomic<bool> is_caller_asleep_{false};
     alignas(64) std::atomic<uint32_t> calls_{0};  // what sleepers wait on
