@@ -20,6 +20,7 @@ from inference.model.packing import Precision as TorchPrecision
 from inference.model.parameters import Parameters
 from inference.model.port import Model
 from inference.native import self_test as native_self_test
+from inference.native import step_self_test
 from inference.native.build import BuildFailed
 from inference.native.decoder import NativeDecoder
 from inference.native.weights import UnsupportedModel
@@ -125,7 +126,8 @@ def _build(
 
 def _prove_native_kernels() -> None:
     """Raises BuildFailed or WrongResults where they are not to be used."""
-    wrong = [name for name, is_right in native_self_test.run().items() if not is_right]
+    results = native_self_test.run() | step_self_test.run()
+    wrong = [name for name, is_right in results.items() if not is_right]
     if wrong:
         raise WrongResults(f"their self-test failed for {', '.join(wrong)}")
 
