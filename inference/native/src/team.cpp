@@ -25,7 +25,7 @@ constexpr int kCallerSpins = 500;
 // A wait that is no chunk's time: a thread has lost its core in the middle of one. Then the caller does better
 // without the others for a while, twice as long where it has just been so (measured on two cores beside one busy
 // process: as fast as one thread, where two that always wait for each other ran at 0.7 of that).
-constexpr auto kStall = std::chrono::microseconds(200);
+constexpr auto kStall = std::chrono::milliseconds(1);
 constexpr int kStallChunks = 3;
 constexpr auto kShortAlone = std::chrono::milliseconds(5);
 constexpr auto kLongAlone = std::chrono::milliseconds(80);
