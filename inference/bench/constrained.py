@@ -14,24 +14,12 @@ import jsonschema
 
 from inference import engine as engines
 from inference.bench import model_files, schema_set
-from inference.engine import Engine
-from inference.schema import (
-    ChatDelta,
-    ChatMessage,
-    ChatRequest,
-    ContentDelta,
-    Finished,
-    FinishReason,
-    JsonSchema,
-    NamedTool,
-    Role,
-    Sampling,
-    ToolCallDelta,
-    ToolSpec,
-)
+from inference.constraints import building
+from inference.engine import Engine, FinishReason, SamplingParams, Sequence, StepOutput
+from inference.parsers.stream import StreamParser
+from inference.schema import ChatMessage, ContentDelta, JsonSchema, NamedTool, Role, ToolCallDelta, ToolSpec
+from inference.tokenizer.detokenizer import Detokenizer
 from inference.tokenizer.tokenizer import Tokenizer
-from inference.worker import defaults
-from inference.worker.answer import Answer
 
 _CONTEXT_TOKENS = 4096
 _MAX_TOKENS = 600
@@ -41,33 +29,45 @@ _QUESTION = "Make up an example of a record and save it."
 
 
 class _Asked:
-    """One schema's request on its way through the engine."""
+    """One schema's answer on its way through the engine."""
 
-    def __init__(self, number: int, tokenizer: Tokenizer, model_defaults: defaults.Defaults) -> None:
+    def __init__(self, number: int, tokenizer: Tokenizer) -> None:
         self.number = number
         self.parameters = schema_set.schema(number)
+        self._tokenizer = tokenizer
         # A model that knows no tools is bound to the schema in its answer.
         self._calls = tokenizer.template.knows_tools
         tool = ToolSpec(name=_TOOL, description="Saves a record.", parameters=self.parameters)
-        request = ChatRequest(
+        self._tools = (tool,) if self._calls else ()
+        prompt = tokenizer.template.render(
+            [ChatMessage(role=Role.USER, content=_QUESTION)], tools=self._tools
+        )
+        self.sequence = Sequence(
             id=f"schema-{number}",
-            model="",
-            messages=(ChatMessage(role=Role.USER, content=_QUESTION),),
-            tools=(tool,) if self._calls else (),
-            tool_choice=NamedTool(_TOOL) if self._calls else "auto",
-            response_format=None if self._calls else JsonSchema(schema=self.parameters),
-            sampling=Sampling(max_tokens=_MAX_TOKENS, seed=number),
+            prompt_ids=tokenizer.encode_prompt(prompt),
+            sampling=SamplingParams(temperature=0.7, top_p=0.8, top_k=20, seed=number),
+            max_tokens=_MAX_TOKENS,
+            stop_ids=tokenizer.stop_ids,
+            constraint=building.build(
+                tokenizer,
+                tools=self._tools,
+                tool_choice=NamedTool(_TOOL) if self._calls else "auto",
+                response_format=None if self._calls else JsonSchema(schema=self.parameters),
+            ),
         )
-        self.answer = Answer(
-            request, tokenizer=tokenizer, context_tokens=_CONTEXT_TOKENS, defaults=model_defaults
-        )
-        self.deltas: list[ChatDelta] = []
+        self._token_ids: list[int] = []
+        self._finish_reason: FinishReason | None = None
+
+    def feed(self, output: StepOutput) -> bool:
+        """Whether that was the end."""
+        self._token_ids += output.token_ids
+        self._finish_reason = output.finish_reason
+        return output.finish_reason is not None
 
     @property
     def verdict(self) -> str:
         """valid, invalid, or cut: the answer's length was spent before its end."""
-        last = self.deltas[-1]
-        if isinstance(last, Finished) and last.reason is FinishReason.LENGTH:
+        if self._finish_reason == "length":
             return "cut"
         try:
             jsonschema.Draft202012Validator(self.parameters).validate(json.loads(self._written()))
@@ -77,9 +77,14 @@ class _Asked:
 
     def _written(self) -> str:
         """The arguments of the one call, or the content; nothing where the tool is another."""
+        tokenizer = self._tokenizer
+        parser = StreamParser(
+            starts_in_reasoning=False, tools=self._tools, style=tokenizer.call_style, marks=tokenizer.marks
+        )
+        deltas = parser.feed(Detokenizer(tokenizer, shows_marks=True).feed(self._token_ids)) + parser.finish()
         if not self._calls:
-            return "".join(delta.text for delta in self.deltas if isinstance(delta, ContentDelta))
-        calls = [delta for delta in self.deltas if isinstance(delta, ToolCallDelta)]
+            return "".join(delta.text for delta in deltas if isinstance(delta, ContentDelta))
+        calls = [delta for delta in deltas if isinstance(delta, ToolCallDelta)]
         is_named = [call.name for call in calls if call.name] == [_TOOL]
         return "".join(call.arguments for call in calls) if is_named else ""
 
@@ -89,16 +94,16 @@ def judge(file: Path, *, first: int, count: int, num_threads: int | None) -> Cou
     engine = engines.load(
         file, on_progress=lambda share: None, max_context_tokens=_CONTEXT_TOKENS, num_threads=num_threads
     )
-    tokenizer, model_defaults = Tokenizer.open(file), defaults.of(file)
+    tokenizer = Tokenizer.open(file)
     numbers = iter(range(first, first + count))
     running: dict[str, _Asked] = {}
     verdicts: Counter[str] = Counter()
     began = time.monotonic()
     while True:
         while len(running) < _AT_ONCE and (number := next(numbers, None)) is not None:
-            asked = _Asked(number, tokenizer, model_defaults)
-            running[asked.answer.sequence.id] = asked
-            engine.add(asked.answer.sequence)
+            asked = _Asked(number, tokenizer)
+            running[asked.sequence.id] = asked
+            engine.add(asked.sequence)
         if not running:
             return verdicts
         for asked in _step(engine, running):
@@ -113,17 +118,11 @@ def judge(file: Path, *, first: int, count: int, num_threads: int | None) -> Cou
 
 def _step(engine: Engine, running: dict[str, _Asked]) -> list[_Asked]:
     """Those that this step finished."""
-    finished = []
-    for output in engine.step():
-        asked = running.get(output.sequence_id)
-        if asked is None:
-            continue
-        asked.deltas += asked.answer.feed(output)
-        if asked.deltas and isinstance(asked.deltas[-1], Finished):
-            if output.finish_reason is None:
-                engine.abort(output.sequence_id)
-            finished.append(running.pop(output.sequence_id))
-    return finished
+    return [
+        running.pop(output.sequence_id)
+        for output in engine.step()
+        if output.sequence_id in running and running[output.sequence_id].feed(output)
+    ]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
