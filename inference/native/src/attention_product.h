@@ -36,7 +36,8 @@ inline void multiply_tile(const float* a, int64_t a_stride, int64_t depth, const
             sums[i][j] = kept != nullptr ? load(c + i * c_stride + j * kFloats) * kept[i] : Floats{};
     for (int64_t k = 0; k < depth; ++k) {
         if constexpr (FETCHES)
-            for (int64_t j = 0; j < VECTORS * kFloats; j += kLine) __builtin_prefetch(b.next + k * b.stride + j, 0, 2);
+            for (int64_t j = 0; j < VECTORS * kFloats; j += kLine)
+                __builtin_prefetch(b.next + k * b.stride + j, 0, 2);
         Floats columns[VECTORS];
         for (int j = 0; j < VECTORS; ++j) columns[j] = load(b.values + k * b.stride + j * kFloats);
         for (int i = 0; i < ROWS; ++i) {
@@ -49,8 +50,8 @@ inline void multiply_tile(const float* a, int64_t a_stride, int64_t depth, const
 }
 
 template <int ROWS, int VECTORS, class Element>
-inline void multiply_rows(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, Block<Element> b, float* c,
-                          int64_t c_stride, const float* kept) {
+inline void multiply_rows(int64_t num_rows, const float* a, int64_t a_stride, int64_t depth, Block<Element> b,
+                          float* c, int64_t c_stride, const float* kept) {
     for (; num_rows >= ROWS; num_rows -= ROWS, a += ROWS * a_stride, c += ROWS * c_stride) {
         if (b.next != nullptr)
             multiply_tile<ROWS, VECTORS, true>(a, a_stride, depth, b, c, c_stride, kept);

@@ -15,7 +15,8 @@ namespace native {
 // fp32 rows and their 8-bit side in memory of its own.
 class Activations {
   public:
-    Activations(int64_t max_rows, int64_t max_width) : values_(max_rows * max_width), integers_(max_rows, max_width) {}
+    Activations(int64_t max_rows, int64_t max_width)
+        : values_(max_rows * max_width), integers_(max_rows, max_width) {}
     Rows rows(int64_t num_rows, int64_t width) { return integers_.over(values_.data(), width, num_rows, width); }
     float* row(const Rows& rows, int64_t index) { return values_.data() + index * rows.width; }
 

@@ -125,8 +125,8 @@ class StepAttention {
                      weights_.query_rank, query_latents_->row(latents, row));
             quantize_row(latents, row);
         });
-        linear(layer.query_up.parts, layer.query_up.num_parts, latents, queries_.data(), weights_.query_size(), false,
-               team_);
+        linear(layer.query_up.parts, layer.query_up.num_parts, latents, queries_.data(), weights_.query_size(),
+               false, team_);
         return {queries_.data(), weights_.query_size()};
     }
 
@@ -144,8 +144,8 @@ class StepAttention {
             team_.run(heads, [&](int64_t head, int) {
                 const float* query = queries.values + head * query_dim;
                 float* absorbed = absorbed_.data() + head * key_width;
-                linear_range(layer.key_up[head], columns(query, queries.stride, num_rows, weights_.nope_dim), absorbed,
-                             heads * key_width, false, 0, rank);
+                linear_range(layer.key_up[head], columns(query, queries.stride, num_rows, weights_.nope_dim),
+                             absorbed, heads * key_width, false, 0, rank);
                 for (int64_t row = 0; row < num_rows; ++row) {
                     float* rotated = absorbed + row * heads * key_width + rank;
                     std::copy_n(query + row * queries.stride + weights_.nope_dim, weights_.rope_dim, rotated);

@@ -28,7 +28,7 @@ struct MlpWeights {
 struct LayerWeights {
     const float* attention_norm;  // [hidden_size]
     const float* mlp_norm;        // [hidden_size]
-    Projection input;             // grouped: queries, keys, values; latent: (the query or its latent), kv latent and key
+    Projection input;  // grouped: queries, keys, values; latent: the queries or their latent, kv latent and key
     const float* bias;            // grouped, [input rows] or null
     const float* query_norm;      // grouped: of each head; latent: of the query's latent; or null
     const float* key_norm;        // grouped: of each head, or null; latent: of the latent
