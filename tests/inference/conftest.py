@@ -73,18 +73,18 @@ def copied_kimi(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def tiny_kimi(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    folder = tmp_path_factory.mktemp("tiny-kimi")
-    write_tiny_kimi(folder)
-    return Tokenizer.open(folder)
-
-
 def write_tiny_kimi(folder: Path) -> None:
-    """Kimi's vocabulary files with a token for every byte, and Kimi's named tokens behind them."""
+    """Every byte is a token, and Kimi's named tokens stand behind them: 512 tokens."""
     ranks = (f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256))
     (folder / "tiktoken.model").write_text("\n".join(ranks))
     named = {256 + place: {"content": name, "special": True} for place, name in _HIDDEN.items()}
     named |= {256 + place: {"content": name, "special": False} for place, name in _SHOWN.items()}
     written = {"added_tokens_decoder": {str(number): entry for number, entry in named.items()}}
     (folder / "tokenizer_config.json").write_text(json.dumps(written))
+
+
+@pytest.fixture(scope="session")
+def tiny_kimi(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("tiny-kimi")
+    write_tiny_kimi(folder)
+    return Tokenizer.open(folder)
