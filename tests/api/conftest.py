@@ -117,7 +117,8 @@ class Upstream(Provider):
 @pytest.fixture
 def upstream(scripted_model) -> Iterator[Upstream]:
     """It takes the scripted model's place."""
-    with serve(Upstream()) as provider:
+    provider = Upstream()
+    with serve(provider):
         scripted_model.backend = scripted_model.Backend.OPENAI_COMPATIBLE
         scripted_model.base_url = provider.base_url
         scripted_model.api_key_env = "OPENAI_API_KEY"

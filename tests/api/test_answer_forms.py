@@ -1,4 +1,4 @@
-"""Log probabilities, biases, bound answers and forced calls: asked for, passed on and told in OpenAI's shapes."""
+"""Log probabilities, biases, bound answers, forced calls: asked for, passed on, told in OpenAI's shapes."""
 
 import pydantic
 import pytest

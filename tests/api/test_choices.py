@@ -77,14 +77,10 @@ def test_tool_calls_of_two_choices_are_told_apart(ask, upstream):
     tools = [{"type": "function", "function": {"name": "calculate"}}]
     choices = [chunk.choices[0] for chunk in ask(stream=True, n=2, tools=tools)]
     for index in (0, 1):
-        pieces = [choice.delta.tool_calls[0] for choice in choices if choice.delta.tool_calls]
-        own = [piece for piece, choice in zip(pieces, _with_calls(choices), strict=True) if choice == index]
-        assert [piece.function.name for piece in own] == ["calculate", *[None] * (len(own) - 1)]
-        assert "".join(piece.function.arguments for piece in own) == '{"x": 1}'
-
-
-def _with_calls(choices):
-    return [choice.index for choice in choices if choice.delta.tool_calls]
+        own = [choice.delta.tool_calls for choice in choices if choice.index == index]
+        functions = [calls[0].function for calls in own if calls]
+        assert [function.name for function in functions] == ["calculate", *[None] * (len(functions) - 1)]
+        assert "".join(function.arguments for function in functions) == '{"x": 1}'
 
 
 def test_the_hold_covers_the_longest_answer_of_each(ask, upstream, client):
