@@ -91,7 +91,7 @@ class LocalBackend:
         """Tell the worker that somebody reads, however slowly; a reader that dies falls silent."""
         with suppress(TransportLost):
             while True:
-                await asyncio.sleep(READER_TTL_S / 4)
+                await asyncio.sleep(READER_TTL_S / 8)
                 await self._transport.keep_reading(ticket)
 
     async def _let_go(self, ticket: Ticket, *, is_over: bool) -> None:

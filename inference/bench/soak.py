@@ -52,6 +52,7 @@ class Tally:
 
     ends: Counter[str] = field(default_factory=Counter)
     looks: list[Look] = field(default_factory=list)
+    longest_stall_s: float = 0.0  # of the event loop that all clients share
     faults: list[str] = field(default_factory=list)
 
 
@@ -142,7 +143,9 @@ class Client:
 
     def _fault(self, end: str, request: ChatRequest, text: str) -> None:
         self._tally.ends[end] += 1
-        self._tally.faults.append(f"{request.id} {end}: {text}")
+        self._tally.faults.append(
+            "\n  ".join([f"{request.id} {end}: {text}", *self._rig.said_of(request.id)])
+        )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -186,7 +189,7 @@ async def _soak(rig: Rig, options: argparse.Namespace) -> tuple[Tally, list[str]
     tally = Tally()
     until = time.monotonic() + 60 * options.minutes
     clients = [Client(rig, tally, number=number, seed=options.seed) for number in range(options.clients)]
-    looking = asyncio.create_task(_look(rig, tally))
+    looking = asyncio.gather(_look(rig, tally), _feel_stalls(tally))
     await asyncio.gather(*(client.run(until=until) for client in clients))
     num_left = await _until_idle(rig)
     looking.cancel()
@@ -198,6 +201,13 @@ async def _look(rig: Rig, tally: Tally) -> None:
     while True:
         tally.looks.append(await asyncio.to_thread(rig.look))
         await asyncio.sleep(_LOOK_S)
+
+
+async def _feel_stalls(tally: Tally) -> None:
+    while True:
+        slept_at = time.monotonic()
+        await asyncio.sleep(0.1)
+        tally.longest_stall_s = max(tally.longest_stall_s, time.monotonic() - slept_at - 0.1)
 
 
 async def _until_idle(rig: Rig) -> int:
@@ -242,6 +252,7 @@ def _figures(tally: Tally) -> list[Figure]:
     middle, end = _parts(tally.looks)
     return [
         *(Figure(name=f"requests {end_}", value=count, unit="") for end_, count in tally.ends.most_common()),
+        Figure(name="longest stall of the clients", value=tally.longest_stall_s, unit="s"),
         Figure(name="memory, second quarter", value=middle[-1].rss_bytes / 2**20, unit="MiB"),
         Figure(name="memory, last quarter", value=end[-1].rss_bytes / 2**20, unit="MiB"),
         Figure(name="growth of memory", value=100 * _growth(middle, end), unit="%"),

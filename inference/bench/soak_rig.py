@@ -1,7 +1,7 @@
 """What a soak runs against: a Redis and inference workers of its own, looked at from outside."""
 
 import importlib.util
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,11 +98,15 @@ class Rig:
         lasting |= {keys.queue(self.model, one.worker_id) for one in self.workers()}
         return [name for name in names if name not in lasting and self._client.ttl(name) == -1]
 
+    def said_of(self, request_id: str) -> list[str]:
+        """What the workers logged of a request."""
+        word = re.compile(rf"\b{re.escape(request_id)}\b")
+        logs = (path.read_text(errors="replace") for path in self._folder.glob("worker-*.log"))
+        return [line for log in logs for line in log.splitlines() if word.search(line)]
+
     def _run(self, name: str, command: list[str]) -> None:
         with (self._folder / f"{name}.log").open("wb") as log:
-            self._processes.append(
-                subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"LOG_LEVEL": "WARNING"})
-            )
+            self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + _READY_WITHIN_S

@@ -160,8 +160,8 @@ class InProcessTransport:
 
     async def done(self, ticket: Ticket) -> None:
         self._entries.pop(ticket.entry_id, None)
-        if ticket.request_id not in self._readers:
-            self._replies.pop(ticket.request_id, None)  # nobody will ever forget them
+        if await self.unread([ticket.request_id]):
+            await self.forget(ticket)  # nobody else will
 
     async def aborts(self) -> AsyncGenerator[str, None]:
         listener: asyncio.Queue[str] = asyncio.Queue()

@@ -11,7 +11,7 @@ from inference.schema import ChatDelta, ChatRequest, ContentDelta, ReasoningDelt
 HEARTBEAT_S = 1.0
 HEARTBEAT_TTL_S = 3.0
 # A request whose reader has shown no sign of life for this long is aborted: nobody wants its answer.
-READER_TTL_S = 5.0
+READER_TTL_S = 8.0
 
 
 class Submit(msgspec.Struct, frozen=True, tag="submit"):

@@ -9,6 +9,7 @@ from contextlib import aclosing, contextmanager, suppress
 from inference.engine import PromptTooLong, StepOutput
 from inference.request_queue.messages import (
     HEARTBEAT_S,
+    READER_TTL_S,
     Accepted,
     Deltas,
     Fault,
@@ -37,6 +38,7 @@ _TAKE_OVER_S = 1.0
 # Checks in a row that must miss a reader's sign of life: one alone may fall into a pause of the queue.
 _UNREAD_CHECKS = 2
 BROKEN = "The inference worker stopped in the middle of the answer."
+UNREAD = f"The answer was ended: nobody had read it for {READER_TTL_S:g} seconds. Try again."
 LATE = "The answer was not done within the {:g} s given for it. Ask for less, or give it more time."
 
 
@@ -177,8 +179,14 @@ class Service:
                 unread = await self._transport.unread(list(self._running))
                 num_missed = {one: num_missed.get(one, 0) + 1 for one in unread}
                 for request_id in [one for one, missed in num_missed.items() if missed >= _UNREAD_CHECKS]:
-                    logger.info("request %s has no reader", request_id)
-                    self._abort(request_id)
+                    await self._give_up(request_id)
+
+    async def _give_up(self, request_id: str) -> None:
+        """Stop what nobody reads; a reader that was only held up for long finds out why."""
+        logger.info("request %s has no reader", request_id)
+        if running := self._running.get(request_id):
+            self._abort(request_id)
+            await self._transport.fail(running.job.ticket, reply=Fault(kind="broken", message=UNREAD))
 
     # ---- the end
 

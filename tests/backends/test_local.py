@@ -11,7 +11,7 @@ import redis.asyncio as redis
 from inference.backends.base import BackendUnavailable, RequestRejected, StreamBroken
 from inference.backends.scripted import Reply
 from inference.parsers import reasoning
-from inference.request_queue.messages import Heartbeat, WorkerState
+from inference.request_queue.messages import Fault, Heartbeat, WorkerState
 from inference.schema import (
     ChatMessage,
     ContentDelta,
@@ -178,12 +178,15 @@ async def test_the_worker_counts_what_it_does(local: LocalStand):
 async def test_a_reader_that_died_is_noticed_and_its_request_aborted(local: LocalStand):
     local.play("text: a", "stall:")
     ticket = await local.transport.send(ask(), model=MODEL)  # a reader that never gives a sign of life again
-    await asyncio.wait_for(local.seen_closed(), 12)
+    await asyncio.wait_for(local.seen_closed(), 15)
 
     async def is_gone() -> bool:
         return not await local.transport.is_queued(ticket)
 
     await until(is_gone, within_s=5)
+    last = (await local.transport.receive(ticket, after=0, timeout_s=1))[-1].reply
+    assert isinstance(last, Fault), "one that was only held up for long finds out why"
+    assert "nobody had read it for 8 seconds" in last.message
 
 
 async def test_an_engine_that_crashes_breaks_the_stream_and_ends_the_service(local: LocalStand):
