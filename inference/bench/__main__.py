@@ -20,6 +20,10 @@ SUBJECTS = {
     "cpu": ("inference.bench.cpu", "the engine beside llama.cpp and transformers on the same files"),
     "quality": ("inference.bench.quality", "how near each precision comes to fp32 on fixed tokens"),
     "moe": ("inference.bench.moe", "an INT4 mixture of experts beside its own BF16 and transformers"),
+    "schemas": (
+        "inference.bench.constrained",
+        "calls bound to a generated set of schemas: how many are valid",
+    ),
     "soak": ("inference.bench.soak", "many clients that connect, cut and come back for minutes"),
 }
 

@@ -44,8 +44,8 @@ class Comparison:
         }
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--rounds` and `--measures`."""
+def add_options(parser: argparse.ArgumentParser, *, measures: Sequence[Measure] = rounds.IN_ROUNDS) -> None:
+    """`--rounds` and `--measures`, by default those given."""
     parser.add_argument("--rounds", type=int, default=NUM_ROUNDS, help=f"{NUM_ROUNDS} or more for the record")
     names = {measure.name.lower(): measure for measure in rounds.IN_ROUNDS}
     parser.add_argument(
@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=lambda name: names.get(name, name),
         choices=list(names.values()),
-        default=list(names.values()),
+        default=list(measures),
         metavar="|".join(names),
         help="only these",
     )

@@ -95,7 +95,7 @@ def _compare(model: str, path: Path, *, num_threads: int, options: argparse.Name
         samples = comparison.measure(field, num_rounds=options.rounds, measures=options.measures)
         return Comparison(
             subject=f"{model}, {num_threads} threads",
-            names=field.names,
+            names=[name for name in field.names if name != MEMORY],
             facts={contender.name: dict(contender.facts) for contender in field.contenders},
             missing=field.missing,
             samples=samples,
@@ -122,13 +122,16 @@ def bandwidth_shares(samples: Samples, names: Sequence[str], *, bytes_per_token:
     the tokens a second. One that widens the weights reads more than that.
     """
     read = samples.median(MEMORY, Measure.READ)
+    if read is None:
+        return []
     speeds = [(name, samples.median(name, Measure.DECODE)) for name in names]
-    return [
+    shares = [
         Figure(
             name=f"memory's speed used by decode: {name}",
             value=speed * bytes_per_token / read / 1e7,
             unit="%",
         )
         for name, speed in speeds
-        if speed is not None and read is not None
+        if speed is not None
     ]
+    return [Figure(name="memory read by all threads", value=read, unit="GB/s"), *shares]

@@ -28,7 +28,7 @@ _GOALS = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    comparison.add_options(parser)
+    comparison.add_options(parser, measures=(Measure.DECODE, Measure.PREFILL, Measure.EIGHT))
     model_files.add_options(parser)
 
 
