@@ -5,6 +5,7 @@ With fp32 weights and cache nothing is rounded on the way, so that the two must 
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -15,7 +16,7 @@ from inference.model import sources
 from inference.model.decoder import TorchDecoder
 from inference.model.kv_pool import BLOCK_TOKENS, KVPool
 from inference.model.port import Model, Span
-from inference.native import build, library, step_self_test
+from inference.native import build, library, step_self_test, weights
 from inference.native.decoder import NativeDecoder
 from inference.native.sample_decoders import CONFIGS, VOCAB_SIZE, RandomParameters
 from tests.inference import model_files
@@ -224,3 +225,8 @@ def _as_native(layer: Tensor) -> Tensor:
     """
     keys = layer[:, 0].transpose(-1, -2).reshape(layer[:, 0].shape)
     return torch.stack([keys, layer[:, 1]], dim=1)
+
+
+def test_dimensions_that_vectors_cannot_be_cut_from_are_refused_by_name() -> None:
+    with pytest.raises(weights.UnsupportedModel, match="head_dim 24"):
+        weights.check(replace(CONFIGS["llama"], head_dim=24))
