@@ -84,7 +84,9 @@ def secret(transactional_db, alice) -> str:
 
 @pytest.fixture
 def client(server: str, secret: str, scripted_model) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server}/v1", api_key=secret, max_retries=0, timeout=30) as client:
+    """Every reply is checked against the types of the client."""
+    options: dict[str, Any] = {"max_retries": 0, "timeout": 30, "_strict_response_validation": True}
+    with openai.OpenAI(base_url=f"{server}/v1", api_key=secret, **options) as client:
         yield client
     # A bill is written after the answer's last byte: wait for it before the test's rows are wiped away.
     is_open = Hold.objects.filter(status=Hold.Status.OPEN)

@@ -93,3 +93,11 @@ def test_a_schema_reaches_the_model_and_the_client_reads_the_answer_by_it(client
     asked = upstream.bodies[-1]["response_format"]
     assert (asked["type"], asked["json_schema"]["name"]) == ("json_schema", "Sum")
     assert asked["json_schema"]["schema"]["properties"]["sum"]["type"] == "integer"
+
+
+def test_a_schema_may_be_nested_as_deeply_as_people_write_them(ask, upstream):
+    deep: dict[str, object] = {"type": "integer"}
+    for _ in range(30):
+        deep = {"type": "object", "properties": {"a": deep}}
+    ask(response_format={"type": "json_schema", "json_schema": {"name": "deep", "schema": deep}})
+    assert upstream.bodies[-1]["response_format"]["json_schema"]["schema"] == deep

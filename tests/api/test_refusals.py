@@ -33,6 +33,13 @@ def tool(**parameters):
     return {"type": "function", "function": {"name": "f", "parameters": {"type": "object", **parameters}}}
 
 
+def nested(depth):
+    inner: dict[str, object] = {}
+    for _ in range(depth - 1):
+        inner = {"items": inner}
+    return inner
+
+
 def choice(name):
     return {"type": "function", "function": {"name": name}}
 
@@ -85,10 +92,12 @@ def test_the_key_of_someone_switched_off_opens_nothing(ask, alice):
         ({"logit_bias": {"5": 101}}, "logit_bias", "<= 100"),
         ({"response_format": {"type": "xml"}}, "response_format.type", "xml"),
         ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema"),
-        ({"response_format": schema(name="a b")}, "response_format.json_schema.name", "pattern"),
+        ({"response_format": schema(name="a b")}, "response_format.json_schema.name", "regex"),
         ({"response_format": schema(schema=None)}, "response_format.json_schema.schema", "object"),
         ({"response_format": schema(schema={"maximum": 10**30})}, "response_format", "64 bits"),
+        ({"response_format": schema(schema=nested(101))}, "response_format", "100 deep"),
         ({"tools": [tool(maximum=10**30)]}, "tools", "64 bits"),
+        ({"tools": [tool(properties=nested(100))]}, "tools", "100 deep"),
         ({"tool_choice": "maybe"}, "tool_choice", "maybe"),
         ({"tool_choice": "required"}, "tool_choice", "send the `tools`"),
         ({"tool_choice": choice("f")}, "tool_choice", "send the `tools`"),

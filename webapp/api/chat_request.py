@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Never
 import msgspec
 from msgspec import Meta, Struct
 
-from inference.schema import ChatMessage, ChatRequest, Role, Sampling, ToolCall, ToolSpec
+from inference.schema import ChatMessage, ChatRequest, JsonSchema, Role, Sampling, ToolCall, ToolSpec
 from webapp.api import answer_form, thinking_switch
 from webapp.api.errors import bad_request
 from webapp.catalog.models import ServedModel
@@ -24,6 +24,7 @@ MAX_TOOLS = 128
 MAX_BIASES = 1_024
 MAX_CHOICES = 8
 MAX_TOP_LOGPROBS = 20
+MAX_NESTING = 100
 
 
 class TextPart(Struct, tag_field="type", tag="text"):
@@ -163,8 +164,9 @@ def to_chat_request(body: Body, *, id: str, model: ServedModel, tenant: str) -> 
         _refuse("tools", f"{model.label} cannot call tools: leave `tools` out, or choose another model.")
     tools = tuple(_tool(tool.function) for tool in body.tools or ())
     response_format = answer_form.read_format(body.response_format)
-    _check_numbers(tools, param="tools")
-    _check_numbers(response_format, param="response_format")
+    _check_schemas([tool.parameters for tool in tools], param="tools")
+    if isinstance(response_format, JsonSchema):
+        _check_schemas([response_format.schema], param="response_format")
     return ChatRequest(
         id=id,
         model=model.upstream_name,
@@ -193,14 +195,24 @@ def of_choice(request: ChatRequest, index: int) -> ChatRequest:
     return msgspec.structs.replace(request, id=f"{request.id}-{index}", sampling=sampling)
 
 
-def _check_numbers(schemas: Any, *, param: str) -> None:
-    """A number in a schema may be one of 64 bits: the request queue carries no longer ones."""
-    if not schemas:
-        return
+def _check_schemas(schemas: list[dict[str, Any]], *, param: str) -> None:
+    """Refuse what would not pass the request queue, or would overflow the stack of whoever reads it there."""
+    if _is_nested_deeply(schemas):
+        _refuse(param, f"A schema in `{param}` is nested more than {MAX_NESTING} deep.")
     try:
         msgspec.msgpack.encode(schemas)
     except OverflowError:
         _refuse(param, f"A whole number in `{param}` is longer than 64 bits.")
+
+
+def _is_nested_deeply(schemas: list[Any]) -> bool:
+    level = schemas
+    for _ in range(MAX_NESTING):
+        insides = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for inside in insides for value in inside if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _sampling(body: Body, model: ServedModel) -> Sampling:
