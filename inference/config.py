@@ -37,7 +37,7 @@ class LatentAttention:
 class Experts:
     """A mixture of experts with DeepSeek-V3's router: sigmoid scores, a bias that only chooses, groups.
 
-    Layers before `first_layer` are dense, and of those after it all but every `layer_step`-th.
+    Layers before `first_layer` are dense, and of the others those whose number `layer_step` does not divide.
     `shared_size` is the width of the shared experts taken together, 0 where there are none.
     """
 
@@ -54,7 +54,7 @@ class Experts:
 
     def has(self, layer: int) -> bool:
         """Whether a layer's MLP is a mixture."""
-        return layer >= self.first_layer and (layer - self.first_layer) % self.layer_step == 0
+        return layer >= self.first_layer and layer % self.layer_step == 0
 
 
 @dataclass(frozen=True, kw_only=True)

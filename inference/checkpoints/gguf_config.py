@@ -1,21 +1,22 @@
 """A GGUF file's header as the model's hyper-parameters."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from inference.checkpoints import BadModelFile
+from inference.checkpoints import BadModelFile, header, layout
 from inference.checkpoints.gguf_file import GGUFFile
+from inference.checkpoints.header import Fields
 from inference.config import ModelConfig, Yarn
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
+# Llama 3's stretch: what each rotary frequency is divided by.
+ROPE_FACTORS = "rope_freqs.weight"
 
 
 def read(file: GGUFFile) -> ModelConfig:
-    """Raises BadModelFile for an architecture this engine does not run or a missing field."""
-    metadata = file.metadata
-    architecture = metadata.get("general.architecture", "")
+    """Raises BadModelFile for an architecture this engine does not run, a missing field or one of another
+    kind, or parameters that the architectures here have no use for.
+    """
+    architecture = file.metadata.get("general.architecture", "")
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise BadModelFile(
@@ -24,25 +25,33 @@ def read(file: GGUFFile) -> ModelConfig:
         )
     if "token_embd.weight" not in file.tensors:
         raise BadModelFile(f"{file.path.name} holds no token embedding: fetch it again")
-    fields = _Fields(metadata, architecture)
-    hidden_size = fields.required("embedding_length")
-    num_heads = fields.required("attention.head_count")
+    config = header.require_sense(_config(file, architecture))
+    _require_no_others(file, config)
+    return config
+
+
+def _config(file: GGUFFile, architecture: str) -> ModelConfig:
+    fields = Fields(file.metadata, file.path.name, f"{architecture}.")
+    hidden_size = fields.whole("embedding_length")
+    num_heads = fields.whole("attention.head_count")
+    head_dim = fields.whole("attention.key_length", hidden_size // num_heads)
+    fields.expect("rope.dimension_count", head_dim)
     yarn, rope_scale = _stretch(fields)
     return ModelConfig(
         architecture=architecture,
-        name=metadata.get("general.name", file.path.stem),
+        name=str(file.metadata.get("general.name", file.path.stem)),
         vocab_size=file.tensors["token_embd.weight"].shape[0],
         hidden_size=hidden_size,
-        intermediate_size=fields.required("feed_forward_length"),
-        num_layers=fields.required("block_count"),
+        intermediate_size=fields.whole("feed_forward_length"),
+        num_layers=fields.whole("block_count"),
         num_heads=num_heads,
-        num_kv_heads=fields.optional("attention.head_count_kv", num_heads),
-        head_dim=fields.optional("attention.key_length", hidden_size // num_heads),
-        rms_norm_eps=fields.required("attention.layer_norm_rms_epsilon"),
-        rope_theta=fields.optional("rope.freq_base", 10000.0),
+        num_kv_heads=fields.whole("attention.head_count_kv", num_heads),
+        head_dim=head_dim,
+        rms_norm_eps=fields.number("attention.layer_norm_rms_epsilon"),
+        rope_theta=fields.number("rope.freq_base", 10000.0),
         rope_scale=rope_scale,
         rope_is_interleaved=architecture == "llama",
-        max_context_tokens=fields.required("context_length"),
+        max_context_tokens=fields.whole("context_length"),
         has_qk_norm=architecture == "qwen3",
         has_qkv_bias="blk.0.attn_q.bias" in file.tensors,
         ties_embeddings="output.weight" not in file.tensors,
@@ -50,38 +59,35 @@ def read(file: GGUFFile) -> ModelConfig:
     )
 
 
-@dataclass(frozen=True)
-class _Fields:
-    metadata: Mapping[str, Any]
-    architecture: str
-
-    def required(self, name: str) -> Any:
-        key = f"{self.architecture}.{name}"
-        if key not in self.metadata:
-            raise BadModelFile(f"the model file lacks the field {key}: fetch it again, or another file")
-        return self.metadata[key]
-
-    def optional(self, name: str, default: Any) -> Any:
-        return self.metadata.get(f"{self.architecture}.{name}", default)
+def _require_no_others(file: GGUFFile, config: ModelConfig) -> None:
+    """Raises BadModelFile for a tensor that the computation here would leave out."""
+    known = {tensor_name(expected.name) for expected in layout.tensors(config)} | {ROPE_FACTORS}
+    others = sorted(file.tensors.keys() - known)
+    if others:
+        raise BadModelFile(
+            f"{file.path.name} holds {others[0]}, which this engine's {config.architecture} does not compute "
+            "with: take another file"
+        )
 
 
-def _stretch(fields: _Fields) -> tuple[Yarn | None, float]:
+def _stretch(fields: Fields) -> tuple[Yarn | None, float]:
     """YaRN, and what positions are divided by. Llama 3's stretching is a tensor of the file, no field."""
     kind = fields.optional("rope.scaling.type", "none")
     if kind == "none":
         return None, 1.0
-    factor = float(fields.required("rope.scaling.factor"))
+    factor = fields.number("rope.scaling.factor")
     if kind == "linear":
         return None, factor
     if kind != "yarn":
         raise BadModelFile(f"rope scaling {kind!r} is not supported; none, linear and yarn are")
     # The file's own factor comes on top of what the stretch alone calls for.
-    attention_factor = fields.optional("rope.scaling.attn_factor", 1.0) * (0.1 * math.log(factor) + 1)
+    own = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
+    attention_factor = fields.number("rope.scaling.attn_factor", 1.0) * own
     yarn = Yarn(
         factor=factor,
-        original_max_positions=fields.required("rope.scaling.original_context_length"),
-        beta_fast=fields.optional("rope.scaling.yarn_beta_fast", 32.0),
-        beta_slow=fields.optional("rope.scaling.yarn_beta_slow", 1.0),
+        original_max_positions=fields.whole("rope.scaling.original_context_length"),
+        beta_fast=fields.number("rope.scaling.yarn_beta_fast", 32.0),
+        beta_slow=fields.number("rope.scaling.yarn_beta_slow", 1.0),
         mscale=1.0,
         mscale_all_dim=0.0,
         attention_factor=attention_factor,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.checkpoints import BadModelFile
+from inference.checkpoints import BadModelFile, header
+from inference.checkpoints.header import Fields
 from inference.config import Experts, LatentAttention, Llama3Stretch, ModelConfig, Yarn
 
 LATENT_TYPES = ("deepseek_v3", "kimi_k2")
@@ -13,17 +14,21 @@ DENSE_TYPES = ("llama", "qwen2", "qwen3")
 
 
 def read(raw: Mapping[str, Any], *, name: str) -> ModelConfig:
-    """Raises BadModelFile for an architecture this engine does not run, a missing field, or one that asks for
-    something else than the architectures here do.
+    """Raises BadModelFile for an architecture this engine does not run, a missing field, one of another kind,
+    or one that asks for something else than the architectures here do.
     """
-    fields = _Fields(raw["text_config"] if isinstance(raw.get("text_config"), dict) else raw)
-    kind = fields.optional("model_type", "")
+    text = Fields(raw["text_config"] if isinstance(raw.get("text_config"), dict) else raw, "config.json")
+    kind = text.optional("model_type", "")
     if kind not in LATENT_TYPES + DENSE_TYPES:
         known = ", ".join(DENSE_TYPES + LATENT_TYPES)
         raise BadModelFile(
             f"{name} has model_type {kind!r}; this engine runs {known}: take a checkpoint of one of those"
         )
-    fields.expect("hidden_act", "silu")
+    text.expect("hidden_act", "silu")
+    return header.require_sense(_config(text, kind, name))
+
+
+def _config(fields: Fields, kind: str, name: str) -> ModelConfig:
     rope = _Rope.of(fields)
     is_latent = kind in LATENT_TYPES
     num_heads = fields.whole("num_attention_heads")
@@ -36,16 +41,16 @@ def read(raw: Mapping[str, Any], *, name: str) -> ModelConfig:
         intermediate_size=fields.whole("intermediate_size"),
         num_layers=fields.whole("num_hidden_layers"),
         num_heads=num_heads,
-        num_kv_heads=fields.optional("num_key_value_heads", num_heads),
-        head_dim=fields.optional("head_dim", hidden_size // num_heads),
+        num_kv_heads=fields.whole("num_key_value_heads", num_heads),
+        head_dim=fields.whole("head_dim", hidden_size // num_heads),
         rms_norm_eps=fields.number("rms_norm_eps"),
         rope_theta=rope.theta,
         rope_scale=rope.scale,
-        rope_is_interleaved=is_latent and fields.optional("rope_interleave", True),
+        rope_is_interleaved=is_latent and fields.flag("rope_interleave", True),
         max_context_tokens=rope.max_positions,
         has_qk_norm=kind == "qwen3",
         has_qkv_bias=_has_qkv_bias(fields, kind),
-        ties_embeddings=fields.optional("tie_word_embeddings", False),
+        ties_embeddings=fields.flag("tie_word_embeddings", False),
         yarn=rope.yarn,
         llama3=rope.llama3,
         latent=_latent(fields) if is_latent else None,
@@ -53,45 +58,17 @@ def read(raw: Mapping[str, Any], *, name: str) -> ModelConfig:
     )
 
 
-@dataclass(frozen=True)
-class _Fields:
-    raw: Mapping[str, Any]
-
-    def optional(self, name: str, default: Any) -> Any:
-        """A key that is absent or null stands for the default."""
-        value = self.raw.get(name)
-        return default if value is None else value
-
-    def whole(self, name: str) -> int:
-        value = self.raw.get(name)
-        if not isinstance(value, int) or value < 1:
-            raise BadModelFile(f"config.json needs a whole number above 0 as {name!r}, not {value!r}")
-        return value
-
-    def number(self, name: str) -> float:
-        value = self.raw.get(name)
-        if not isinstance(value, int | float):
-            raise BadModelFile(f"config.json needs a number as {name!r}, not {value!r}")
-        return float(value)
-
-    def expect(self, name: str, expected: Any) -> None:
-        """Raises BadModelFile where the key is there and asks for something else."""
-        value = self.optional(name, expected)
-        if value != expected:
-            raise BadModelFile(f"config.json has {name} {value!r}; this engine computes {expected!r} only")
-
-
-def _has_qkv_bias(fields: _Fields, kind: str) -> bool:
+def _has_qkv_bias(fields: Fields, kind: str) -> bool:
     """Qwen2 has biases and no key for them; in the others they would bring one of the output as well."""
+    fields.expect("use_sliding_window", False)
     if kind == "qwen2":
-        fields.expect("use_sliding_window", False)
         return True
     fields.expect("attention_bias", False)
     fields.expect("mlp_bias", False)
     return False
 
 
-def _latent(fields: _Fields) -> LatentAttention:
+def _latent(fields: Fields) -> LatentAttention:
     return LatentAttention(
         q_lora_rank=None if fields.raw.get("q_lora_rank") is None else fields.whole("q_lora_rank"),
         kv_lora_rank=fields.whole("kv_lora_rank"),
@@ -101,7 +78,8 @@ def _latent(fields: _Fields) -> LatentAttention:
     )
 
 
-def _experts(fields: _Fields) -> Experts | None:
+def _experts(fields: Fields) -> Experts | None:
+    """What an absent key would stand for differs from reader to reader: those that choose must be there."""
     if not fields.optional("n_routed_experts", 0):
         return None
     fields.expect("scoring_func", "sigmoid")
@@ -111,13 +89,13 @@ def _experts(fields: _Fields) -> Experts | None:
         num_experts=fields.whole("n_routed_experts"),
         num_per_token=fields.whole("num_experts_per_tok"),
         expert_size=expert_size,
-        shared_size=expert_size * fields.optional("n_shared_experts", 0),
-        first_layer=fields.optional("first_k_dense_replace", 0),
-        layer_step=fields.optional("moe_layer_freq", 1),
-        normalizes_weights=fields.optional("norm_topk_prob", False),
+        shared_size=expert_size * fields.whole("n_shared_experts", 0, least=0),
+        first_layer=fields.whole("first_k_dense_replace", least=0),
+        layer_step=fields.whole("moe_layer_freq", 1),
+        normalizes_weights=fields.flag("norm_topk_prob"),
         scaling_factor=fields.number("routed_scaling_factor"),
-        num_groups=fields.optional("n_group", 1),
-        num_groups_chosen=fields.optional("topk_group", 1),
+        num_groups=fields.whole("n_group"),
+        num_groups_chosen=fields.whole("topk_group"),
     )
 
 
@@ -132,10 +110,11 @@ class _Rope:
     llama3: Llama3Stretch | None = None
 
     @classmethod
-    def of(cls, fields: _Fields) -> "_Rope":
-        raw = {**fields.optional("rope_scaling", {}), **fields.optional("rope_parameters", {})}
-        rope = _Fields(raw)
-        theta = float(rope.optional("rope_theta", fields.optional("rope_theta", 10000.0)))
+    def of(cls, fields: Fields) -> "_Rope":
+        raw = {**fields.table("rope_scaling"), **fields.table("rope_parameters")}
+        rope = Fields(raw, "config.json's rotary part")
+        rope.expect("partial_rotary_factor", 1.0)
+        theta = rope.number("rope_theta", fields.number("rope_theta", 10000.0))
         positions = fields.whole("max_position_embeddings")
         kind = rope.optional("rope_type", rope.optional("type", "default"))
         if kind == "default":
@@ -153,7 +132,7 @@ class _Rope:
         )
 
 
-def _llama3(rope: _Fields) -> Llama3Stretch:
+def _llama3(rope: Fields) -> Llama3Stretch:
     return Llama3Stretch(
         factor=rope.number("factor"),
         low_frequency_factor=rope.number("low_freq_factor"),
@@ -162,23 +141,25 @@ def _llama3(rope: _Fields) -> Llama3Stretch:
     )
 
 
-def _yarn(rope: _Fields, *, max_positions: int) -> Yarn:
+def _yarn(rope: Fields, *, max_positions: int) -> Yarn:
     """Absent betas are 32 and 1, the paper's. Sines and cosines are magnified as transformers does it: by the
     quotient of both mscales, or by the plain stretch's own when either is missing.
     """
     original = rope.whole("original_max_position_embeddings")
-    factor = float(rope.optional("factor", max_positions / original))
-    mscale, mscale_all_dim = rope.optional("mscale", 0.0), rope.optional("mscale_all_dim", 0.0)
-    attention_factor = rope.optional("attention_factor", None)
-    if attention_factor is None and not (mscale and mscale_all_dim):
+    factor = rope.number("factor", max_positions / original)
+    mscale, mscale_all_dim = rope.number("mscale", 0.0), rope.number("mscale_all_dim", 0.0)
+    attention_factor = None
+    if rope.optional("attention_factor", None) is not None:
+        attention_factor = rope.number("attention_factor")
+    elif not (mscale and mscale_all_dim):
         attention_factor = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
     return Yarn(
         factor=factor,
         original_max_positions=original,
-        beta_fast=float(rope.optional("beta_fast", 32.0)),
-        beta_slow=float(rope.optional("beta_slow", 1.0)),
-        mscale=float(mscale or 1.0),
-        mscale_all_dim=float(mscale_all_dim),
+        beta_fast=rope.number("beta_fast", 32.0),
+        beta_slow=rope.number("beta_slow", 1.0),
+        mscale=mscale or 1.0,
+        mscale_all_dim=mscale_all_dim,
         attention_factor=attention_factor,
-        truncates=rope.optional("truncate", True),
+        truncates=rope.flag("truncate", True),
     )

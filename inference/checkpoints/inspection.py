@@ -91,7 +91,7 @@ def stored_bytes_by(raw: Mapping[str, Any]) -> Callable[[Expected], int]:
 
 def _of_gguf(path: Path) -> Figures:
     file = gguf_file.read(path)
-    stored = {name: tensor.num_rows * tensor.row_bytes for name, tensor in file.tensors.items()}
+    stored = {name: tensor.num_bytes for name, tensor in file.tensors.items()}
 
     def stored_bytes(expected: Expected) -> int:
         return stored.get(gguf_config.tensor_name(expected.name), 0)

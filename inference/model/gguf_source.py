@@ -54,7 +54,7 @@ class GGUFParameters:
 
     @property
     def num_bytes(self) -> int:
-        return sum(tensor.num_rows * tensor.row_bytes for tensor in self._file.tensors.values())
+        return sum(tensor.num_bytes for tensor in self._file.tensors.values())
 
     def embedding(self) -> GGUFMatrix:
         return self._matrix("token_embd.weight", self.config.vocab_size, self.config.hidden_size)
@@ -68,8 +68,9 @@ class GGUFParameters:
         return self._vector("output_norm.weight", self.config.hidden_size)
 
     def rope_frequency_factors(self) -> Tensor | None:
-        name = "rope_freqs.weight"
-        return self._vector(name, self.config.rope_dim // 2) if name in self._file.tensors else None
+        if gguf_config.ROPE_FACTORS not in self._file.tensors:
+            return None
+        return self._vector(gguf_config.ROPE_FACTORS, self.config.rope_dim // 2)
 
     def layers(self) -> Iterator[Layer]:
         for layer in range(self.config.num_layers):

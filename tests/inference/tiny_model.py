@@ -1,5 +1,6 @@
 """GGUF models of random weights, small enough to write in a test, and the same in transformers."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,16 @@ def random_blocks(type_name: str, *, num_rows: int, num_columns: int, rng: np.ra
     return raw.reshape(num_rows, -1)
 
 
-def write(path: Path, *, architecture: str = "qwen2", seed: int = 0) -> Path:
-    """A model in the mix of formats that a Q4_K_M file has."""
+def write(
+    path: Path,
+    *,
+    architecture: str = "qwen2",
+    seed: int = 0,
+    edit: Callable[[Any], None] = lambda writer: None,
+) -> Path:
+    """A model in the mix of formats that a Q4_K_M file has. `edit` may change or add to it before it is
+    written.
+    """
     rng = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_name("tiny")
@@ -59,6 +68,7 @@ def write(path: Path, *, architecture: str = "qwen2", seed: int = 0) -> Path:
     _add_vector(writer, "output_norm.weight", HIDDEN_SIZE, rng, centre=1.0)
     for layer in range(NUM_LAYERS):
         _add_layer(writer, f"blk.{layer}.", rng, architecture)
+    edit(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

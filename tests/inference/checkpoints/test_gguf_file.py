@@ -1,6 +1,9 @@
 """What is read from a model file's header, and which files are refused."""
 
+import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -44,6 +47,48 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     other.write_bytes(b"PK\x03\x04" + bytes(100))
     with pytest.raises(BadModelFile, match="not a GGUF file"):
         gguf_file.read(other)
+
+
+def test_a_header_of_damaged_bytes_never_ends_in_anything_but_a_refusal(path: Path) -> None:
+    whole, rng = path.read_bytes(), random.Random(0)
+    tensors_start = min(info.offset for info in gguf_file.read(path).tensors.values())
+    num_refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for at in rng.sample(range(4, tensors_start), 3):
+            damaged[at] = rng.choice([0, 255, damaged[at] ^ 1, rng.randrange(256)])
+        path.write_bytes(damaged)
+        try:
+            gguf_config.read(gguf_file.read(path))
+        except BadModelFile:
+            num_refused += 1
+    assert num_refused > 100
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda writer: writer.add_uint16("split.count", 3), "one part of several.*--merge"),
+        (lambda writer: writer.add_uint32("general.alignment", 0), r"general\.alignment 0"),
+        (lambda writer: writer.add_array("qwen2.block_count", [2, 2]), "block_count"),
+        (lambda writer: writer.add_rope_dimension_count(32), r"qwen2\.rope\.dimension_count 32"),
+        (lambda writer: writer.add_head_count_kv(3), "4 heads share 3"),
+        (lambda writer: writer.add_rope_freq_base(float("nan")), r"rope\.freq_base"),
+        (lambda writer: writer.add_tensor("blk.0.attn_output.bias", np.zeros(256)), "attn_output.bias"),
+    ],
+)
+def test_what_would_be_computed_wrongly_is_refused_by_name(
+    tmp_path: Path, edit: Callable[[Any], None], words: str
+) -> None:
+    path = tiny_model.write(tmp_path / "edited.gguf", edit=edit)
+    with pytest.raises(BadModelFile, match=words):
+        gguf_config.read(gguf_file.read(path))
+
+
+def test_a_tensor_that_is_there_twice_is_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"blk.1.attn_q.weight", b"blk.0.attn_q.weight"))
+    with pytest.raises(BadModelFile, match=r"blk\.0\.attn_q\.weight is in it twice"):
+        gguf_file.read(path)
 
 
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:

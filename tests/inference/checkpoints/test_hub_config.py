@@ -37,6 +37,12 @@ def test_moonlight_has_no_query_latent_and_no_yarn() -> None:
     assert config.softmax_scale == pytest.approx(0.0721687836)
 
 
+def test_the_layers_with_experts_are_those_that_the_step_divides() -> None:
+    experts = read(random_model.k2_like(first_k_dense_replace=1, moe_layer_freq=2)).experts
+    assert experts is not None
+    assert [layer for layer in range(7) if experts.has(layer)] == [2, 4, 6]
+
+
 def test_an_absent_beta_fast_is_the_paper_s_and_a_present_one_its_own() -> None:
     yarn = {key: value for key, value in random_model.K2_YARN.items() if key != "beta_fast"}
     for stretch, beta_fast in ((yarn, 32.0), ({**yarn, "beta_fast": 1.0}, 1.0)):
@@ -64,6 +70,19 @@ def test_the_language_part_of_a_larger_model_is_read() -> None:
         ({"model_type": "mamba"}, "'mamba'.*kimi_k2"),
         ({"hidden_size": None}, "hidden_size"),
         ({"kv_lora_rank": "wide"}, "kv_lora_rank"),
+        ({"num_key_value_heads": "4"}, "num_key_value_heads"),
+        ({"num_hidden_layers": True}, "num_hidden_layers"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
+        ({"rope_theta": "5e4"}, "rope_theta"),
+        ({"rope_scaling": ["yarn"]}, "rope_scaling"),
+        ({"rope_scaling": {**random_model.K2_YARN, "beta_slow": 0}}, "betas are above 0"),
+        ({"qk_rope_head_dim": 31}, "31 rotating dimensions make pairs"),
+        ({"num_experts_per_tok": 17}, "17 experts are chosen"),
+        ({"n_group": 3, "topk_group": 2}, "make 3 groups"),
+        ({"n_group": 4, "topk_group": 5}, "5 of 4 groups"),
+        ({"norm_topk_prob": None}, "norm_topk_prob"),
+        ({"use_sliding_window": True}, "use_sliding_window"),
+        ({"num_hidden_layers": 1 << 30}, "layers are 1000 at most"),
         ({"hidden_act": "gelu"}, "gelu.*silu"),
         ({"topk_method": "greedy"}, "greedy"),
         ({"attention_bias": True}, "attention_bias"),
