@@ -3,6 +3,7 @@
 import openai
 import pytest
 
+from inference.backends.scripted import Script
 from tests.services import wait_until
 from webapp.billing.models import Account, Hold, LedgerEntry, Price, UsageRecord
 
@@ -177,3 +178,14 @@ def test_a_client_that_hangs_up_stops_the_model_and_pays_what_it_got(
     account = Account.objects.get(user=alice)
     assert account.held_nano == 0
     assert account.balance_nano == 5 * 10**9 - row.cost_nano
+
+
+def test_who_parses_the_text_is_changed_with_the_next_request(ask, upstream, scripted_model):
+    call = "<|tool_call_begin|>functions.calculate:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+    marked = f"<|tool_calls_section_begin|>{call}<|tool_calls_section_end|>"
+    upstream.script = Script.of(f"text: {marked}")
+    assert ask(tools=TOOLS).choices[0].message.content == marked
+    scripted_model.output_parser = scripted_model.OutputParser.OURS
+    scripted_model.save()
+    message = ask(tools=TOOLS).choices[0].message
+    assert (message.content, message.tool_calls[0].function.name) == (None, "calculate")
