@@ -43,10 +43,10 @@ class Tokenizer:
         if path.is_dir():
             config = folder_vocabulary.settings(path, "config.json")
             return cls(folder_vocabulary.read(path), model_type=str(config.get("model_type", "")))
-        return cls.from_gguf(path)
+        return cls._from_gguf(path)
 
     @classmethod
-    def from_gguf(cls, path: Path) -> "Tokenizer":
+    def _from_gguf(cls, path: Path) -> "Tokenizer":
         """Raises BadModelFile, and OSError when there is no such file."""
         metadata = gguf_file.read(path).metadata
         try:
