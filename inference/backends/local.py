@@ -57,7 +57,8 @@ class LocalBackend:
         except TransportLost as error:
             raise BackendUnavailable(str(error)) from error
         is_over = False
-        pulse = asyncio.create_task(self._pulse(ticket))
+        is_left = asyncio.Event()
+        pulse = asyncio.create_task(self._pulse(ticket, is_left))
         try:
             async for delta in _Reader(self._transport, ticket).deltas():
                 is_over = isinstance(delta, Finished)
@@ -65,6 +66,7 @@ class LocalBackend:
         except TransportLost as error:
             raise StreamBroken(str(error)) from error
         finally:
+            is_left.set()
             pulse.cancel()
             await self._let_go(ticket, is_over=is_over)
 
@@ -87,10 +89,10 @@ class LocalBackend:
                 "The model is busy with other requests. Try again soon.", retry_after_s=5.0
             )
 
-    async def _pulse(self, ticket: Ticket) -> None:
+    async def _pulse(self, ticket: Ticket, is_left: asyncio.Event) -> None:
         """Tell the worker that somebody reads, however slowly; a reader that dies falls silent."""
         with suppress(TransportLost):
-            while True:
+            while not is_left.is_set():
                 await asyncio.sleep(READER_TTL_S / 8)
                 await self._transport.keep_reading(ticket)
 

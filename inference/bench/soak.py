@@ -189,10 +189,11 @@ async def _soak(rig: Rig, options: argparse.Namespace) -> tuple[Tally, list[str]
     tally = Tally()
     until = time.monotonic() + 60 * options.minutes
     clients = [Client(rig, tally, number=number, seed=options.seed) for number in range(options.clients)]
-    looking = asyncio.gather(_look(rig, tally), _feel_stalls(tally))
+    watching = [asyncio.create_task(watch) for watch in (_look(rig, tally), _feel_stalls(tally))]
     await asyncio.gather(*(client.run(until=until) for client in clients))
     num_left = await _until_idle(rig)
-    looking.cancel()
+    for task in watching:
+        task.cancel()
     tally.looks.append(rig.look())
     return tally, [*_complaints(rig, tally, num_left), *tally.faults[:20]]
 

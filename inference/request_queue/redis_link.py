@@ -47,10 +47,12 @@ class RedisLink:
         """Try again until Redis answers; raises TransportLost when patience ends."""
         lost_at: float | None = None
         delay_s = 0.05
+        num_cancelled = _num_cancelled()
         while True:
             try:
                 result = await call()
             except OUTAGES as error:
+                _heed(num_cancelled)
                 now = time.monotonic()
                 if lost_at is None:
                     logger.warning("Redis cannot be reached, trying again: %s", error)
@@ -60,6 +62,7 @@ class RedisLink:
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, 0.5)
             else:
+                _heed(num_cancelled)
                 if lost_at is not None:
                     logger.warning("Redis is back")
                     self._back_at = time.monotonic()
@@ -87,6 +90,19 @@ class RedisLink:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+
+
+def _num_cancelled() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def _heed(num_before: int) -> None:
+    """Raise the cancellation that came during a call, if one did: the client now and then swallows it and
+    answers as if nothing had been, or with a broken connection. Whoever was cancelled would go on for ever.
+    """
+    if _num_cancelled() > num_before:
+        raise asyncio.CancelledError
 
 
 def streams(found: Any) -> list[tuple[str, list[tuple[bytes, dict[bytes, bytes]]]]]:

@@ -1,7 +1,9 @@
 """The queue when its parts die: killed workers, a restarted Redis, lost requests and replies."""
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -194,3 +196,20 @@ async def test_workers_share_a_queue_and_each_request_is_answered_once(redis_url
         shares = [len(local.engine.prompts) for local in (first, second)]
         assert sum(shares) == 24
         assert min(shares) > 0
+
+
+async def test_a_reader_that_is_cancelled_at_any_moment_ends_and_leaves_no_task(redis_url: str):
+    chance = random.Random(0)
+    async with _by_hand(redis_url) as (_, backend):
+        before = len(asyncio.all_tasks())
+
+        async def read_and_be_cancelled(number: int) -> None:
+            for turn in range(12):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(chance.random() * 0.05):
+                        await collect(backend, ask(id=f"{number}-{turn}"))
+
+        await asyncio.wait_for(asyncio.gather(*map(read_and_be_cancelled, range(12))), 30)
+        async with asyncio.timeout(5):
+            while len(asyncio.all_tasks()) > before:
+                await asyncio.sleep(0.02)
