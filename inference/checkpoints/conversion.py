@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.checkpoints import BadModelFile, folder, hub_config, layout, pack_quantized, weights
+from inference.checkpoints import BadModelFile, folder, hub_config, layout, listing, pack_quantized, weights
 from inference.checkpoints.folder import CheckpointFolder
 from inference.checkpoints.layout import Expected
 from inference.checkpoints.writing import SHARD_BYTES, CheckpointWriter
@@ -24,6 +24,8 @@ K2_IGNORE = (
     r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
 )
 FLOATS = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
+# Of this format and of others that lie beside it.
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 _LINEAR_ROLES = ("attention", "mlp", "shared expert", "expert", "head")
 
 OnProgress = Callable[[int, int], None]  # parameters done, parameters in all
@@ -42,8 +44,8 @@ def quantize(
     `ignore` names modules that stay, or patterns behind `re:`. Raises BadModelFile for a source that is
     incomplete or holds nothing to quantise, AlreadyThere where the target exists.
     """
-    opened = folder.read(source)
-    chosen = _chosen(opened, ignore)
+    opened, parameters = _read_whole(source)
+    chosen = {parameter.name for parameter in parameters if can_quantize(parameter, ignore)}
     if not chosen:
         raise BadModelFile(
             f"nothing in {source.name} is to be quantised: name fewer modules to leave as they are (--ignore)"
@@ -77,12 +79,20 @@ def convert(
 
     Raises BadModelFile for a source that is incomplete, AlreadyThere where the target exists.
     """
-    opened = folder.read(source)
+    opened, _ = _read_whole(source)
 
     def write(writer: CheckpointWriter, name: str) -> None:
         _write_plain(writer, opened, name, dtype)
 
     _rewrite(opened, target, _plain_config(opened), write, shard_bytes, on_progress)
+
+
+def _read_whole(source: Path) -> tuple[CheckpointFolder, list[Expected]]:
+    """The folder, and all its parameters. Raises BadModelFile unless each is there in a format read here."""
+    opened = folder.read(source)
+    parameters = list(layout.tensors(hub_config.read(opened.config, name=source.name)))
+    weights.check_all(opened, parameters)
+    return opened, parameters
 
 
 def _rewrite(
@@ -105,7 +115,7 @@ def _rewrite(
 
 
 def _is_of_weights(path: Path) -> bool:
-    return path.suffix == ".safetensors" or path.name in (folder.CONFIG, folder.INDEX)
+    return path.suffix in _WEIGHT_SUFFIXES or path.name in (listing.CONFIG, listing.INDEX)
 
 
 def _write_plain(writer: CheckpointWriter, opened: CheckpointFolder, name: str, dtype: torch.dtype) -> None:
@@ -113,12 +123,6 @@ def _write_plain(writer: CheckpointWriter, opened: CheckpointFolder, name: str, 
     is_quantized = weights.is_packed(opened, name) or weights.is_fp8(opened, name)
     plain: Tensor = weights.plain(opened, name)
     writer.add(name, plain.to(dtype) if is_quantized else plain)
-
-
-def _chosen(opened: CheckpointFolder, ignore: Sequence[str]) -> set[str]:
-    """The modules to quantise: linear maps of whole groups that no pattern names."""
-    config = hub_config.read(opened.config, name=opened.path.name)
-    return {expected.name for expected in layout.tensors(config) if can_quantize(expected, ignore)}
 
 
 def can_quantize(expected: Expected, ignore: Sequence[str]) -> bool:

@@ -15,11 +15,9 @@ import safetensors
 import torch
 from torch import Tensor
 
-from inference.checkpoints import BadModelFile
+from inference.checkpoints import BadModelFile, listing
+from inference.checkpoints.listing import FETCH_AGAIN
 
-CONFIG = "config.json"
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
 # Models that are the language part of a larger one say so before every name.
 _PREFIX = "language_model."
 DTYPES = {
@@ -62,11 +60,15 @@ class CheckpointFolder:
     tensors: Mapping[str, TensorInfo]
     shards: Sequence[Shard]
 
+    def info(self, name: str) -> TensorInfo:
+        """Raises BadModelFile where there is no such tensor."""
+        if name not in self.tensors:
+            raise BadModelFile(f"{self.path.name} holds no tensor {name}: {FETCH_AGAIN}")
+        return self.tensors[name]
+
     def tensor(self, name: str) -> Tensor:
         """The tensor over the mapped file, read from disk as it is touched. Raises BadModelFile."""
-        info = self.tensors.get(name)
-        if info is None:
-            raise BadModelFile(f"{self.path.name} holds no tensor {name}: {_FETCH_AGAIN}")
+        info = self.info(name)
         if info.dtype not in DTYPES:
             raise BadModelFile(
                 f"tensor {name} is of type {info.dtype}; this engine reads {', '.join(DTYPES)}"
@@ -88,50 +90,23 @@ class CheckpointFolder:
         return sum(info.num_bytes for info in self.tensors.values())
 
 
-_FETCH_AGAIN = "fetch the checkpoint again (manage.py models pull goes on where it stopped)"
-
-
 def read(path: Path) -> CheckpointFolder:
     """Open a folder. Raises BadModelFile for one that is incomplete, or OSError where it cannot be read."""
-    tensors = {}
-    for shard_path, expected in _shards(path).items():
-        found = _tensors(shard_path)
+    config = listing.read_config(path)
+    tensors: dict[str, TensorInfo] = {}
+    for file, expected in listing.shards(path).items():
+        found = _tensors(path / file)
         missing = sorted(set(expected) - set(found))
         if missing:
-            raise BadModelFile(f"{shard_path.name} lacks {missing[0]}, which its index names: {_FETCH_AGAIN}")
-        tensors.update(found)
-    named = {name.removeprefix(_PREFIX): info for name, info in tensors.items()}
-    shards = tuple({info.shard.path: info.shard for info in named.values()}.values())
-    return CheckpointFolder(path, read_config(path), named, shards)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The folder's config.json alone. Raises BadModelFile."""
-    return _read_json(path / CONFIG)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        parsed = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BadModelFile(f"{path.parent} has no {path.name}: {_FETCH_AGAIN}") from None
-    except ValueError as error:
-        raise BadModelFile(f"{path} is no JSON ({error}): {_FETCH_AGAIN}") from error
-    if not isinstance(parsed, dict):
-        raise BadModelFile(f"{path} holds no object: {_FETCH_AGAIN}")
-    return parsed
-
-
-def _shards(path: Path) -> dict[Path, list[str]]:
-    """Every file with tensors, and the names that the index expects in it."""
-    if (path / INDEX).exists():
-        shards: dict[Path, list[str]] = {}
-        for name, file in _read_json(path / INDEX).get("weight_map", {}).items():
-            shards.setdefault(path / file, []).append(name)
-        return shards
-    if (path / SINGLE).exists():
-        return {path / SINGLE: []}
-    raise BadModelFile(f"{path} has neither {SINGLE} nor {INDEX}: {_FETCH_AGAIN}")
+            raise BadModelFile(f"{file} lacks {missing[0]}, which its index names: {FETCH_AGAIN}")
+        for name, info in found.items():
+            name = name.removeprefix(_PREFIX)
+            if name in tensors:
+                other = tensors[name].shard.path.name
+                raise BadModelFile(f"{name} is in {other} and in {file}: {FETCH_AGAIN}")
+            tensors[name] = info
+    shards = tuple({info.shard.path: info.shard for info in tensors.values()}.values())
+    return CheckpointFolder(path, config, tensors, shards)
 
 
 def _tensors(path: Path) -> dict[str, TensorInfo]:
@@ -140,9 +115,9 @@ def _tensors(path: Path) -> dict[str, TensorInfo]:
         with safetensors.safe_open(path, framework="pt"):
             pass
     except FileNotFoundError:
-        raise BadModelFile(f"{path.name} is missing from {path.parent}: {_FETCH_AGAIN}") from None
+        raise BadModelFile(f"{path.name} is missing from {path.parent}: {FETCH_AGAIN}") from None
     except (safetensors.SafetensorError, ValueError) as error:
-        raise BadModelFile(f"{path.name} is cut short or damaged ({error}): {_FETCH_AGAIN}") from error
+        raise BadModelFile(f"{path.name} is cut short or damaged ({error}): {FETCH_AGAIN}") from error
     with path.open("rb") as file:
         # Copy-on-write, though nobody writes: torch warns of memory that is not writable.
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -16,6 +16,7 @@ from inference.checkpoints import (
     gguf_file,
     hub_config,
     layout,
+    listing,
     pack_quantized,
 )
 from inference.checkpoints.layout import Expected, Role
@@ -60,10 +61,10 @@ class Figures:
 
 def of(path: Path) -> Figures:
     """Figures of a .gguf file, a checkpoint folder, or a config.json by itself. Raises BadModelFile."""
-    if path.suffix == ".gguf":
+    if path.is_file() and path.name != listing.CONFIG:
         return _of_gguf(path)
-    base = path.parent if path.name == folder.CONFIG else path
-    raw = folder.read_config(base)
+    base = path.parent if path.name == listing.CONFIG else path
+    raw = listing.read_config(base)
     config = hub_config.read(raw, name=base.name)
     return _figures(config, stored_bytes_by(raw))
 
@@ -130,7 +131,7 @@ def report(path: Path, *, memory_gb: float | None = None) -> Iterator[str]:
         f"{_gigabytes(per_token * config.max_context_tokens)}"
     )
     yield from _fitting(figures, memory_gb)
-    if path.is_dir() and ((path / folder.INDEX).exists() or (path / folder.SINGLE).exists()):
+    if path.is_dir() and any((path / name).exists() for name in (listing.INDEX, listing.SINGLE)):
         opened = folder.read(path)
         yield f"on disk: {opened.num_bytes:,} bytes of tensors in {len(opened.shards)} files"
 

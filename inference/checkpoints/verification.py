@@ -9,12 +9,10 @@ import torch
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from torch import Tensor
 
-from inference.checkpoints import BadModelFile, folder, fp8_blocks, gguf_config, gguf_file, hub_config, layout
-from inference.checkpoints import pack_quantized as packing
+from inference.checkpoints import BadModelFile, folder, gguf_config, gguf_file, hub_config, layout, weights
 from inference.checkpoints.folder import CheckpointFolder
 from inference.checkpoints.gguf_file import GGUFFile
 from inference.checkpoints.layout import Expected
-from inference.checkpoints.weights import FP8_SCALE, PACKED, PACKED_SCALE, PLAIN
 
 OnProgress = Callable[[int, int], None]  # parameters done, parameters in all
 # Where a block's fp16 numbers begin; all else in a block are integers.
@@ -51,6 +49,11 @@ def _changed_files(path: Path) -> Iterator[str]:
 
 def _faults_of_folder(opened: CheckpointFolder, on_progress: OnProgress) -> Iterator[str]:
     expected = list(layout.tensors(hub_config.read(opened.config, name=opened.path.name)))
+    try:
+        weights.check_quantization(opened)
+    except BadModelFile as fault:
+        yield str(fault)
+        return
     for done, parameter in enumerate(expected, start=1):
         try:
             yield from _faults_of_parameter(opened, parameter)
@@ -61,36 +64,22 @@ def _faults_of_folder(opened: CheckpointFolder, on_progress: OnProgress) -> Iter
 
 
 def _faults_of_parameter(opened: CheckpointFolder, parameter: Expected) -> Iterator[str]:
+    stem = parameter.name
+    stored_as = weights.check(opened, stem, parameter.shape)
     if not parameter.is_matrix:
-        yield from _faults_of_tensor(opened, parameter.name, parameter.shape)
-        return
-    num_rows, num_columns = parameter.shape
-    if parameter.name + PACKED in opened.tensors:
-        words = (num_rows, -(-num_columns // packing.VALUES_PER_WORD))
-        yield from _faults_of_tensor(opened, parameter.name + PACKED, words)
-        groups = (num_rows, num_columns // packing.GROUP_SIZE)
-        yield from _faults_of_tensor(opened, parameter.name + PACKED_SCALE, groups)
-        return
-    yield from _faults_of_tensor(opened, parameter.name + PLAIN, parameter.shape)
-    if parameter.name + FP8_SCALE in opened.tensors:
-        blocks = fp8_blocks.scales_shape((num_rows, num_columns))
-        yield from _faults_of_tensor(opened, parameter.name + FP8_SCALE, blocks)
-
-
-def _faults_of_tensor(opened: CheckpointFolder, name: str, shape: tuple[int, ...]) -> Iterator[str]:
-    stored = opened.tensor(name)
-    if tuple(stored.shape) != shape:
-        yield (
-            f"{name} has shape {list(stored.shape)}, config.json asks for {list(shape)}: the files are not "
-            "of one model; fetch it again"
-        )
-    elif not _is_finite(stored):
-        yield f"{name} holds NaN or infinity: fetch it again, or take another checkpoint"
+        floats: tuple[str, ...] = (stem,)
+    elif stored_as == "packed":
+        floats = (stem + weights.PACKED_SCALE,)
+    elif stored_as == "fp8":
+        floats = (stem + weights.PLAIN, stem + weights.FP8_SCALE)
+    else:
+        floats = (stem + weights.PLAIN,)
+    for name in floats:
+        if not _is_finite(opened.tensor(name)):
+            yield f"{name} holds NaN or infinity: fetch it again, or take another checkpoint"
 
 
 def _is_finite(stored: Tensor) -> bool:
-    if not stored.is_floating_point():
-        return True
     pieces = stored.flatten().split(_VALUES_AT_ONCE)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return all(bool(torch.isfinite(piece.float()).all()) for piece in pieces)
 

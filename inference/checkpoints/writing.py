@@ -7,10 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from inference.checkpoints.folder import CONFIG, INDEX, SINGLE
+from inference.checkpoints.listing import CONFIG, INDEX, SINGLE
 
 SHARD_BYTES = 2 << 30
 
@@ -43,6 +44,7 @@ class CheckpointWriter:
         return self
 
     def add(self, name: str, tensor: Tensor) -> None:
+        """Raises OSError where a shard cannot be written, as does leaving the `with` block."""
         num_bytes = tensor.numel() * tensor.element_size()
         if self._waiting and self._num_waiting_bytes + num_bytes > self._shard_bytes:
             self._flush()
@@ -57,9 +59,13 @@ class CheckpointWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
             shutil.rmtree(self._incoming, ignore_errors=True)
-            return
+
+    def _finish(self) -> None:
         self._flush()
         self._name_shards()
         config = json.dumps(self._config, indent=2, ensure_ascii=False) + "\n"
@@ -69,7 +75,10 @@ class CheckpointWriter:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        save_file(self._waiting, self._incoming / f"{len(self._shards)}.part", metadata={"format": "pt"})
+        try:
+            save_file(self._waiting, self._incoming / f"{len(self._shards)}.part", metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(f"{self._path} could not be written ({error}): make room, try again") from error
         self._shards.append(list(self._waiting))
         self._waiting, self._num_waiting_bytes = {}, 0
 

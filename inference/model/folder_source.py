@@ -6,7 +6,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from inference.checkpoints import BadModelFile, hub_config
+from inference.checkpoints import hub_config, weights
 from inference.checkpoints.folder import CheckpointFolder
 from inference.config import Experts
 from inference.config import LatentAttention as LatentSizes
@@ -36,7 +36,7 @@ class FolderParameters:
     def __init__(self, folder: CheckpointFolder) -> None:
         self._folder = folder
         self.config = hub_config.read(folder.config, name=folder.path.name)
-        folder_matrices.check_quantization(folder)
+        weights.check_quantization(folder)
 
     @property
     def num_bytes(self) -> int:
@@ -154,13 +154,8 @@ class FolderParameters:
         )
 
     def _vector(self, name: str, size: int) -> Tensor:
-        stored = self._folder.tensor(name)
-        if tuple(stored.shape) != (size,):
-            raise BadModelFile(
-                f"tensor {name} has shape {list(stored.shape)}, config.json asks for [{size}]: the folder's "
-                "files are not of one model; fetch it again"
-            )
-        return stored.float().clone()
+        weights.check(self._folder, name, (size,))
+        return self._folder.tensor(name).float().clone()
 
     def _matrix(
         self, name: str, num_rows: int, num_columns: int, *, order: Tensor | None = None

@@ -1,14 +1,18 @@
 """Quantising and converting: what changes, what stays; half a folder is never taken for a whole one."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from inference.checkpoints import BadModelFile, conversion, folder, random_model, weights
 from inference.checkpoints.folder import CheckpointFolder
 from inference.checkpoints.writing import AlreadyThere, CheckpointWriter
+
+EXPERT = "model.layers.1.mlp.experts.3.up_proj.weight"
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,29 @@ def test_half_a_folder_is_never_taken_for_a_whole_one(plain: Path, tmp_path: Pat
         writer.add("b", torch.zeros(4))
         assert not (tmp_path / "slow").exists()
     assert (tmp_path / "slow" / "model.safetensors.index.json").exists()
+
+
+def test_a_full_disk_ends_in_words_and_leaves_nothing(plain: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, before[1]))
+    try:
+        with pytest.raises(OSError, match="could not be written.*make room"):
+            conversion.convert(plain, tmp_path / "copy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_with_a_misshapen_matrix_is_refused_before_anything_is_written(
+    plain: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "k2"
+    source.mkdir()
+    stored = {**load_file(plain / "model.safetensors"), EXPERT: torch.zeros(8, 100)}
+    save_file(stored, source / "model.safetensors")
+    (source / "config.json").write_text((plain / "config.json").read_text())
+    with pytest.raises(BadModelFile, match=rf"{EXPERT} has shape \[8, 100\]"):
+        conversion.quantize(source, tmp_path / "int4")
 
 
 def test_an_existing_folder_is_not_overwritten_and_an_empty_choice_is_refused(

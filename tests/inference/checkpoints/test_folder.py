@@ -10,7 +10,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from inference.checkpoints import BadModelFile, conversion, folder, fp8_blocks, random_model
+from inference.checkpoints import (
+    BadModelFile,
+    conversion,
+    folder,
+    fp8_blocks,
+    listing,
+    random_model,
+    verification,
+)
 from inference.model import sources
 from inference.model.decoder import TorchDecoder
 
@@ -80,8 +88,11 @@ def test_a_missing_shard_and_a_missing_name_are_told_apart(whole: Path, tmp_path
         ({"model.norm.weight": torch.zeros(9)}, r"model\.norm\.weight has shape \[9\]"),
         ({f"{EXPERT}.weight_scale": None}, "weight_scale"),
         ({f"{EXPERT}.weight_packed": torch.zeros(64, 9, dtype=torch.int32)}, r"shape \[64, 9\]"),
-        ({f"{EXPERT}.weight_shape": torch.tensor([64, 128])}, r"weight_shape says \(64, 128\)"),
-        ({QUERY: torch.zeros(256, 96, dtype=torch.int8)}, "int8"),
+        ({f"{EXPERT}.weight_shape": torch.tensor([64, 128])}, r"weight_shape says \[64, 128\]"),
+        ({QUERY: torch.zeros(256, 96, dtype=torch.int8)}, "of type I8"),
+        ({f"{EXPERT}.weight_scale": torch.zeros(64, 8, dtype=torch.int32)}, "weight_scale is of type I32"),
+        ({f"{EXPERT}.weight_zero_point": torch.zeros(1)}, "weight_zero_point, which is not read here"),
+        ({f"language_model.{QUERY}": torch.zeros(256, 96)}, f"{QUERY} is in model.safetensors and"),
     ],
 )
 def test_a_missing_or_misshapen_tensor_is_named(
@@ -97,11 +108,34 @@ def test_a_missing_or_misshapen_tensor_is_named(
         {"quant_method": "gptq", "bits": 4},
         {"quant_method": "fp8", "weight_block_size": [64, 64]},
         {**conversion.quantization_config(()), "format": "marlin-24"},
+        {**conversion.quantization_config(()), "config_groups": {"group_0": {"weights": {"num_bits": 8}}}},
+        {**conversion.quantization_config(()), "config_groups": ["group_0"]},
     ],
 )
 def test_another_quantisation_is_refused(edited: Callable[..., Path], settings: dict[str, Any]) -> None:
+    path = edited(quantization_config=settings)
     with pytest.raises(BadModelFile, match="quantised in a way that this engine does not read"):
-        load(edited(quantization_config=settings))
+        load(path)
+    with pytest.raises(BadModelFile, match="quantised in a way that this engine does not read"):
+        conversion.convert(path, path.with_name("plain"))
+    (fault,) = verification.faults(path)
+    assert "quantised in a way that this engine does not read" in fault
+
+
+def test_a_tensor_in_two_files_and_a_file_elsewhere_are_refused(whole: Path, tmp_path: Path) -> None:
+    conversion.convert(whole, tmp_path / "plain", shard_bytes=1 << 19)
+    index = tmp_path / "plain" / listing.INDEX
+    named = json.loads(index.read_text())
+    first, second = list(dict.fromkeys(named["weight_map"].values()))[:2]
+    both = {**load_file(tmp_path / "plain" / first), **load_file(tmp_path / "plain" / second)}
+    save_file(both, tmp_path / "plain" / second)
+    with pytest.raises(BadModelFile, match=f"is in {first} and in {second}"):
+        folder.read(tmp_path / "plain")
+    for elsewhere in ("../k2/model.safetensors", "/etc/passwd", 7):
+        named["weight_map"]["lm_head.weight"] = elsewhere
+        index.write_text(json.dumps(named))
+        with pytest.raises(BadModelFile, match="no file of the folder"):
+            folder.read(tmp_path / "plain")
 
 
 def test_shapes_of_64_bits_prefixed_names_and_a_next_token_layer_are_tolerated(
@@ -134,6 +168,7 @@ def test_fp8_blocks_are_read(edited: Callable[..., Path], tmp_path: Path) -> Non
     assert float((expected - weight).norm() / weight.norm()) < 0.04
     with pytest.raises(BadModelFile, match="weight_scale_inv"):
         load_without_scales(path, tmp_path / "bare", stem)
+    assert any("weight_scale_inv" in fault for fault in verification.faults(tmp_path / "bare"))
 
 
 def load_without_scales(path: Path, target: Path, stem: str) -> TorchDecoder:
