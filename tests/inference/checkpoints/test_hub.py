@@ -1,6 +1,7 @@
 """Pulling a whole repository from a hub that stands in for the real one: resumed, checked, named last."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,34 @@ def test_a_repository_without_a_checkpoint_is_refused(stand_in: StandIn, tmp_pat
     with pytest.raises(BadModelFile, match=r"no model\.safetensors"):
         hub.pull("someone/k2", tmp_path / "models", endpoint=stand_in.endpoint)
     assert not (tmp_path / "models" / "k2").exists()
+
+
+def test_a_folder_of_another_repository_or_revision_is_not_taken_for_it(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    hub.pull("someone/k2", models, endpoint=stand_in.endpoint)
+    for repository, revision in (("another/k2", None), ("someone/k2", "v2")):
+        with pytest.raises(hub.PullFailed, match="holds someone/k2 main.*move or remove it"):
+            hub.pull(repository, models, revision=revision, endpoint=stand_in.endpoint)
+    (models / "by-hand").mkdir()
+    assert hub.pull("another/by-hand", models, endpoint=stand_in.endpoint) == models / "by-hand"
+
+
+def test_two_pulls_at_once_fetch_each_file_once(stand_in: StandIn, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        pulls = [
+            pool.submit(hub.pull, "someone/k2", tmp_path / "models", endpoint=stand_in.endpoint)
+            for _ in range(2)
+        ]
+    assert {pull.result() for pull in pulls} == {tmp_path / "models" / "k2"}
+    assert sorted(stand_in.fetched) == [("config.json", 0), ("model.safetensors", 0)]
+
+
+def test_a_repository_with_a_broken_index_is_refused(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in.files["model.safetensors.index.json"] = b"{"
+    with pytest.raises(BadModelFile, match="no JSON"):
+        hub.pull("someone/k2", tmp_path / "models", endpoint=stand_in.endpoint)
 
 
 def test_a_hub_that_nobody_answers_at_is_told_with_what_to_do(tmp_path: Path) -> None:

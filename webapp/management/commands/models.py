@@ -51,7 +51,7 @@ class Command(BaseCommand):
                 if action == "verify":
                     _check_sum(options["model"])
                 _run_tool(action, options["model"], options["rest"])
-        except (registry.RegistryError, hub.PullFailed, BadModelFile) as error:
+        except (registry.RegistryError, hub.PullFailed, BadModelFile, OSError) as error:
             raise CommandError(str(error)) from error
 
     def _list(self) -> None:
