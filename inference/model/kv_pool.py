@@ -1,15 +1,18 @@
 """The memory of all keys and values: blocks of 64 positions that sequences share and hand back."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from inference.config import ModelConfig
+from inference.model import pages
 
 BLOCK_TOKENS = 64
 
 
 class KVPool:
-    """`layers[i]` holds layer i's part of every block.
+    """`layers[i]` holds layer i's part of every block; its memory is taken as blocks are first written.
 
     grouped-query attention  [num_blocks, 2, num_kv_heads, BLOCK_TOKENS, head_dim]: keys, then values
     latent attention         [num_blocks, BLOCK_TOKENS, kv_lora_rank + qk_rope_head_dim]: the normed latent,
@@ -19,9 +22,10 @@ class KVPool:
     def __init__(self, config: ModelConfig, *, num_blocks: int, dtype: torch.dtype) -> None:
         self.num_blocks = num_blocks
         self.dtype = dtype
-        shape = block_shape(config)
+        shape = (num_blocks, *block_shape(config))
+        num_bytes = math.prod(shape) * dtype.itemsize
         self.layers: list[Tensor] = [
-            torch.zeros(num_blocks, *shape, dtype=dtype) for _ in range(config.num_layers)
+            pages.zeroed(num_bytes).view(dtype).view(shape) for _ in range(config.num_layers)
         ]
 
 

@@ -7,7 +7,6 @@ else fp32.
 
 import ctypes
 import math
-import mmap
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from inference.kernels.gguf_blocks import AffineBlocks
+from inference.model import pages
 from inference.model.gguf_source import GGUFMatrix
 from inference.model.parameters import StoredMatrix
 from inference.native import library
@@ -30,7 +30,6 @@ _SUPER_BLOCK = 256
 # A run of rows that one thread packs at a time.
 _WEIGHTS_AT_ONCE = 1 << 20
 _LARGEST_HALF = 32768.0
-_HUGE_PAGE = 1 << 21
 
 _Part = TypeVar("_Part", bound=StoredMatrix)
 
@@ -172,14 +171,7 @@ def time_linear(
 
 
 def _empty(kind: Kind, num_rows: int, num_columns: int) -> PackedMatrix:
-    """Zeros in pages of their own: large ones where the system has them, so that reading on does not stop to
-    find the next small one.
-    """
-    num_bytes = library.load().native_packed_bytes(kind, num_rows, num_columns)
-    pages = mmap.mmap(-1, max(num_bytes, 1))
-    if num_bytes >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    data = torch.frombuffer(pages, dtype=torch.uint8)
+    data = pages.zeroed(library.load().native_packed_bytes(kind, num_rows, num_columns))
     struct = library.Matrix(kind, 1.0, num_rows, num_columns, data.data_ptr())
     return PackedMatrix(kind, num_rows, num_columns, data, struct)
 
