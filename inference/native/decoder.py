@@ -48,7 +48,8 @@ class NativeDecoder:
         self._caches = _Caches()
         instructions = native.native_instruction_set().decode()
         self.kernel = f"native {instructions} {self._weights.main_kind}"
-        weakref.finalize(self, self._step.close)
+        # Not when the process ends: a daemon thread may then still be in the midst of a step.
+        weakref.finalize(self, self._step.close).atexit = False
 
     @torch.inference_mode()
     def forward(self, token_ids: list[int], spans: list[Span], pool: KVPool) -> Tensor:

@@ -4,9 +4,12 @@ With fp32 weights and cache nothing is rounded on the way, so that the two must 
 4-bit weights activations are 8-bit; what that may cost is tabled here.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +26,7 @@ from tests.inference import model_files
 from tests.inference.model.driver import Driver
 from tests.inference.model.test_logits import SMOLLM2_IDS
 
+ROOT = Path(__file__).resolve().parents[3]
 ARCHITECTURES = list(CONFIGS)
 POISONED_TOKEN = 7
 IDS = torch.randint(8, VOCAB_SIZE, (600,), generator=torch.Generator().manual_seed(7)).tolist()
@@ -230,3 +234,25 @@ def _as_native(layer: Tensor) -> Tensor:
 def test_dimensions_that_vectors_cannot_be_cut_from_are_refused_by_name() -> None:
     with pytest.raises(weights.UnsupportedModel, match="head_dim 24"):
         weights.check(replace(CONFIGS["llama"], head_dim=24))
+
+
+def test_a_process_can_end_in_the_midst_of_a_step() -> None:
+    """The engine's thread is a daemon: at exit nobody waits for the step that it is in."""
+    program = """
+import threading
+from inference.model.kv_pool import KVPool
+from inference.model.port import Span
+from inference.native.decoder import NativeDecoder
+from inference.native.sample_decoders import RandomParameters
+
+decoder = NativeDecoder(RandomParameters("qwen3"), num_threads=2)
+pool = KVPool(decoder.config, num_blocks=160, dtype=decoder.kv_dtypes[0])
+span = Span(block_ids=list(range(160)), start=0, num_tokens=10_000)
+threading.Thread(target=decoder.forward, args=([1] * 10_000, [span], pool), daemon=True).start()
+while not pool.layers[-1][0].any():  # the first rows have passed
+    pass
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
