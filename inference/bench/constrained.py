@@ -53,6 +53,7 @@ class _Asked:
                 tools=self._tools,
                 tool_choice=NamedTool(_TOOL) if self._calls else "auto",
                 response_format=None if self._calls else JsonSchema(schema=self.parameters),
+                max_tokens=_MAX_TOKENS,
             ),
         )
         self._token_ids: list[int] = []

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.constraints import landing
 from inference.constraints.matcher import Matcher
 from inference.tokenizer.tokenizer import Tokenizer
 
@@ -32,12 +33,24 @@ class FreeReasoning:
 
 
 class BoundConstraint:
-    """A `TokenConstraint`: free reasoning, if there is any, then the grammar to its end."""
+    """A `TokenConstraint`: free reasoning, if there is any, then the grammar to its end.
 
-    def __init__(self, tokenizer: Tokenizer, matcher: Matcher, *, reasoning: FreeReasoning | None) -> None:
+    When the last of `max_tokens` come near, the shortest way to the end is taken.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        matcher: Matcher,
+        *,
+        reasoning: FreeReasoning | None,
+        max_tokens: int | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
         self._matcher = matcher
         self._reasoning = reasoning
+        self._num_accepted = 0
+        self._lands_at = math.inf if max_tokens is None else landing.begins_at(max_tokens)
         self._tail = b""
         self._num_reasoning = 0
         self._forced = list(reasoning.opening_ids) if reasoning else []
@@ -55,13 +68,16 @@ class BoundConstraint:
 
     def mask(self) -> NDArray[np.uint32] | None:
         if self._reasoning is None:
-            return self._matcher.mask()
+            mask = self._matcher.mask()
+            is_landing = self._num_accepted >= self._lands_at
+            return landing.narrow(mask, self._tokenizer) if is_landing else mask
         return None if self._reasoning.may_stop else _all_but_stops(self._tokenizer)
 
     def forced(self) -> list[int]:
         return self._matcher.forced() if self._reasoning is None else list(self._forced)
 
     def accept(self, token_ids: list[int]) -> None:
+        self._num_accepted += len(token_ids)
         for token_id in token_ids:
             if self._reasoning is None:
                 self._matcher.accept(token_id)
@@ -98,5 +114,4 @@ class BoundConstraint:
 def _all_but_stops(tokenizer: Tokenizer) -> NDArray[np.uint32]:
     is_allowed = np.ones(tokenizer.num_tokens, dtype=np.bool_)
     is_allowed[list(tokenizer.stop_ids)] = False
-    padded = np.pad(is_allowed, (0, -len(is_allowed) % 32))
-    return np.packbits(padded, bitorder="little").view(np.uint32)
+    return landing.bits(is_allowed)

@@ -20,17 +20,26 @@ def build(
     tool_choice: str | NamedTool = "auto",
     response_format: ResponseFormat | None = None,
     reasoning: FreeReasoning | None = None,
+    max_tokens: int | None = None,
 ) -> Constraint | None:
     """The constraint on an answer; None where anything goes.
 
     `tools` are those offered, none of them where calls are forbidden; `reasoning` is what comes before the
-    bound part. Raises BadGrammar.
+    bound part, `max_tokens` the length within which a bound answer is to end. Raises BadGrammar.
     """
     for tool in tools:
         grammars.check_tool(tool)
     is_called = tool_choice != "auto" and tool_choice != "none"
     if response_format is not None or is_called:
-        return _bound(tokenizer, _chosen(tools, tool_choice), tool_choice, response_format, reasoning)
+        grammar = _whole(
+            tokenizer,
+            _chosen(tools, tool_choice),
+            tool_choice,
+            response_format,
+            is_late=reasoning is not None,
+        )
+        matcher = Matcher(vocabulary.of(tokenizer), grammar)
+        return BoundConstraint(tokenizer, matcher, reasoning=reasoning, max_tokens=max_tokens)
     return _lazy(tokenizer, tools) if tools else None
 
 
@@ -50,14 +59,16 @@ def _chosen(tools: Sequence[ToolSpec], tool_choice: str | NamedTool) -> Sequence
     return named
 
 
-def _bound(
+def _whole(
     tokenizer: Tokenizer,
     tools: Sequence[ToolSpec],
     tool_choice: str | NamedTool,
     response_format: ResponseFormat | None,
-    reasoning: FreeReasoning | None,
-) -> BoundConstraint:
-    grammar = grammars.whole(
+    *,
+    is_late: bool,
+) -> str:
+    """The grammar of an answer that is bound as a whole, or from the end of its reasoning on."""
+    return grammars.whole(
         response_format=response_format if tool_choice in ("auto", "none") else None,
         tools=tools,
         # Small models that call in JSON repeat a forced call for ever.
@@ -65,9 +76,8 @@ def _bound(
         or (tool_choice == "required" and tokenizer.call_style is CallStyle.JSON),
         style=tokenizer.call_style,
         added=tokenizer.added,
-        follows_reasoning=reasoning is not None,
+        follows_reasoning=is_late,
     )
-    return BoundConstraint(tokenizer, Matcher(vocabulary.of(tokenizer), grammar), reasoning=reasoning)
 
 
 def _lazy(tokenizer: Tokenizer, tools: Sequence[ToolSpec]) -> LazyConstraint:

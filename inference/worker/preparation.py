@@ -77,8 +77,9 @@ def prepare(
         may_stop=is_led,  # it is led on
         begins_at=_early_calls(tokenizer) if tools else frozenset(),
     )
+    before_bound = before if is_open or will_open else None
     sequence.constraint = constraint = _constraint(
-        request, tools, tokenizer, before if is_open or will_open else None
+        request, tools, tokenizer, before_bound, max_tokens=sequence.max_tokens
     )
     return Prepared(
         sequence=sequence,
@@ -100,7 +101,12 @@ def _lead(messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> tuple[S
 
 
 def _constraint(
-    request: ChatRequest, tools: Sequence[ToolSpec], tokenizer: Tokenizer, before: FreeReasoning | None
+    request: ChatRequest,
+    tools: Sequence[ToolSpec],
+    tokenizer: Tokenizer,
+    before: FreeReasoning | None,
+    *,
+    max_tokens: int,
 ) -> Constraint | None:
     try:
         return building.build(
@@ -109,6 +115,7 @@ def _constraint(
             tool_choice=request.tool_choice,
             response_format=request.response_format,
             reasoning=before,
+            max_tokens=max_tokens,
         )
     except BadGrammar as error:
         raise PromptRefused(str(error)) from error

@@ -44,9 +44,12 @@ def say(constraint: Constraint, tokenizer: Tokenizer, token_ids: Sequence[int]) 
 
 
 def sample(
-    constraint: Constraint, tokenizer: Tokenizer, *, seed: int, max_tokens: int = 3000
+    constraint: Constraint, tokenizer: Tokenizer, *, seed: int, max_tokens: int = 3000, hurry: float = _HURRY
 ) -> tuple[list[int], bool]:
-    """A random walk through what is allowed: its tokens, and whether it came to an end."""
+    """A random walk through what is allowed: its tokens, and whether it came to an end.
+
+    `hurry` is how often the model takes the shortest way there.
+    """
     rng = np.random.default_rng(seed)
     ranks = _hurried_ranks(tokenizer)
     token_ids: list[int] = []
@@ -62,7 +65,7 @@ def sample(
         bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: tokenizer.num_tokens]
         options = np.flatnonzero(bits)
         assert len(options), "a grammar that has not ended lets something come"
-        if len(token_ids) > _WILD_TOKENS and rng.random() < _HURRY:
+        if len(token_ids) > _WILD_TOKENS and rng.random() < hurry:
             options = options[ranks[options] == ranks[options].min()]
         token_id = int(rng.choice(options))
         if token_id in tokenizer.stop_ids:

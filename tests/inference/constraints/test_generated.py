@@ -63,3 +63,18 @@ def test_answers_are_valid_with_a_whole_vocabulary(request: pytest.FixtureReques
         token_ids, has_ended = driving.sample(constraint, tokenizer, seed=number)
         assert has_ended
         check(driving.text_of(token_ids, tokenizer), schema)
+
+
+def test_a_model_that_never_comes_to_an_end_is_brought_to_one(qwen2: Tokenizer):
+    num_cut = {True: 0, False: 0}
+    for number in range(16):
+        schema = schema_set.schema(number)
+        for is_landed in num_cut:
+            constraint = driving.build(
+                qwen2, response_format=JsonSchema(schema=schema), max_tokens=400 if is_landed else None
+            )
+            token_ids, has_ended = driving.sample(constraint, qwen2, seed=number, max_tokens=400, hurry=0)
+            num_cut[is_landed] += not has_ended
+            if is_landed and has_ended:
+                check(driving.text_of(token_ids, qwen2), schema)
+    assert num_cut[True] == 0 < num_cut[False]
