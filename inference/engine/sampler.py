@@ -24,6 +24,7 @@ _NUM_GROUPS = 512  # the maxima of so many groups of logits bound the largest on
 _FIRST_RANKED = 128  # a nucleus is sought among so many of the likeliest first
 _LOG_RAREST = -24.0  # what is e^24 times rarer than the likeliest token need not be reached
 _MANY = 16  # a share of the vocabulary is many from one in so many on
+_TINIEST = 1e-6  # of temperatures and penalties that are divided by: smaller ones would lead out of fp32
 
 
 class NothingAllowed(Exception):
@@ -50,13 +51,13 @@ class Sampler:
                 self._offsets[token_id] = bias
         if params.repetition_penalty != 1:
             self._seen = np.zeros(vocab_size, np.bool_)
-            self._seen[prompt_ids] = True
+            self._seen[list(prompt_ids)] = True
         self._said: set[int] = set()
 
     def count(self, token_ids: Sequence[int]) -> None:
         """Hear the tokens that were appended to the output."""
         if self._seen is not None:
-            self._seen[token_ids] = True
+            self._seen[list(token_ids)] = True
         if self._offsets is None or not self._has_penalties:
             return
         for token_id in token_ids:
@@ -108,7 +109,7 @@ class Sampler:
         logits = logits.copy()
         if self._seen is not None:
             seen = np.flatnonzero(self._seen)
-            before, factor = logits[seen], np.float32(self._params.repetition_penalty)
+            before, factor = logits[seen], np.float32(max(self._params.repetition_penalty, _TINIEST))
             logits[seen] = np.where(before > 0, before / factor, before * factor)
         if self._offsets is not None:
             logits += self._offsets
@@ -189,7 +190,7 @@ def _falling(weights: Floats, goal: float) -> Floats:
 def _weights(logits: Floats, temperature: float) -> Floats:
     """Probabilities relative to the likeliest token's."""
     scaled: Floats = logits - logits.max()
-    scaled *= np.float32(1 / temperature)
+    scaled *= np.float32(1 / max(temperature, _TINIEST))
     np.exp(scaled, out=scaled)
     return scaled
 

@@ -110,6 +110,26 @@ def test_a_large_top_k_reaches_rare_tokens() -> None:
     assert max(drawn) < 150_000
 
 
+@pytest.mark.parametrize("filters", [{}, {"top_p": 0.9}, {"top_k": 3}, {"min_p": 0.1}])
+def test_the_smallest_temperature_is_as_good_as_none(filters: dict[str, float]) -> None:
+    params = SamplingParams(temperature=1e-45, **filters)  # type: ignore[arg-type]  # top_k is an int
+    with np.errstate(all="raise", under="ignore"):
+        assert draws(params, num_draws=20, logits=LOGITS[::-1].copy()) == [0, 0, 0, 0, 1]
+
+
+def test_the_smallest_repetition_penalty_leaves_numbers() -> None:
+    logits = np.array([3, 0, -2, 1], np.float32)
+    params = SamplingParams(repetition_penalty=1e-300)
+    drawer = sampler_of(params, vocab_size=4, prompt_ids=(1, 3))
+    with np.errstate(all="raise", under="ignore"):
+        assert drawer.draw(logits, position=0) == 3
+
+
+def test_the_same_bias_on_every_token_changes_nothing() -> None:
+    params = SamplingParams(logit_bias=dict.fromkeys(range(5), -100.0))
+    assert draws(params, num_draws=200) == draws(SamplingParams(), num_draws=200)
+
+
 def test_a_draw_depends_on_seed_and_position_alone() -> None:
     def drawn(seed: int) -> list[int]:
         one = sampler_of(SamplingParams(top_p=0.9), seed=seed)
