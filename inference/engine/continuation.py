@@ -57,6 +57,15 @@ def of(progress: Progress, rows: Floats, *, draft: list[int], room: int) -> Cont
     return new
 
 
+def is_forced(progress: Progress) -> bool:
+    """Whether the constraint leaves one way to go on, or none because it fails: `of` will tell."""
+    constraint = progress.sequence.constraint
+    try:
+        return constraint is not None and bool(constraint.forced())
+    except ConstraintFailed:
+        return True
+
+
 def _append_forced(
     progress: Progress, constraint: TokenConstraint | None, new: Continuation, room: int
 ) -> bool:

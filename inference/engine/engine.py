@@ -182,8 +182,7 @@ class Engine:
 
     def _guess(self, progress: Progress, most: int) -> list[int]:
         """Tokens that may come next; when all are right, there is room for one more."""
-        constraint = progress.sequence.constraint
-        if progress.lookup is None or progress.forced_ids or (constraint and constraint.forced()):
+        if progress.lookup is None or progress.forced_ids or continuation.is_forced(progress):
             return []
         most = min(most, self._room(progress) - 1)
         return progress.lookup.propose(progress.token_ids, most=most, row_cost=self._pace.row_cost)

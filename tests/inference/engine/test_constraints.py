@@ -122,3 +122,22 @@ def test_a_constraint_that_fails_says_why(tiny: Engine) -> None:
     (output,) = tiny.step()
     assert (output.finish_reason, output.error) == ("error", "token 99 has no place here")
     assert tiny.describe()["num_blocks_used"] == 0
+
+
+class Broken(Words):
+    """Fails when it is asked what is forced behind its third token."""
+
+    def forced(self) -> list[int]:
+        if len(self.heard) == 3:
+            raise ConstraintFailed("the grammar gave up")
+        return []
+
+
+@pytest.mark.parametrize("speculates", [False, True])
+def test_a_constraint_that_fails_at_any_question_ends_its_sequence_alone(
+    load_tiny: LoadTiny, speculates: bool
+) -> None:
+    engine = load_tiny(speculates=speculates)
+    answer = run(engine, sequence("a", prompt(1, 20), constraint=Broken([{10}] * 9), max_tokens=9))["a"]
+    assert (answer.finish_reason, answer.error) == ("error", "the grammar gave up")
+    assert answer.token_ids == [10, 10, 10]
