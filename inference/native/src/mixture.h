@@ -106,7 +106,7 @@ class Mixture {
     // Adds the mixture of the normed rows x to `hidden` [rows, hidden_size].
     void run(const LayerWeights& layer, const Rows& x, float* hidden, Team& team) {
         choose(layer, x, team);
-        gather(x, layer.experts[0].gate_up.is_integer(), team);
+        gather(x, is_integer(layer), team);
         multiply_experts(layer, x, team);
         combine(layer.mlp.size > 0, x.num_rows, hidden, team);
     }
@@ -127,6 +127,12 @@ class Mixture {
         for (int64_t i = 0; i < x.num_rows * count; ++i) places_[i] = ends_[chosen_[i]]++;
     }
 
+    // Whether no expert reads floats of the normed rows.
+    bool is_integer(const LayerWeights& layer) const {
+        return std::all_of(layer.experts, layer.experts + routing_.num_experts,
+                           [](const MlpWeights& expert) { return expert.gate_up.is_integer(); });
+    }
+
     int64_t first_of(int64_t expert) const { return expert > 0 ? ends_[expert - 1] : 0; }
 
     void gather(const Rows& x, bool is_integer, Team& team) {
@@ -135,10 +141,7 @@ class Mixture {
         const int64_t groups = hidden_size_ / kGroup;
         for_rows(team, x.num_rows * routing_.num_per_token, hidden_size_, [&](int64_t i, int) {
             const Rows source = one_row(x, i / routing_.num_per_token), place = one_row(to, places_[i]);
-            if (!is_integer) {
-                std::memcpy(gathered_.row(to, places_[i]), source.values, hidden_size_ * sizeof(float));
-                return;
-            }
+            if (!is_integer) std::memcpy(gathered_.row(to, places_[i]), source.values, hidden_size_ * sizeof(float));
             std::memcpy(place.quantized, source.quantized, hidden_size_);
             std::memcpy(place.scales, source.scales, groups * sizeof(float));
             std::memcpy(place.sums, source.sums, groups * sizeof(float));
