@@ -29,6 +29,7 @@ constexpr auto kStall = std::chrono::milliseconds(1);
 constexpr int kStallChunks = 3;
 constexpr auto kShortAlone = std::chrono::milliseconds(5);
 constexpr auto kLongAlone = std::chrono::milliseconds(80);
+constexpr int64_t kLooksAlone = 64;  // at the clock, during a run: a long one is shared again once that is over
 constexpr int kMostMembers = 256;
 constexpr int64_t kMostBundles = 65535;
 
@@ -100,12 +101,15 @@ void* Team::enter(void* member) {
 }
 
 void Team::run_shared(int64_t num_chunks, Call call, void* context) {
+    const int64_t first_chunk = work_alone(num_chunks, call, context);
+    if (first_chunk == num_chunks) return;
+    num_chunks -= first_chunk;
     const Clock::time_point begun_at = Clock::now();
-    if (begun_at < alone_until_) return call(context, 0, num_chunks, 0);
     const int64_t per_bundle = (num_chunks + kMostBundles - 1) / kMostBundles;
     const int64_t num_bundles = (num_chunks + per_bundle - 1) / per_bundle;
     call_.store(call, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
+    first_chunk_.store(first_chunk, std::memory_order_relaxed);
     num_chunks_.store(num_chunks, std::memory_order_relaxed);
     chunks_per_bundle_.store(per_bundle, std::memory_order_relaxed);
     num_unfinished_.store(static_cast<uint32_t>(num_bundles));
@@ -126,6 +130,17 @@ void Team::run_shared(int64_t num_chunks, Call call, void* context) {
     const bool is_again = begun_at < alone_until_ + 2 * kShortAlone;
     alone_for_ = is_again ? std::min(2 * alone_for_, Clock::duration(kLongAlone)) : Clock::duration(kShortAlone);
     alone_until_ = Clock::now() + alone_for_;
+}
+
+int64_t Team::work_alone(int64_t num_chunks, Call call, void* context) {
+    const int64_t at_once = (num_chunks + kLooksAlone - 1) / kLooksAlone;
+    int64_t chunk = 0;
+    while (chunk < num_chunks && Clock::now() < alone_until_) {
+        const int64_t end = std::min(chunk + at_once, num_chunks);
+        call(context, chunk, end, 0);
+        chunk = end;
+    }
+    return chunk;
 }
 
 bool Team::spin_until_finished() const {
@@ -162,13 +177,14 @@ uint32_t Team::drain(int thread) {
         // Read before the bundle is taken, valid once it is: these change only when no bundle is left.
         const Call call = call_.load(std::memory_order_relaxed);
         void* const context = context_.load(std::memory_order_relaxed);
+        const int64_t first = first_chunk_.load(std::memory_order_relaxed);
         const int64_t num_chunks = num_chunks_.load(std::memory_order_relaxed);
         const int64_t per_bundle = chunks_per_bundle_.load(std::memory_order_relaxed);
         const Range range(seen);
         const Range rest{range.run, range.begin + 1, range.end};
         if (!own.compare_exchange_weak(seen, rest.packed(), std::memory_order_acq_rel)) continue;
-        const int64_t end = (range.begin + 1) * per_bundle;
-        call(context, range.begin * per_bundle, end < num_chunks ? end : num_chunks, thread);
+        const int64_t end = std::min((range.begin + 1) * per_bundle, num_chunks);
+        call(context, first + range.begin * per_bundle, first + end, thread);
         ++num_done;
         seen = own.load(std::memory_order_acquire);
     }

@@ -61,6 +61,8 @@ class Team {
 
     static void* enter(void* member);
     void run_shared(int64_t num_chunks, Call call, void* context);
+    // What the caller does before the others are trusted again: so many chunks, from the first on.
+    int64_t work_alone(int64_t num_chunks, Call call, void* context);
     void work(int thread);
     uint32_t take_part(int thread);
     uint32_t drain(int thread);
@@ -72,7 +74,8 @@ class Team {
 
     std::atomic<Call> call_{nullptr};
     std::atomic<void*> context_{nullptr};
-    std::atomic<int64_t> num_chunks_{0};
+    std::atomic<int64_t> first_chunk_{0};  // of those that are shared
+    std::atomic<int64_t> num_chunks_{0};   // from there on
     std::atomic<int64_t> chunks_per_bundle_{1};
     uint64_t run_ = 0;
     Clock::time_point alone_until_{};
