@@ -105,7 +105,7 @@ class BoundConstraint:
         if close_id is not None:
             self._is_closed = self._is_closed or token_id == close_id
         elif not self._is_closed:
-            self._tail = self._tail[-len(close) :] + self._tokenizer.token_bytes[token_id]
+            self._tail = self._tail[-len(close) :] + self._tokenizer.bytes_of(token_id)
             self._is_closed = close.encode() in self._tail
         return self._is_closed
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from inference.constraints import grammars, vocabulary
 from inference.constraints.bound import BoundConstraint, FreeReasoning
+from inference.constraints.compiling import BadGrammar
 from inference.constraints.lazy import LazyConstraint
 from inference.constraints.matcher import Matcher
 from inference.schema import NamedTool, ResponseFormat, ToolSpec
@@ -50,12 +51,12 @@ def warm_up(tokenizer: Tokenizer) -> None:
 
 def _chosen(tools: Sequence[ToolSpec], tool_choice: str | NamedTool) -> Sequence[ToolSpec]:
     if tool_choice == "required" and not tools:
-        raise grammars.BadGrammar("A tool call is required, but no tool is offered.")
+        raise BadGrammar("A tool call is required, but no tool is offered.")
     if not isinstance(tool_choice, NamedTool):
         return tools
     named = [tool for tool in tools if tool.name == tool_choice.name]
     if not named:
-        raise grammars.BadGrammar(f"The tool {tool_choice.name!r} is to be called, but it is not offered.")
+        raise BadGrammar(f"The tool {tool_choice.name!r} is to be called, but it is not offered.")
     return named
 
 

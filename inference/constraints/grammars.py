@@ -7,6 +7,8 @@ from typing import Any
 from llguidance import LLMatcher
 from llguidance.gbnf_to_lark import any_to_lark
 
+from inference.constraints import compiling
+from inference.constraints.compiling import BadGrammar
 from inference.schema import Grammar, JsonObject, JsonSchema, Regex, ResponseFormat, ToolSpec
 from inference.tokenizer import marks
 from inference.tokenizer.marks import SPELLED, CallStyle
@@ -16,12 +18,9 @@ _SPACE = r"\n {0,24}| "
 _WS = r"WS: /\n[ ]{0,24}|[ ]/"
 # Between the reasoning and what is bound.
 _GAP = r"GAP: /[ \n]{1,4}/"
+_MOST_WORDS = 300
 # OpenAI's json_object is an object of any shape.
 _ANY_OBJECT = {"type": "object"}
-
-
-class BadGrammar(ValueError):
-    """The schema, the pattern or the grammar cannot be followed; the text says what is wrong with it."""
 
 
 def of_format(response_format: ResponseFormat) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def check_tool(tool: ToolSpec) -> None:
     followed as anyOf: a rare keyword must not keep a tool from being offered.
     """
     source = LLMatcher.grammar_from_lark(f"start: {_arguments(tool)}")
-    is_error, words = LLMatcher.validate_grammar_with_warnings(source)
+    is_error, words = compiling.run(LLMatcher.validate_grammar_with_warnings, source)
     if is_error:
         raise BadGrammar(
             f"The parameters of the tool {tool.name!r} cannot be followed: {first_line(words[0])}"
@@ -103,8 +102,8 @@ def check_tool(tool: ToolSpec) -> None:
 
 
 def first_line(error: str) -> str:
-    """llguidance's words without its picture of the place."""
-    return error.strip().splitlines()[0]
+    """llguidance's words without its picture of the place, nor all of a long pattern."""
+    return error.strip().splitlines()[0][:_MOST_WORDS]
 
 
 # ---- parts

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.constraints import grammars, vocabulary
-from inference.constraints.grammars import BadGrammar
+from inference.constraints.compiling import BadGrammar
 from inference.constraints.matcher import Matcher
 from inference.schema import ToolSpec
 from inference.tokenizer import marks
@@ -77,7 +77,7 @@ class LazyConstraint:
             self._bound = self._at_token[token_id].fresh()
             self._is_section = token_id == self._section_id
         elif self._at_mark is not None:
-            self._tail = (self._tail + self._tokenizer.token_bytes[token_id])[-_TAIL_BYTES:]
+            self._tail = (self._tail + self._tokenizer.bytes_of(token_id))[-_TAIL_BYTES:]
             if found := _BEGINNING.search(self._tail):
                 self._bound = self._begun(found)
                 self._tail = b""

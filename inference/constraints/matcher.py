@@ -4,7 +4,9 @@ import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 
-from inference.constraints.grammars import BadGrammar, first_line
+from inference.constraints import compiling
+from inference.constraints.compiling import BadGrammar
+from inference.constraints.grammars import first_line
 
 
 class Matcher:
@@ -13,9 +15,15 @@ class Matcher:
     def __init__(self, vocabulary: LLTokenizer, grammar: str) -> None:
         """Raises BadGrammar."""
         self._vocabulary = vocabulary
-        self._matcher = LLMatcher(vocabulary, grammar, log_level=0)
+        self._matcher = compiling.run(self._compiled, grammar)
         if self._matcher.is_error():
             raise BadGrammar(f"The answer cannot be bound to this: {first_line(self._matcher.get_error())}")
+
+    def _compiled(self, grammar: str) -> LLMatcher:
+        matcher = LLMatcher(self._vocabulary, grammar, log_level=0)
+        if not matcher.is_error():
+            matcher.compute_bitmask()  # what nothing can begin is found out now, not in the answer
+        return matcher
 
     def fresh(self) -> "Matcher":
         """The same grammar, from wherever this one stands, with a state of its own."""

@@ -76,9 +76,13 @@ class Tokenizer:
         """The tokens that no text encodes to, by their spelling."""
         return self._vocabulary.added
 
+    def bytes_of(self, token_id: int) -> bytes:
+        """Those of `token_bytes`; none for an id beyond: a model may have more rows of logits than tokens."""
+        return self._vocabulary.token_bytes[token_id] if token_id < self.num_tokens else b""
+
     def shown_bytes(self, token_id: int) -> bytes:
         """What a token leaves in decoded text: nothing, for a control token."""
-        return b"" if token_id in self._vocabulary.hidden else self._vocabulary.token_bytes[token_id]
+        return b"" if token_id in self._vocabulary.hidden else self.bytes_of(token_id)
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text; a control token spelled out in it is text like any other."""

@@ -152,9 +152,7 @@ class Answer:
         )
 
     def _likely(self, token_id: int, logprob: float) -> LikelyToken:
-        # A model may have more rows of logits than its vocabulary has tokens.
-        is_known = token_id < self._tokenizer.num_tokens
-        token_bytes = self._tokenizer.token_bytes[token_id] if is_known else b""
+        token_bytes = self._tokenizer.bytes_of(token_id)
         return LikelyToken(
             token=token_bytes.decode(errors="replace"), logprob=logprob, token_bytes=token_bytes
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from inference.constraints import building
 from inference.constraints.bound import BoundConstraint, FreeReasoning
 from inference.constraints.building import Constraint
-from inference.constraints.grammars import BadGrammar
+from inference.constraints.compiling import BadGrammar
 from inference.engine import SamplingParams
 from inference.engine import Sequence as EngineSequence
 from inference.parsers import reasoning
@@ -119,6 +119,8 @@ def _constraint(
         )
     except BadGrammar as error:
         raise PromptRefused(str(error)) from error
+    except RecursionError as error:
+        raise PromptRefused("A schema of this request is nested too deeply: make it flatter.") from error
 
 
 def _early_calls(tokenizer: Tokenizer) -> frozenset[int]:

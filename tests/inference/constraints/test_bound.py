@@ -3,7 +3,7 @@
 import pytest
 
 from inference.constraints.bound import FreeReasoning
-from inference.constraints.grammars import BadGrammar
+from inference.constraints.compiling import BadGrammar
 from inference.schema import Grammar, JsonObject, JsonSchema, NamedTool, Regex, ToolSpec
 from inference.tokenizer.marks import CallStyle
 from inference.tokenizer.tokenizer import Tokenizer
@@ -161,3 +161,43 @@ def test_a_broken_answer_ends_with_its_fault(tiny_kimi: Tokenizer):
     assert constraint.is_finished
     assert constraint.fault
     assert driving.allowed(constraint, tiny_kimi) == tiny_kimi.stop_ids
+
+
+CHAIN = 6000  # definitions one behind the other: the compiler's stack outgrows that of a thread
+
+
+def test_a_chain_of_definitions_is_followed_and_does_not_end_the_process(tiny_kimi: Tokenizer):
+    links = {f"d{place}": {"$ref": f"#/$defs/d{place + 1}"} for place in range(CHAIN)}
+    schema = {"$ref": "#/$defs/d0", "$defs": {**links, f"d{CHAIN}": {"const": 7}}}
+    rules = [f"r{place}: r{place + 1}" for place in range(CHAIN)]
+    grammar = Grammar(source="\n".join(["start: r0", *rules, f'r{CHAIN}: "7"']))
+    for chained in (JsonSchema(schema=schema), grammar):
+        constraint = driving.build(tiny_kimi, response_format=chained)
+        assert may_say(constraint, tiny_kimi, "7")
+        assert constraint.is_finished
+
+
+@pytest.mark.parametrize(
+    ("response_format", "words"),
+    [
+        (Grammar(source="start: " + " | ".join(f'"w{place}"' for place in range(30_000))), "characters long"),
+        (JsonSchema(schema={"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}), "bound to this"),
+    ],
+)
+def test_what_costs_too_much_or_nothing_can_begin_is_refused(
+    tiny_kimi: Tokenizer, response_format, words: str
+):
+    with pytest.raises(BadGrammar, match=words):
+        driving.build(tiny_kimi, response_format=response_format)
+
+
+def test_a_token_beyond_the_vocabulary_says_nothing(tiny_kimi: Tokenizer):
+    # A model may have more rows of logits than its vocabulary has tokens.
+    beyond = tiny_kimi.num_tokens + 3
+    lazy = driving.build(tiny_kimi, tools=ANY)
+    lazy.accept([beyond])
+    assert is_free(lazy)
+    bound = driving.build(tiny_kimi, response_format=POINT, reasoning=reasoning(tiny_kimi, close="</done>"))
+    bound.accept([beyond])
+    assert not bound.fault
+    assert tiny_kimi.shown_bytes(beyond) == b""
