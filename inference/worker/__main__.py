@@ -63,6 +63,15 @@ def _parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, help="cores to compute on; by default all")
     parser.add_argument("--context-tokens", type=int, help="at most the model's own, which is the default")
+    parser.add_argument(
+        "--kv-dtype",
+        choices=("full", "fp8"),
+        default="full",
+        help="keep keys and values as computed, or in half the memory",
+    )
+    parser.add_argument(
+        "--no-speculation", action="store_true", help="check no guessed tokens along with the next one"
+    )
     parser.add_argument("--drain-s", type=float, default=4.0, help="time for answers at hand after SIGTERM")
     return parser.parse_args()
 
@@ -115,6 +124,8 @@ async def _serve(
             on_progress=lambda share: setattr(vitals, "progress", share),
             max_context_tokens=options.context_tokens,
             num_threads=options.threads,
+            kv_dtype=options.kv_dtype,
+            speculates=False if options.no_speculation else None,
         ),
     )
     service = Service(

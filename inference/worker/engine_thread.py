@@ -10,6 +10,8 @@ from inference.engine import Sequence, StepOutput
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_STEP_S = 2.0
+
 
 class Engine(Protocol):
     """What the worker needs of an engine. All but `step` may be called from another thread."""
@@ -51,15 +53,20 @@ class EngineThread:
         self._has_news.set()
 
     def stop(self) -> None:
-        """Ends the thread after the step it is in."""
+        """Ends the thread after the step it is in, and waits for that: a process that ends while one of its
+        threads is inside torch is aborted.
+        """
         self._is_stopping = True
         self._has_news.set()
+        self._thread.join(_LONGEST_STEP_S)
 
     def _run(self) -> None:
         try:
             while not self._is_stopping:
                 self._step()
-        except Exception:  # the outermost loop of this thread: without it the worker would live on, deaf
+        # The outermost loop of this thread: without it the worker would live on, deaf. A panic in a library
+        # written in Rust is no Exception.
+        except BaseException:
             logger.exception("the engine stopped")
             self._loop.call_soon_threadsafe(self._on_crash)
 

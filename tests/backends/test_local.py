@@ -189,12 +189,15 @@ async def test_a_reader_that_died_is_noticed_and_its_request_aborted(local: Loca
     assert "nobody had read it for 8 seconds" in last.message
 
 
-async def test_an_engine_that_crashes_breaks_the_stream_and_ends_the_service(local: LocalStand):
+@pytest.mark.parametrize("crash", [RuntimeError("a fault"), BaseException("a panic of a library in Rust")])
+async def test_an_engine_that_crashes_breaks_the_stream_and_ends_the_service(
+    local: LocalStand, crash: BaseException
+):
     local.play("text: so far", "stall:")
     so_far = Answer()
     reading = asyncio.create_task(collect(local.backend, ask(), into=so_far))
     await asyncio.wait_for(_content(so_far, "so far"), 5)
-    local.engine.crashes = True
+    local.engine.crash = crash
     with pytest.raises(StreamBroken, match="stopped in the middle"):
         await asyncio.wait_for(reading, 5)
 

@@ -115,7 +115,8 @@ async def test_a_folder_with_a_model_of_kimis_shape_in_int4_is_served(
     write_tiny_kimi(folder)
     fleet = Fleet(tmp_path_factory.mktemp("folder"), model=str(folder))
     try:
-        await asyncio.to_thread(fleet.start)
+        process = await asyncio.to_thread(fleet.start, "--kv-dtype", "fp8", "--no-speculation")
+        assert "'kv_dtype': 'float8_e4m3fn'" in fleet.log(process)
         backend = LocalBackend(redis_url=fleet.redis.url, model="Kimi-K2-Tiny")
         [worker] = await backend._transport.workers()
         assert (worker.self_test, worker.num_blocks_used) == ("passed", 0)

@@ -60,7 +60,7 @@ class TinyEngine:
         self.think_end = "\n</think>\n\n"
         self.aborted: dict[str, float] = {}
         self.prompts: list[str] = []
-        self.crashes = False
+        self.crash: BaseException | None = None
         self._playing: dict[str, _Played] = {}
         self._lock = threading.Lock()
 
@@ -89,8 +89,8 @@ class TinyEngine:
 
     def step(self) -> list[StepOutput]:
         time.sleep(self.step_s)
-        if self.crashes:
-            raise RuntimeError("the tiny engine was told to crash")
+        if self.crash is not None:
+            raise self.crash
         with self._lock:
             outputs = [output for played in list(self._playing.values()) if (output := self._next(played))]
             for output in outputs:
