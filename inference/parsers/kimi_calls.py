@@ -15,7 +15,8 @@ from inference.schema import ToolCallDelta
 from inference.tokenizer.marks import Marks
 
 # The prefix may be missing; the name goes up to the last colon with digits: it may hold dots and dashes.
-_ID = re.compile(r"(?:functions\.)?(?P<name>.+?)(?::(?P<index>\d+))?", re.DOTALL)
+# An index of more digits than any conversation has calls is none.
+_ID = re.compile(r"(?:functions\.)?(?P<name>.+?)(?::(?P<index>\d{1,9}))?", re.DOTALL)
 _UNNAMED = "unnamed"
 
 
@@ -153,12 +154,12 @@ class KimiCalls:
         """The one tool that these arguments fit, by their keys."""
         try:
             written = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _UNNAMED
         keys = set(written) if isinstance(written, dict) else set()
         fitting = [
             name
             for name, parameters in self._tools.items()
-            if set(parameters.get("required", ())) <= keys <= set(parameters.get("properties", ()))
+            if set(parameters.get("required") or ()) <= keys <= set(parameters.get("properties") or ())
         ]
         return fitting[0] if len(fitting) == 1 else _UNNAMED

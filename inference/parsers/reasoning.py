@@ -110,7 +110,7 @@ def _asked(messages: Sequence[ChatMessage]) -> str:
         return ""
     try:
         arguments = json.loads(call.arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     values = [str(value) for value in arguments.values()] if isinstance(arguments, dict) else []
     return f"{', '.join(values)} → " if values else ""

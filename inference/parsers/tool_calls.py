@@ -36,7 +36,7 @@ def as_written(name: str, arguments: str) -> Call:
     """A call of the conversation, in the form in which `parse` gives the same call."""
     try:
         return Call(name, json.dumps(json.loads(arguments), ensure_ascii=False))
-    except ValueError:
+    except (ValueError, RecursionError):
         return Call(name, arguments)
 
 
@@ -106,7 +106,7 @@ def _decode(text: str) -> tuple[Any, str]:
     for candidate in (text, text.removeprefix("{")):
         try:
             decoded, end = json.JSONDecoder(strict=False).raw_decode(candidate)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         rest = candidate[end:].lstrip()
         return decoded, rest.removeprefix("}").lstrip() if candidate is not text else rest

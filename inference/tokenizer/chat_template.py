@@ -85,9 +85,9 @@ class ChatTemplate:
         self, messages: Sequence[ChatMessage], *, tools: Sequence[ToolSpec] = (), thinking: bool = False
     ) -> Prompt:
         """The prompt up to where the model's answer begins. Raises TemplateRefused."""
-        data = self._data(messages, tools)
-        mark = _unused_mark(data)
         try:
+            data = self._data(messages, tools)
+            mark = _unused_mark(data)
             text = self._template.render(
                 **self._break_spellings(data, mark),
                 **self._names,
@@ -95,7 +95,10 @@ class ChatTemplate:
                 enable_thinking=thinking,
                 thinking=thinking,
             )
-        except (TemplateError, TypeError) as error:
+        except RecursionError as error:
+            raise TemplateRefused("A tool or a call is nested too deeply: make it flatter.") from error
+        # What Jinja does not wrap: the faults of Python's own methods, which a template may call.
+        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise TemplateRefused(f"The model's chat template refused these messages: {error}") from error
         return self._prompt(text, mark)
 
@@ -174,7 +177,7 @@ def _as_written(arguments: str) -> str:
 def _object_or_text(arguments: str) -> Any:
     try:
         return json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
 
 

@@ -21,7 +21,8 @@ class Tokenizer:
     def __init__(self, vocabulary: Vocabulary, *, model_type: str = "") -> None:
         """`model_type` is config.json's; it helps to choose a template where the checkpoint brings none.
 
-        Raises BadModelFile when no template fits, and TemplateRefused for one that is broken.
+        Raises BadModelFile when no template fits or no token ends an answer, and TemplateRefused for a
+        template that is broken.
         """
         self._vocabulary = vocabulary
         self.stop_ids = vocabulary.stop_ids
@@ -36,23 +37,28 @@ class Tokenizer:
             eos=vocabulary.spelling(vocabulary.eos_id),
             is_kimi=shipped_templates.KIMI_MARK in vocabulary.added,
         )
+        if not self.stop_ids:
+            raise BadModelFile(
+                "The model names no token that ends an answer: put eos_token_id into generation_config.json."
+            )
 
     @classmethod
     def open(cls, path: Path) -> "Tokenizer":
         """Of a GGUF file or a checkpoint's folder. Raises BadModelFile, and OSError for what is not there."""
-        if path.is_dir():
-            config = folder_vocabulary.settings(path, "config.json")
-            return cls(folder_vocabulary.read(path), model_type=str(config.get("model_type", "")))
-        return cls._from_gguf(path)
+        try:
+            if path.is_dir():
+                return cls._from_folder(path)
+            return cls.from_metadata(gguf_file.read(path).metadata)
+        except KeyError as error:
+            raise BadModelFile(f"{path} does not say its {error.args[0]}: fetch it again.") from error
+        # Fields of another kind than they must be: a list for a number, a text for a table.
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise BadModelFile(f"{path} holds a damaged vocabulary ({error}): fetch it again.") from error
 
     @classmethod
-    def _from_gguf(cls, path: Path) -> "Tokenizer":
-        """Raises BadModelFile, and OSError when there is no such file."""
-        metadata = gguf_file.read(path).metadata
-        try:
-            return cls.from_metadata(metadata)
-        except KeyError as error:
-            raise BadModelFile(f"{path} does not say its {error.args[0]}.") from error
+    def _from_folder(cls, path: Path) -> "Tokenizer":
+        config = folder_vocabulary.settings(path, "config.json")
+        return cls(folder_vocabulary.read(path), model_type=str(config.get("model_type", "")))
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> "Tokenizer":

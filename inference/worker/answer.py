@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import dropwhile
 from typing import NamedTuple
 
 import msgspec
@@ -74,7 +75,8 @@ class Answer:
             marks=tokenizer.marks,
         )
         self._output_ids: list[int] = []
-        self._logprobs: list[TokenLogprob] = []  # of tokens whose text is not out yet
+        self._logprobs: list[TokenLogprob] = []  # of tokens of one channel whose text is not out yet
+        self._are_of_reasoning = False
         self._next_sequence: EngineSequence | None = None
         self._lead_in = reasoning.lead_in(request.messages)
         self._is_closed = False  # the end of the reasoning was forced
@@ -131,6 +133,9 @@ class Answer:
         self._output_ids.append(token_id)
         self.num_output_tokens += 1
         self.num_reasoning_tokens += self._parser.is_reasoning
+        if self._are_of_reasoning != self._parser.is_reasoning:
+            self._are_of_reasoning = self._parser.is_reasoning
+            self._logprobs = []  # a mark's, or the space before it: no text of either channel
         if logprob is not None and token_id not in self._tokenizer.mark_signs:
             self._logprobs.append(self._in_words(token_id, logprob))
         return self._out(self._parser.feed(self._detokenizer.feed([token_id])))
@@ -140,10 +145,17 @@ class Answer:
         for place, delta in enumerate(deltas):
             if isinstance(delta, ReasoningDelta | ContentDelta):
                 self._said = delta.text
-                if self._logprobs:
-                    deltas[place] = msgspec.structs.replace(delta, logprobs=tuple(self._logprobs))
-                    self._logprobs = []
+                if due := self._take_logprobs(delta):
+                    deltas[place] = msgspec.structs.replace(delta, logprobs=due)
         return deltas
+
+    def _take_logprobs(self, delta: ReasoningDelta | ContentDelta) -> tuple[TokenLogprob, ...]:
+        """Those of the delta's own text: not of the other channel, nor of space left out before it."""
+        due, self._logprobs = self._logprobs, []
+        if isinstance(delta, ReasoningDelta) != self._are_of_reasoning:
+            return ()
+        is_left_out = not delta.text[:1].isspace()
+        return tuple(dropwhile(lambda one: is_left_out and one.drawn.token.isspace(), due))
 
     def _in_words(self, token_id: int, logprob: EngineLogprob) -> TokenLogprob:
         return TokenLogprob(

@@ -208,3 +208,14 @@ def test_any_jumble_of_marks_parses_alike_in_any_cut(text, thinking, random):
         assert read([written[start:end] for start, end in bounds], thinking=thinking, shown=shown) == whole
         assert read(list(written), thinking=thinking, shown=shown) == whole
         assert not re.search("[\ud800-\udfff]", str(whole)), "no sign is shown"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [f"{C}7{A}{'[' * 100_000}{D}", f"{C}functions.search:{'9' * 5000}{A}{ARGS}{D}", f"{C}{A}{ARGS}{D}"],
+)
+def test_a_call_of_any_shape_is_told_of_and_ends_no_answer(written: str):
+    parser = StreamParser(starts_in_reasoning=False, tools=TOOLS, style=CallStyle.KIMI)
+    deltas = [*parser.feed(S + written + E), *parser.finish()]
+    assert parser.num_calls == 1
+    assert all(isinstance(delta, ToolCallDelta) for delta in deltas)

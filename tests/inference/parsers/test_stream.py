@@ -187,3 +187,9 @@ def test_nothing_of_a_call_in_doubled_braces_is_left_over():
         machine = StreamParser(starts_in_reasoning=False, tools=TOOLS, answered=[tool_calls.as_written(*SUM)])
         deltas = machine.feed(doubled[:at]) + machine.feed(doubled[at:]) + machine.finish()
         assert deltas == [], "the call was answered, and its last brace is part of it"
+
+
+@pytest.mark.parametrize("opening", ["<tool_call>", '```json\n{"name": "calculator", "arguments": '])
+def test_a_call_nested_without_end_is_text(opening: str):
+    text = opening + "[" * 100_000
+    assert parse([text]).content == text

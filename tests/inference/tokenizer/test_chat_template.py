@@ -131,3 +131,9 @@ def test_text_after_the_prompt_joins_its_last_piece(smollm2: Tokenizer):
     prompt = smollm2.template.render(HI).with_text("<think>\n")
     assert prompt.text == SMOLLM2_HI + "<think>\n"
     assert smollm2.encode_prompt(prompt)[-6:] == smollm2.encode("assistant\n<think>\n")[-6:]
+
+
+def test_a_template_whose_own_code_fails_is_refused_with_a_reason():
+    template = ChatTemplate("{{ messages[0].content.index('§') }}", control=())
+    with pytest.raises(TemplateRefused, match="substring not found"):
+        template.render([ChatMessage(role=Role.USER, content="hi")])

@@ -83,6 +83,8 @@ def test_the_template_of_the_tokenizer_config_is_used(tmp_path: Path):
         ({"model": {"type": "Unigram", "vocab": []}}, "Unigram"),
         ({"pre_tokenizer": {"type": "Unheard"}}, "cannot be read"),
         ({"added_tokens": []}, "chat_template.jinja"),
+        ({"added_tokens": {"content": 7}}, "damaged vocabulary"),
+        ({"model": {"type": "BPE"}}, "vocab"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_a_reason(tmp_path: Path, changes: dict[str, Any], reason: str):

@@ -22,6 +22,7 @@ from inference.schema import (
     ToolCallDelta,
     ToolSpec,
 )
+from inference.tokenizer.chat_template import TemplateRefused
 from inference.tokenizer.marks import SPELLED
 from inference.tokenizer.tokenizer import Tokenizer
 from inference.worker.answer import Answer, PromptRefused
@@ -33,6 +34,13 @@ CALL = (
     f'{{"query": "x"}}{SPELLED.call_end}{SPELLED.section_end}'
 )
 CLOSE = SPELLED.think_close
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
 
 
 def ask(**changes: Any) -> ChatRequest:
@@ -155,7 +163,7 @@ def test_log_probabilities_come_with_the_text_of_their_tokens(tiny_kimi: Tokeniz
     answer = answer_to(tiny_kimi, sampling=Sampling(logprobs=1))
     assert answer.sequence.sampling.num_logprobs == 1
     deltas: list[ChatDelta] = []
-    for token_id in [*tiny_kimi.encode_trusted(f"<think>a{CLOSE}b c"), *"é".encode()]:
+    for token_id in [*tiny_kimi.encode_trusted(f"<think>a\n<{CLOSE}\n\nb c"), *"é".encode()]:
         logprobs = [TokenLogprob(logprob=-0.5, top=[(ord("z"), -0.25)])]
         deltas += answer.feed(
             StepOutput(
@@ -167,24 +175,45 @@ def test_log_probabilities_come_with_the_text_of_their_tokens(tiny_kimi: Tokeniz
             )
         )
     texts = [delta for delta in deltas if isinstance(delta, ReasoningDelta | ContentDelta)]
-    assert [delta.text for delta in texts] == ["a", "b", " c", "é"]
+    assert [delta.text for delta in texts] == ["a", "\n<", "b", " c", "é"]
     told = [[logprob.drawn.token for logprob in delta.logprobs] for delta in texts]
-    assert told == [["a"], ["b"], [" ", "c"], ["\ufffd", "\ufffd"]]
+    assert told == [["a"], ["\n", "<"], ["b"], [" ", "c"], ["\ufffd", "\ufffd"]]
     assert b"".join(logprob.drawn.token_bytes for logprob in texts[-1].logprobs) == "é".encode()
     assert texts[0].logprobs[0].drawn.logprob == -0.5
     assert [likely.token for likely in texts[0].logprobs[0].top] == ["z"]
+
+
+def test_log_probabilities_of_reasoning_never_come_with_the_answer(smollm2: Tokenizer):
+    # Its marks are spelled by several tokens, none of which is text of either channel.
+    answer = answer_to(smollm2, sampling=Sampling(logprobs=0), thinking=Thinking(enabled=True))
+    deltas: list[ChatDelta] = []
+    for token_id in smollm2.encode(f"Hm. \n{CLOSE}\n\nYes"):
+        logprobs = [TokenLogprob(logprob=-0.5, top=[])]
+        deltas += answer.feed(
+            StepOutput(
+                sequence_id="one",
+                token_ids=[token_id],
+                finish_reason=None,
+                num_cached_tokens=0,
+                logprobs=logprobs,
+            )
+        )
+    (content,) = [delta for delta in deltas if isinstance(delta, ContentDelta)]
+    assert [logprob.drawn.token for logprob in content.logprobs] == ["Yes"]
 
 
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
         ({"response_format": JsonSchema(schema={"type": "thing"})}, "thing"),
+        ({"response_format": JsonSchema(schema=nested(400))}, "deep|flat|recursion"),
+        ({"tools": (ToolSpec(name="deep", description="", parameters=nested(400)),)}, "deep|flat|recursion"),
         ({"tools": (SEARCH,), "tool_choice": NamedTool("shell")}, "shell"),
         ({"messages": (ChatMessage(role=Role.USER, content="x" * 5000),)}, "5,"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_a_reason(tiny_kimi: Tokenizer, asked, reason: str):
-    with pytest.raises(PromptRefused, match=reason):
+    with pytest.raises((PromptRefused, TemplateRefused), match=reason):
         answer_to(tiny_kimi, **asked)
 
 
