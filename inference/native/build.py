@@ -59,6 +59,7 @@ def build(*, cache: Path | None = None, march: str = NATIVE) -> Path:
                 built = _compile(compiler, options, Path(scratch))
                 if _fingerprint(compiler, options) != target.stem:
                     raise BuildFailed("the sources changed while they were compiled: start again")
+                _write_out(built)
                 built.replace(target)
     except OSError as error:
         raise BuildFailed(
@@ -105,6 +106,12 @@ def _compile(compiler: str, options: tuple[str, ...], scratch: Path) -> Path:
     _run([compiler, *options, "-shared", *map(str, objects), "-o", str(linked)])
     logger.info("built the native kernels with %s in %.1f s", compiler, time.monotonic() - started)
     return linked
+
+
+def _write_out(file: Path) -> None:
+    """To the disk itself: a library that lost its end with the machine's power kills who loads it."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def _run(command: list[str]) -> None:

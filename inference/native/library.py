@@ -5,7 +5,7 @@ The twin of src/kernel_abi.cpp. Pointers are passed as integers; whoever calls k
 
 import ctypes
 import functools
-from ctypes import POINTER, Structure, c_bool, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int32, c_int64, c_void_p
 from pathlib import Path
 
 from inference.native import build
@@ -47,10 +47,6 @@ _FUNCTIONS = {
     "native_pack_floats": (None, [_PLACE, c_void_p]),
     "native_pack_stored": (None, [_PLACE, c_void_p, c_void_p]),
     "native_linear": (None, [_MATRICES, c_void_p, c_int64, c_void_p, c_bool, c_void_p]),
-    "native_time_linear": (
-        None,
-        [_MATRICES, c_int64, c_void_p, c_int64, c_void_p, c_void_p, c_int64, POINTER(c_double)],
-    ),
 }
 
 
@@ -59,10 +55,14 @@ def load(path: Path | None = None) -> ctypes.CDLL:
     """The library at `path`, by default this machine's own, built where it must be. Raises
     build.BuildFailed.
     """
+    path = path or build.build()
     try:
-        library = ctypes.CDLL(str(path or build.build()))
+        library = ctypes.CDLL(str(path))
     except OSError as error:
-        raise build.BuildFailed(f"the built library does not load: {error}") from error
+        raise build.BuildFailed(
+            f"the built library does not load: {error}; delete {path} if it is damaged, or set KERNEL_CACHE"
+            " to a folder that programs may run from"
+        ) from error
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, name)
         function.restype = result

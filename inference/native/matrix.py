@@ -152,24 +152,6 @@ def linear(matrix: PackedMatrix, x: Tensor, team: library.Team) -> Tensor:
     return y
 
 
-def time_linear(
-    matrices: Sequence[PackedMatrix], *, num_tokens: int, num_calls: int, team: library.Team
-) -> list[float]:
-    """Seconds of each of `num_calls` products with `num_tokens` rows, matrix after matrix in turn: enough of
-    them to outgrow the caches measure memory, one measures arithmetic.
-    """
-    first = matrices[0]
-    assert all(matrix.num_columns == first.num_columns for matrix in matrices)
-    x = torch.randn(num_tokens, first.num_columns, generator=torch.Generator().manual_seed(0))
-    y = torch.empty(num_tokens, max(matrix.num_rows for matrix in matrices))
-    seconds = (ctypes.c_double * num_calls)()
-    structs = (library.Matrix * len(matrices))(*(matrix.struct for matrix in matrices))
-    team.library.native_time_linear(
-        structs, len(matrices), x.data_ptr(), num_tokens, y.data_ptr(), team.handle, num_calls, seconds
-    )
-    return list(seconds)
-
-
 def _empty(kind: Kind, num_rows: int, num_columns: int) -> PackedMatrix:
     data = pages.zeroed(library.load().native_packed_bytes(kind, num_rows, num_columns))
     struct = library.Matrix(kind, 1.0, num_rows, num_columns, data.data_ptr())

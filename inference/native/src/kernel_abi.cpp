@@ -1,6 +1,4 @@
 // What Python calls of the kernels, by ctypes: see library.py for the twin declarations.
-#include <chrono>
-
 #include "linear.h"
 #include "pack.h"
 #include "simd.h"
@@ -37,20 +35,4 @@ EXPORT void native_linear(const Matrix* matrix, const float* x, int64_t num_rows
     const Rows rows = buffer.over(x, matrix->num_columns, num_rows, matrix->num_columns);
     team->run(num_rows, [&](int64_t row, int) { quantize_row(rows, row); });
     linear(*matrix, rows, y, matrix->num_rows, accumulate, *team);
-}
-
-// Seconds that each of `num_calls` products takes, into `seconds`; call i computes with matrix i % num_matrices,
-// so that enough matrices together fall out of every cache.
-EXPORT void native_time_linear(const Matrix* matrices, int64_t num_matrices, const float* x, int64_t num_rows,
-                               float* y, Team* team, int64_t num_calls, double* seconds) {
-    const int64_t width = matrices[0].num_columns;
-    RowsBuffer buffer(num_rows, width);
-    const Rows rows = buffer.over(x, width, num_rows, width);
-    for (int64_t row = 0; row < num_rows; ++row) quantize_row(rows, row);
-    for (int64_t call = 0; call < num_calls; ++call) {
-        const Matrix& matrix = matrices[call % num_matrices];
-        const auto start = std::chrono::steady_clock::now();
-        linear(matrix, rows, y, matrix.num_rows, false, *team);
-        seconds[call] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    }
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.native import build
+from inference.native import build, library
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = 'extern "C" __attribute__((visibility("default"))) int answer() { return 42; }\n'
@@ -29,6 +29,13 @@ def test_a_second_start_finds_the_library_of_the_first(small_source, tmp_path):
     assert build.build(cache=tmp_path / "cache") == first
     assert first.stat().st_mtime_ns == built_at
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+def test_a_damaged_library_is_named_with_what_to_do(small_source, tmp_path):
+    built = build.build(cache=tmp_path)
+    built.write_bytes(b"torn")
+    with pytest.raises(build.BuildFailed, match=f"delete {built}"):
+        library.load(built)
 
 
 def test_a_changed_source_or_processor_is_built_anew(small_source, tmp_path):
