@@ -88,7 +88,7 @@ class PackedWeights:
 
     @property
     def main_kind(self) -> str:
-        """What most of the weights are: int4, int6, int8, bf16 or fp32."""
+        """What most of the weights are: int4, q4k, q6k, int8, bf16 or fp32."""
         kind = max(self._weights_of, key=lambda kind: self._weights_of[kind])
         return "int4" if kind in (Kind.INT4, Kind.INT4S) else kind.name.lower()
 

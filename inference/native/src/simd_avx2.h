@@ -63,7 +63,6 @@ inline Int dot_small(Int sum, Int quad, const int8_t* four) {
 }
 
 inline Int broadcast_int(int32_t value) { return _mm256_set1_epi32(value); }
-inline Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
 inline Int subtract(Int a, Int b) { return _mm256_sub_epi32(a, b); }
 template <int bits>
 inline Int shift_left(Int integers) {
@@ -81,7 +80,6 @@ inline Float to_float(Int integers) { return _mm256_cvtepi32_ps(integers); }
 inline Float load_halves(const uint8_t* halves) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
 }
-inline Float load_floats(const float* floats) { return _mm256_loadu_ps(floats); }
 inline Float as_floats(Int bits) { return _mm256_castsi256_ps(bits); }
 inline Float even_bf16(Int pairs) { return as_floats(_mm256_slli_epi32(pairs, 16)); }
 inline Float odd_bf16(Int pairs) { return as_floats(_mm256_and_si256(pairs, _mm256_set1_epi32(-65536))); }
@@ -89,7 +87,6 @@ inline Float broadcast(float value) { return _mm256_set1_ps(value); }
 inline Float multiply(Float a, Float b) { return _mm256_mul_ps(a, b); }
 inline Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
 inline Float multiply_add(Float a, Float b, Float sum) { return _mm256_fmadd_ps(a, b, sum); }
-inline Float multiply_subtract(Float sum, Float a, Float b) { return _mm256_fnmadd_ps(a, b, sum); }
 
 // Writes the first `count` lanes, added to what is there where `accumulate`.
 inline void store(float* y, Float value, int64_t count, bool accumulate) {

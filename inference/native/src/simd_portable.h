@@ -70,9 +70,6 @@ inline Int dot_small(const Int& sum, const Int& quad, const int8_t* four) { retu
 inline Int broadcast_int(int32_t value) {
     return each_int([&](int) { return static_cast<uint32_t>(value); });
 }
-inline Int add(const Int& a, const Int& b) {
-    return each_int([&](int i) { return a.lane[i] + b.lane[i]; });
-}
 inline Int subtract(const Int& a, const Int& b) {
     return each_int([&](int i) { return a.lane[i] - b.lane[i]; });
 }
@@ -96,9 +93,6 @@ inline Float load_halves(const uint8_t* halves) {
         return half_to_float(static_cast<uint16_t>(halves[2 * i] | halves[2 * i + 1] << 8));
     });
 }
-inline Float load_floats(const float* floats) {
-    return each_float([&](int i) { return floats[i]; });
-}
 inline Float as_floats(const Int& bits) {
     Float result;
     std::memcpy(&result, &bits, sizeof result);
@@ -121,9 +115,6 @@ inline Float add(const Float& a, const Float& b) {
 }
 inline Float multiply_add(const Float& a, const Float& b, const Float& sum) {
     return each_float([&](int i) { return a.lane[i] * b.lane[i] + sum.lane[i]; });
-}
-inline Float multiply_subtract(const Float& sum, const Float& a, const Float& b) {
-    return each_float([&](int i) { return sum.lane[i] - a.lane[i] * b.lane[i]; });
 }
 
 // Writes the first `count` lanes, added to what is there where `accumulate`.
