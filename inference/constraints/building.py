@@ -7,7 +7,7 @@ from inference.constraints.bound import BoundConstraint, FreeReasoning
 from inference.constraints.compiling import BadGrammar
 from inference.constraints.lazy import LazyConstraint
 from inference.constraints.matcher import Matcher
-from inference.schema import NamedTool, ResponseFormat, ToolSpec
+from inference.schema import JsonObject, JsonSchema, NamedTool, ResponseFormat, ToolSpec
 from inference.tokenizer.marks import SPELLED, CallStyle
 from inference.tokenizer.tokenizer import Tokenizer
 
@@ -26,7 +26,7 @@ def build(
     """The constraint on an answer; None where anything goes.
 
     `tools` are those offered, none of them where calls are forbidden; `reasoning` is what comes before the
-    bound part, `max_tokens` the length within which a bound answer is to end. Raises BadGrammar.
+    bound part, `max_tokens` the length within which bound JSON is to end. Raises BadGrammar.
     """
     for tool in tools:
         grammars.check_tool(tool)
@@ -40,7 +40,10 @@ def build(
             is_late=reasoning is not None,
         )
         matcher = Matcher(vocabulary.of(tokenizer), grammar)
-        return BoundConstraint(tokenizer, matcher, reasoning=reasoning, max_tokens=max_tokens)
+        # What ends JSON may be any text's middle: other forms go on until they are cut off.
+        is_json = is_called or isinstance(response_format, JsonObject | JsonSchema)
+        length = max_tokens if is_json else None
+        return BoundConstraint(tokenizer, matcher, reasoning=reasoning, max_tokens=length)
     return _lazy(tokenizer, tools) if tools else None
 
 
