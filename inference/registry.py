@@ -13,7 +13,7 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +121,8 @@ def is_at_hand(entry: Entry, models_dir: Path) -> bool:
         return True
     if sha256_of(path) != entry.sha256:
         return False
-    note.write_text(_note(entry, path), encoding="ascii")
+    with suppress(OSError):  # a folder that is only lent for reading keeps no note
+        note.write_text(_note(entry, path), encoding="ascii")
     return True
 
 
