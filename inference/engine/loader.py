@@ -23,7 +23,7 @@ from inference.native import self_test as native_self_test
 from inference.native import step_self_test
 from inference.native.build import BuildFailed
 from inference.native.decoder import NativeDecoder
-from inference.native.weights import UnsupportedModel
+from inference.native.weights import UnsupportedModel, packed_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def load(
     torch.set_num_threads(num_threads)
     _keep_freed_memory()
     parameters = sources.open_parameters(path)
-    _check_weights_fit(parameters)
+    _check_weights_fit(parameters.num_bytes)
     config = parameters.config
     wanted = min(config.max_context_tokens, max_context_tokens or config.max_context_tokens)
     model, self_test = _build(
@@ -111,6 +111,7 @@ def _build(
     if precision is None or precision == "native":
         try:
             _prove_native_kernels()
+            _check_weights_fit(packed_bytes(parameters))
             decoder = NativeDecoder(parameters, num_threads=num_threads, on_progress=on_progress)
             # What is left to torch is too small to be worth waking its threads for, each step anew.
             torch.set_num_threads(1)
@@ -165,12 +166,12 @@ def _make_pool(model: Model, kv_dtype: KVDtype, wanted_tokens: int) -> KVPool:
     return KVPool(model.config, num_blocks=min(fitting, _MAX_FULL_CONTEXTS * context_blocks), dtype=dtype)
 
 
-def _check_weights_fit(parameters: Parameters) -> None:
+def _check_weights_fit(num_bytes: int) -> None:
     """Raises TooLittleMemory when the weights alone do not fit."""
     available = resources.available_bytes()
-    if parameters.num_bytes > available:
+    if num_bytes > available:
         raise TooLittleMemory(
-            f"the model's weights take {_megabytes(parameters.num_bytes)} and {_megabytes(available)} are"
+            f"the model's weights take {_megabytes(num_bytes)} and {_megabytes(available)} are"
             " free: free memory or choose a smaller model"
         )
 

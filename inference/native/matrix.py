@@ -91,6 +91,12 @@ def kind_of(matrix: StoredMatrix) -> Kind:
     return Kind.BF16 if matrix.format in _BF16_FORMATS else Kind.FP32
 
 
+def packed_bytes(stored: StoredMatrix) -> int:
+    """What the matrix takes once it is packed, the padding of its own rows included."""
+    kind = kind_of(stored)
+    return int(library.load().native_packed_bytes(kind, stored.num_rows, stored.num_columns))
+
+
 def pack_all(parts: Sequence[StoredMatrix]) -> list[PackedMatrix]:
     """The matrices one under the other, in as few packed ones as their kinds allow: neighbours of one kind
     together.

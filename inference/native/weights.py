@@ -1,9 +1,9 @@
 """A model's parameters packed for the native step: every matrix in tiles, every pointer kept alive."""
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from inference.native.matrix import Kind, PackedMatrix
 
 Struct = TypeVar("Struct", bound=ctypes.Structure)
 Kept = TypeVar("Kept")
+_CONTAINERS = (Layer, parameters.GroupedQueryAttention, parameters.LatentAttention, Mlp, MixtureMlp)
 
 
 class UnsupportedModel(Exception):
@@ -37,6 +38,24 @@ def check(config: ModelConfig) -> None:
     odd = [f"{name} {width}" for name, width in widths.items() if width % 16]
     if odd:
         raise UnsupportedModel(f"the native step needs multiples of 16, not {', '.join(odd)}")
+
+
+def packed_bytes(source: Parameters) -> int:
+    """About what a model's matrices take once they are packed: twice their file where that has F16 or FP8."""
+    parts = [source.head(), *(part for layer in source.layers() for part in _matrices(layer))]
+    return sum(matrix.packed_bytes(part) for part in parts)
+
+
+def _matrices(part: object) -> Iterator[StoredMatrix]:
+    """All that a layer is made of, but its vectors."""
+    if isinstance(part, tuple):
+        for one in part:
+            yield from _matrices(one)
+    elif isinstance(part, _CONTAINERS):
+        for field in fields(part):
+            yield from _matrices(getattr(part, field.name))
+    elif part is not None and not isinstance(part, Tensor):
+        yield cast(StoredMatrix, part)
 
 
 @dataclass(frozen=True)
@@ -91,6 +110,11 @@ class PackedWeights:
         """What most of the weights are: int4, q4k, q6k, int8, bf16 or fp32."""
         kind = max(self._weights_of, key=lambda kind: self._weights_of[kind])
         return "int4" if kind in (Kind.INT4, Kind.INT4S) else kind.name.lower()
+
+    @property
+    def num_bytes(self) -> int:
+        """What the packed matrices take."""
+        return sum(part.num_bytes for part in self._kept if isinstance(part, PackedMatrix))
 
     def _describe(self, source: Parameters, layers: Sequence[step.LayerWeights]) -> step.Weights:
         config, latent, experts = self.config, self.config.latent, self.config.experts

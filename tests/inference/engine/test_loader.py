@@ -113,6 +113,14 @@ def test_memory_bounds_the_context_and_too_little_is_refused(
         load(tiny_path)
 
 
+def test_weights_that_grow_when_they_are_packed_are_refused_before_memory_runs_out(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "packed_bytes", lambda parameters: 2**40)
+    with pytest.raises(TooLittleMemory, match="weights take 1,048,576 MiB.*smaller model"):
+        load(tiny_path)
+
+
 def test_a_model_of_damaged_numbers_is_refused(tmp_path: Path) -> None:
     path = tiny_model.write(tmp_path / "tiny.gguf")
     embedding = next(t for t in gguf.GGUFReader(path).tensors if t.name == "token_embd.weight")

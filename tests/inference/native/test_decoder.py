@@ -231,6 +231,15 @@ def _as_native(layer: Tensor) -> Tensor:
     return torch.stack([keys, layer[:, 1]], dim=1)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "format"), [("qwen2", "F32"), ("qwen2", "INT4_G32"), ("kimi_k2", "F32")]
+)
+def test_what_packed_weights_take_is_known_before(architecture: str, format: str) -> None:
+    source = RandomParameters(architecture, format=format)
+    packed = weights.PackedWeights(source, on_progress=lambda share: None)
+    assert weights.packed_bytes(source) == pytest.approx(packed.num_bytes, rel=0.1)
+
+
 def test_dimensions_that_vectors_cannot_be_cut_from_are_refused_by_name() -> None:
     with pytest.raises(weights.UnsupportedModel, match="head_dim 24"):
         weights.check(replace(CONFIGS["llama"], head_dim=24))
