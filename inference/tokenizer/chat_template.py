@@ -74,7 +74,8 @@ class ChatTemplate:
         except TemplateSyntaxError as error:
             raise TemplateRefused(f"The model's chat template is broken: {error}") from error
         self._names = {"bos_token": bos, "eos_token": eos}
-        control = sorted(filter(None, control), key=len, reverse=True)
+        # A single character cannot be broken: it stays text, in the template too.
+        control = sorted((spelling for spelling in control if len(spelling) > 1), key=len, reverse=True)
         self._split = re.compile("(" + "|".join(map(re.escape, control)) + ")") if control else None
         self._is_kimi = is_kimi
         self.thinks = "<think>" in source

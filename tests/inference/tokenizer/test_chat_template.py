@@ -137,3 +137,9 @@ def test_a_template_whose_own_code_fails_is_refused_with_a_reason():
     template = ChatTemplate("{{ messages[0].content.index('§') }}", control=())
     with pytest.raises(TemplateRefused, match="substring not found"):
         template.render([ChatMessage(role=Role.USER, content="hi")])
+
+
+def test_a_control_token_of_one_character_is_text():
+    template = ChatTemplate("<a>{{ messages[0].content }}", control=("<", "<a>"))
+    pieces = template.render([ChatMessage(role=Role.USER, content="1 < 2 <a>")]).pieces
+    assert [tuple(piece) for piece in pieces] == [("<a>", True), ("1 < 2 <a>", False)]
