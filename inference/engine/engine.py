@@ -125,7 +125,7 @@ class Engine:
         """Run two prompts and some tokens, so that the first request does not pay for first-time set-up and
         the pace is known. Raises BadModelFile when what comes out are no numbers.
         """
-        num_tokens = min(2 * BLOCK_TOKENS, self.max_context_tokens - 2)
+        num_tokens = max(1, min(2 * BLOCK_TOKENS, self.max_context_tokens - 2))
         for prompt_ids in ([0] * num_tokens, [1 % self._model.config.vocab_size] * num_tokens):
             self.add(Sequence("warm-up", prompt_ids, SamplingParams(temperature=0), max_tokens=2))
             while self.has_work():

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,8 +62,10 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--redis-url", default=os.environ.get("REDIS_URL", f"unix://{(var / 'redis.sock').absolute()}?db=0")
     )
-    parser.add_argument("--threads", type=int, help="cores to compute on; by default all")
-    parser.add_argument("--context-tokens", type=int, help="at most the model's own, which is the default")
+    parser.add_argument("--threads", type=_at_least(1), help="cores to compute on; by default all")
+    parser.add_argument(
+        "--context-tokens", type=_at_least(2), help="at most the model's own, which is the default"
+    )
     parser.add_argument(
         "--kv-dtype",
         choices=("full", "fp8"),
@@ -74,6 +77,16 @@ def _parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--drain-s", type=float, default=4.0, help="time for answers at hand after SIGTERM")
     return parser.parse_args()
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is less than {least}")
+        return number
+
+    return parse
 
 
 def _find(model: str, models_dir: Path) -> Path:

@@ -18,6 +18,7 @@ from inference.checkpoints import random_model
 from inference.request_queue.messages import WorkerState
 from inference.schema import ContentDelta, FinishReason, Sampling, Thinking
 from inference.worker import EXIT_BAD_SETTING
+from inference.worker import __main__ as worker_process
 from tests.backends.asking import ask, collect
 from tests.inference.conftest import write_tiny_kimi
 from tests.inference_workers import Fleet
@@ -170,3 +171,14 @@ def test_a_model_that_is_not_there_is_named_with_what_to_do(tmp_path: Path):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == EXIT_BAD_SETTING
     assert "python manage.py models pull smollm2" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--context-tokens=1", "--threads=0", "--kv-dtype=int4"])
+def test_an_option_that_cannot_be_is_named_and_stops_restarts(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("sys.argv", ["worker", option])
+    with pytest.raises(SystemExit) as end:
+        worker_process.main()
+    assert end.value.code == EXIT_BAD_SETTING
+    assert option.partition("=")[0] in capsys.readouterr().err

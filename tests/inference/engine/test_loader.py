@@ -113,6 +113,12 @@ def test_memory_bounds_the_context_and_too_little_is_refused(
         load(tiny_path)
 
 
+def test_the_smallest_context_holds_a_question_and_an_answer(tiny_path: Path) -> None:
+    engine = load(tiny_path, max_context_tokens=2)
+    answer = run(engine, sequence("a", [5]))["a"]
+    assert (len(answer.token_ids), answer.finish_reason) == (1, "length")
+
+
 def test_weights_that_grow_when_they_are_packed_are_refused_before_memory_runs_out(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
