@@ -11,7 +11,7 @@ from typing import Any
 from inference.checkpoints import gguf_file
 from inference.checkpoints.gguf_file import BadModelFile
 from inference.tokenizer import folder_vocabulary, gguf_vocabulary, marks, shipped_templates
-from inference.tokenizer.chat_template import ChatTemplate, Prompt
+from inference.tokenizer.chat_template import ChatTemplate, Prompt, TemplateRefused
 from inference.tokenizer.vocabulary import Vocabulary
 
 
@@ -51,6 +51,10 @@ class Tokenizer:
             return cls.from_metadata(gguf_file.read(path).metadata)
         except KeyError as error:
             raise BadModelFile(f"{path} does not say its {error.args[0]}: fetch it again.") from error
+        except TemplateRefused as error:
+            raise BadModelFile(
+                f"{path}: {error} Put a chat_template.jinja that works in its place."
+            ) from error
         # Fields of another kind than they must be: a list for a number, a text for a table.
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise BadModelFile(f"{path} holds a damaged vocabulary ({error}): fetch it again.") from error

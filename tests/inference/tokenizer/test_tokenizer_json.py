@@ -95,3 +95,9 @@ def test_what_cannot_be_read_is_refused_with_a_reason(tmp_path: Path, changes: d
 def test_a_folder_without_a_vocabulary_is_refused(tmp_path: Path):
     with pytest.raises(BadModelFile, match="no tokenizer.json"):
         Tokenizer.open(tmp_path)
+
+
+def test_a_broken_template_is_refused_with_the_model(tmp_path: Path):
+    config = {"chat_template": "{% for %}"}
+    with pytest.raises(BadModelFile, match=r"template is broken.*chat_template\.jinja"):
+        Tokenizer.open(folder(tmp_path, tokenizer=written(), tokenizer_config=config))
