@@ -8,6 +8,7 @@ from llguidance import LLMatcher
 from llguidance.gbnf_to_lark import any_to_lark
 
 from inference.constraints import compiling
+from inference.constraints.bounds import bounded
 from inference.constraints.compiling import BadGrammar
 from inference.schema import Grammar, JsonObject, JsonSchema, Regex, ResponseFormat, ToolSpec
 from inference.tokenizer import marks
@@ -147,11 +148,11 @@ def _rules(tools: Sequence[ToolSpec], style: CallStyle, added: Mapping[str, int]
 
 def _arguments(tool: ToolSpec) -> str:
     guidance = {"whitespace_pattern": _SPACE, "lenient": True, "coerce_one_of": True}
-    return "%json " + json.dumps({"type": "object", **tool.parameters, "x-guidance": guidance})
+    return "%json " + json.dumps({"type": "object", **bounded(tool.parameters), "x-guidance": guidance})
 
 
 def _followed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {**schema, "x-guidance": {"whitespace_pattern": _SPACE}}
+    return {**bounded(schema), "x-guidance": {"whitespace_pattern": _SPACE}}
 
 
 def _token(spelling: str, added: Mapping[str, int]) -> str:

@@ -194,7 +194,7 @@ def test_what_costs_too_much_or_nothing_can_begin_is_refused(
 def test_only_json_is_hurried_to_its_end(tiny_kimi: Tokenizer):
     text = JsonSchema(schema={"type": "string"})
     for response_format, is_hurried in ((text, True), (Regex('"[a-z"]*'), False)):
-        constraint = driving.build(tiny_kimi, response_format=response_format, max_tokens=8)
+        constraint = driving.build(tiny_kimi, response_format=response_format, max_tokens=12)
         driving.say(constraint, tiny_kimi, tiny_kimi.encode('"abcde'))
         assert (ord("z") in driving.allowed(constraint, tiny_kimi)) is not is_hurried
 
