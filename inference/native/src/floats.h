@@ -106,13 +106,14 @@ inline uint16_t to_bf16(float x) {
     return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
-// To the nearest fp8 e4m3 (bias 7, no infinities, 0x7F is NaN), ties to even; beyond 448 it stays at 448.
+// To the nearest fp8 e4m3 (bias 7, no infinities, 0x7F is NaN), ties to even. Beyond 448 it stays at 448, but
+// infinity becomes NaN: what is not finite must stay visible.
 inline uint8_t to_e4m3(float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);
     const uint8_t sign = static_cast<uint8_t>((bits >> 24) & 0x80);
     const uint32_t magnitude = bits & 0x7FFFFFFF;
-    if (magnitude > 0x7F800000) return sign | 0x7F;
+    if (magnitude >= 0x7F800000) return sign | 0x7F;
     if (magnitude >= 0x43E00000) return sign | 0x7E;  // 448
     if (magnitude < 0x3C800000) {                     // below 2^-6: steps of 2^-9
         float absolute;

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.model import sources
+from inference.model import parameters, sources
 from inference.model.decoder import TorchDecoder
 from inference.model.kv_pool import BLOCK_TOKENS, KVPool
 from inference.model.port import Model, Span
@@ -204,6 +204,22 @@ def test_what_is_not_a_number_reaches_its_own_sequence_from_there_on_and_no_othe
     assert is_finite == [True] * 20 + [False] * 21 + [True] * 30
     reused = model.forward(IDS[:30], [Span(block_ids=[2], start=0, num_tokens=30, num_logits=30)], pool)
     assert torch.equal(reused, rows[-30:])
+
+
+class InfiniteValues(RandomParameters):
+    def layers(self) -> Iterator[parameters.Layer]:
+        for layer in super().layers():
+            assert isinstance(layer.attention, parameters.GroupedQueryAttention)
+            assert layer.attention.bias is not None
+            bias = layer.attention.bias.clone()
+            bias[-self.config.head_dim] = float("inf")
+            yield replace(layer, attention=replace(layer.attention, bias=bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn])
+def test_values_without_end_show_in_every_cache(dtype: torch.dtype) -> None:
+    model = NativeDecoder(InfiniteValues("qwen2"), num_threads=1)
+    assert not logits(model, IDS[:10], dtype=dtype).isfinite().any()
 
 
 @pytest.mark.parametrize("architecture", ["llama", "kimi_k2"])
