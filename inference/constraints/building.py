@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from inference.constraints import grammars, vocabulary
+from inference.constraints import compiling, grammars, vocabulary
 from inference.constraints.bound import BoundConstraint, FreeReasoning
 from inference.constraints.compiling import BadGrammar
 from inference.constraints.lazy import LazyConstraint
 from inference.constraints.matcher import Matcher
-from inference.schema import JsonObject, JsonSchema, NamedTool, ResponseFormat, ToolSpec
+from inference.schema import Grammar, JsonObject, JsonSchema, NamedTool, Regex, ResponseFormat, ToolSpec
 from inference.tokenizer.marks import SPELLED, CallStyle
 from inference.tokenizer.tokenizer import Tokenizer
 
@@ -30,6 +30,9 @@ def build(
     """
     for tool in tools:
         grammars.check_tool(tool)
+    if isinstance(response_format, Regex | Grammar):
+        written = response_format.pattern if isinstance(response_format, Regex) else response_format.source
+        compiling.check_written(written)
     is_called = tool_choice != "auto" and tool_choice != "none"
     if response_format is not None or is_called:
         grammar = _whole(

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 # With the longest source, whose levels take 8 bytes at least, half of this stack is enough.
 MAX_CHARS = 1 << 18
+# llguidance never comes to an end with 5,413 rules in a chain, 75,000 characters of Lark.
+MAX_WRITTEN_CHARS = 1 << 15
 _STACK_BYTES = 512 << 20  # reserved; memory is taken as it is touched
 
 _starting = threading.Lock()
@@ -19,6 +21,15 @@ Result = TypeVar("Result")
 
 class BadGrammar(ValueError):
     """The schema, the pattern or the grammar cannot be followed; the text says what is wrong with it."""
+
+
+def check_written(source: str) -> None:
+    """Raises BadGrammar for a pattern or a grammar of a user's own that is too long."""
+    if len(source) > MAX_WRITTEN_CHARS:
+        raise BadGrammar(
+            f"The pattern or the grammar is {len(source):,} characters long; at most {MAX_WRITTEN_CHARS:,} "
+            "can be followed: make it shorter."
+        )
 
 
 def run(compile_source: Callable[[str], Result], source: str) -> Result:

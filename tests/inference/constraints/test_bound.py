@@ -163,14 +163,14 @@ def test_a_broken_answer_ends_with_its_fault(tiny_kimi: Tokenizer):
     assert driving.allowed(constraint, tiny_kimi) == tiny_kimi.stop_ids
 
 
-CHAIN = 6000  # definitions one behind the other: the compiler's stack outgrows that of a thread
+CHAIN = 5000  # definitions one behind the other: the compiler's stack outgrows that of a thread
 
 
 def test_a_chain_of_definitions_is_followed_and_does_not_end_the_process(tiny_kimi: Tokenizer):
     links = {f"d{place}": {"$ref": f"#/$defs/d{place + 1}"} for place in range(CHAIN)}
     schema = {"$ref": "#/$defs/d0", "$defs": {**links, f"d{CHAIN}": {"const": 7}}}
-    rules = [f"r{place}: r{place + 1}" for place in range(CHAIN)]
-    grammar = Grammar(source="\n".join(["start: r0", *rules, f'r{CHAIN}: "7"']))
+    rules = [f"r{place:x}:r{place + 1:x}" for place in range(CHAIN // 2)]
+    grammar = Grammar(source="\n".join(["start: r0", *rules, f'r{CHAIN // 2:x}: "7"']))
     for chained in (JsonSchema(schema=schema), grammar):
         constraint = driving.build(tiny_kimi, response_format=chained)
         assert may_say(constraint, tiny_kimi, "7")
