@@ -23,6 +23,7 @@ constexpr int64_t kFloats = 4;
 
 typedef float Floats __attribute__((vector_size(kFloats * 4)));
 typedef int32_t Ints __attribute__((vector_size(kFloats * 4)));
+typedef uint32_t Words __attribute__((vector_size(kFloats * 4)));
 typedef uint16_t Halves __attribute__((vector_size(kFloats * 2)));
 #define NATIVE_INLINE inline __attribute__((always_inline))
 
@@ -93,7 +94,7 @@ NATIVE_INLINE Floats exp_of(Floats x) {
     p = fma(p, r, splat(1.6666665459e-1f));
     p = fma(p, r, splat(5.0000001201e-1f));
     p = fma(p, r * r, r) + 1.0f;
-    const Ints power = ((Ints)shifted - 0x4B400000 + 127) << 23;
+    const Words power = ((Words)shifted - 0x4B400000u + 127u) << 23;  // of a number below -87: any, unused
     const Floats result = p * (Floats)power;
     return x < -87.0f ? splat(0.0f) : result;
 }
