@@ -41,7 +41,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test that touches the database gets the mark `database`: those run on PostgreSQL too."""
+    """Every test that touches the database gets the mark `database`: those run on PostgreSQL too.
+
+    Those with a browser come last: while Playwright runs, its event loop lets no other run in the process.
+    """
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
