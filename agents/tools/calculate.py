@@ -62,10 +62,10 @@ def show(result: arithmetic.Result) -> str:
 
 
 def _compared(comparison: arithmetic.Comparison) -> str:
-    # "false" alone leaves a small model to work out which of the two is bigger, and it gets that wrong.
+    # No "true" or "false": a small model takes it for the answer, or misreads which of the two is bigger.
     smaller, bigger = sorted((comparison.left, comparison.right), key=lambda number: number.value)
     words = "equal to" if smaller.value == bigger.value else "bigger than"
-    return f"{'true' if comparison.holds else 'false'}: {show(bigger)} is {words} {show(smaller)}"
+    return f"{show(bigger)} is {words} {show(smaller)}"
 
 
 def _as_decimal(value: Fraction) -> str | None:

@@ -66,8 +66,8 @@ def test_powers_and_factorials_are_exact(base: int, exponent: int) -> None:
     ("expression", "shown"),
     [
         ("0.1 + 0.2", "0.3"),
-        ("9.11 > 9.9", "false: 9.9 is bigger than 9.11"),
-        ("2 * 4 == 8", "true: 8 is equal to 8"),
+        ("9.11 > 9.9", "9.9 is bigger than 9.11"),
+        ("2 * 4 == 8", "8 is equal to 8"),
         ("2 + 3 * 4", "14"),
         ("-2 ** 2", "-4"),
         ("2 ** -2", "0.25"),
@@ -170,7 +170,7 @@ async def test_the_tool_answers_through_its_toolset() -> None:
     toolset = Toolset([Calculate()])
     call = ToolCall(id="1", name="calculate", arguments='{"expression": "9.11 > 9.9"}')
     result = await toolset.run(call, ToolContext(key="k"))
-    assert (result.for_model, result.is_error) == ("false: 9.9 is bigger than 9.11", False)
+    assert (result.for_model, result.is_error) == ("9.9 is bigger than 9.11", False)
     fault = await toolset.run(
         ToolCall(id="2", name="calculate", arguments='{"expression": "1/0"}'), ToolContext(key="k")
     )

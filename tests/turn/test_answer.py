@@ -54,7 +54,7 @@ def test_a_tool_call_runs_the_calculator_and_the_model_goes_on(alice_tab: Tab, s
     [started], [finished] = frames.of("tool_call.started"), frames.of("tool_call.finished")
     assert (started["id"], started["name"]) == ("functions.calculate:0", "calculate")
     assert started["arguments"] == '{"expression": "9.11 > 9.9"}'
-    assert (finished["result"], finished["is_error"]) == ("false: 9.9 is bigger than 9.11", False)
+    assert (finished["result"], finished["is_error"]) == ("9.9 is bigger than 9.11", False)
     assert frames.text_of("content.delta") == "9.9 is bigger."
     assert [frame["step"] for frame in frames.of("step.started")] == [1, 2]
 
@@ -65,7 +65,7 @@ def test_a_finished_turn_is_stored_as_it_was_shown(alice_tab: Tab, script: Write
     view = history.turn_view(Turn.objects.get())
     first, second = view.steps
     assert (view.user_text, view.status, view.finish_reason) == ("Which is bigger?", "finished", "stop")
-    assert (first.reasoning, first.tool_calls[0].result) == ("a sum", "false: 9.9 is bigger than 9.11")
+    assert (first.reasoning, first.tool_calls[0].result) == ("a sum", "9.9 is bigger than 9.11")
     assert (second.reasoning, second.content) == ("so", "9.9 is bigger.")
     assert second.content_html.strip() == "<p>9.9 is bigger.</p>"
 
