@@ -76,7 +76,7 @@ bench-cpu: $(VENV)/.dev ## Hold the engine against llama.cpp, transformers and f
 	@$(PY) manage.py models pull smollm2
 	@$(PY) -m inference.bench cpu $(if $(RESULTS),--json $(RESULTS)/cpu-2-cores.json)
 	@$(PY) -m inference.bench moe $(if $(RESULTS),--json $(RESULTS)/moe-2-cores.json)
-	@$(PY) -m inference.bench quality $(if $(RESULTS),--json $(RESULTS)/quality.json)
+	@$(PY) -m inference.bench quality $(if $(RESULTS),--json $(RESULTS)/quality-2-cores.json)
 
 .PHONY: bench-web
 bench-web: $(VENV)/.dev ## Measure what the web path adds to a backend's own time [JSON=file]
