@@ -5,13 +5,14 @@ own standard allows. A bound that excludes a float becomes one that includes its
 between the two would be read as the bound itself.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 _LARGEST_INTEGER = 2**53 - 1
 _LONGEST = {"email": 254, "idn-email": 254, "hostname": 253, "idn-hostname": 253, "uri": 2048, "iri": 2048}
 _LONGEST_OTHER = 256
+# How far within: beyond what llguidance keeps of a bound's digits, and a float of a number's.
+_MARGIN, _DIGITS = 1e-9, 12
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems", "items")
 _ONES = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
@@ -37,8 +38,8 @@ def bounded(schema: Any) -> Any:
         longest = _LONGEST.get(schema["format"], _LONGEST_OTHER)
         if _number(schema.get("minLength", 0), 0) <= longest:
             result["maxLength"] = longest
-    _include(result, "exclusiveMinimum", "minimum", math.inf, max)
-    _include(result, "exclusiveMaximum", "maximum", -math.inf, min)
+    _include(result, "exclusiveMinimum", "minimum", 1.0, max)
+    _include(result, "exclusiveMaximum", "maximum", -1.0, min)
     return result
 
 
@@ -51,12 +52,12 @@ def _bound_integers(schema: dict[str, Any]) -> None:
         schema["maximum"] = _LARGEST_INTEGER
 
 
-def _include(schema: dict[str, Any], excluding: str, including: str, towards: float, stricter: Any) -> None:
+def _include(schema: dict[str, Any], excluding: str, including: str, side: float, stricter: Any) -> None:
     bound = schema.get(excluding)
     if isinstance(bound, float) and not bound.is_integer():
         del schema[excluding]
-        neighbour = math.nextafter(bound, towards)
-        schema[including] = stricter(neighbour, _number(schema.get(including), neighbour))
+        within = float(f"{bound + side * _MARGIN * max(1.0, abs(bound)):.{_DIGITS}g}")
+        schema[including] = stricter(within, _number(schema.get(including), within))
 
 
 def _number(value: Any, default: float) -> float:
