@@ -88,7 +88,8 @@ def _compiler() -> Finding:
     if found:
         return Finding("compiler", found)
     fix = "install one (Debian: apt-get install g++; macOS: xcode-select --install)"
-    return Finding("compiler", "no C++ compiler: the model runs two to three times slower", fix, is_needed=False)
+    says = "no C++ compiler: the model runs two to three times slower"
+    return Finding("compiler", says, fix, is_needed=False)
 
 
 def _model_file() -> Finding:
