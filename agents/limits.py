@@ -7,7 +7,7 @@ from typing import Literal
 
 from inference.schema import Usage
 
-Effort = Literal["auto", "low", "high"]
+Effort = Literal["auto", "low", "high", "heavy"]
 
 SHARE_TO_WIND_UP = 0.8
 SHARE_TO_REASON = 0.5  # of a reply, at most: the rest is left for the answer
@@ -56,6 +56,13 @@ _PRESETS: dict[Effort, Limits] = {
         max_reasoning_tokens=49_152,
         max_output_tokens=1_000_000,
         max_cost_nano=5_000_000_000,
+    ),
+    "heavy": Limits(
+        max_steps=300,
+        max_seconds=7_200,
+        max_reasoning_tokens=49_152,
+        max_output_tokens=4_000_000,
+        max_cost_nano=20_000_000_000,
     ),
 }
 HIGHEST = Limits(

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from agents import happenings
+
 MAX_FRAME_BYTES = 2_000_000
 
 
@@ -18,6 +20,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_seconds: int | None = None
     max_reasoning_tokens: int | None = None
     max_cost: str | None = None
+    max_total_tokens: int | None = None
+    max_sandbox_seconds: int | None = None
+    max_fetched_bytes: int | None = None
+    max_calls_per_tool: dict[str, int] | None = None
 
 
 # ---- browser → server
@@ -35,8 +41,10 @@ class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
     parent: str | None = None
     is_branch: bool = False
     long_thinking: bool = False
-    effort: Literal["auto", "low", "high"] = "auto"
+    effort: Literal["auto", "low", "high", "heavy"] = "auto"
     limits: Limits = Limits()
+    team: str = ""
+    plan_needs_approval: bool = False
 
 
 class TurnAttach(msgspec.Struct, frozen=True, tag_field="op", tag="turn.attach"):
@@ -57,11 +65,38 @@ class TurnRegenerate(msgspec.Struct, frozen=True, tag_field="op", tag="turn.rege
     client_id: str
 
 
+class TurnContinue(msgspec.Struct, frozen=True, tag_field="op", tag="turn.continue"):
+    """Go on with a turn that a limit ended, with so many more steps, in a turn that hangs on it."""
+
+    turn: str
+    client_id: str
+    steps: int
+
+
+class CallDecide(msgspec.Struct, frozen=True, tag_field="op", tag="call.decide"):
+    """What the person says to a waiting call. `arguments`, the text the call was shown with, proves what was
+    decided on; with `edited`, other arguments take their place. `answer` is what the person wrote."""
+
+    turn: str
+    call: str
+    decision: Literal["approved", "refused", "answered", "happened"]
+    arguments: str = ""
+    edited: str | None = None
+    answer: str = ""
+
+
+class PlanEdit(msgspec.Struct, frozen=True, tag_field="op", tag="plan.edit"):
+    """The person's plan in place of the turn's; the model is told at its next step."""
+
+    turn: str
+    items: list[happenings.PlanLine]
+
+
 class Ping(msgspec.Struct, frozen=True, tag_field="op", tag="ping"):
     pass
 
 
-Command = TurnSend | TurnAttach | TurnStop | TurnRegenerate | Ping
+Command = TurnSend | TurnAttach | TurnStop | TurnRegenerate | TurnContinue | CallDecide | PlanEdit | Ping
 
 # ---- server → browser: replies, no sequence number
 
@@ -143,6 +178,7 @@ class ToolCallFinished(msgspec.Struct, frozen=True, tag_field="type", tag="tool_
     result: str
     is_error: bool
     duration_ms: int
+    is_cached: bool = False
 
 
 class TurnFinished(msgspec.Struct, frozen=True, tag_field="type", tag="turn.finished"):
@@ -164,6 +200,12 @@ PlainEvent = (
     | ToolCallStarted
     | ToolCallFinished
     | TurnFinished
+    | happenings.NoteAdded
+    | happenings.PlanChanged
+    | happenings.TurnWaiting
+    | happenings.TurnResumed
+    | happenings.AgentStarted
+    | happenings.AgentFinished
 )
 
 

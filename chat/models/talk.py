@@ -51,24 +51,40 @@ class Turn(models.Model):
     the fence.
 
     `next_step` is the first step whose reply is not stored. `wake_at` is when the sweep rings for an open
-    turn that nobody drives. A finished turn keeps its lease until its last event, number `last_seq`, is out.
+    turn that nobody drives; a waiting turn without one waits for a person. A finished turn keeps its lease
+    until its last event, number `last_seq`, is out.
+
+    A turn with `spawned_by` is an agent of another turn: it sees only its own task and is on no branch.
+    `budget_*` of the turn at the top counts for all its agents together.
     """
 
     class Status(models.TextChoices):
         QUEUED = "queued", _("Queued")
         RUNNING = "running", _("Running")
+        WAITING = "waiting", _("Waiting")
         FINISHED = "finished", _("Finished")
 
     class Effort(models.TextChoices):
         AUTO = "auto", _("Auto")
         LOW = "low", _("Low")
         HIGH = "high", _("High")
+        HEAVY = "heavy", _("Heavy")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     parent = models.ForeignKey(
         "self", on_delete=models.CASCADE, null=True, blank=True, related_name="children"
     )
+    continues = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="continued_by"
+    )
+    spawned_by = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="agents"
+    )
+    team = models.CharField(max_length=40, blank=True)  # how its agents work together: agents.teams
+    role = models.CharField(max_length=40, blank=True)  # of an agent in its team
+    instructions = models.TextField(blank=True)  # of an agent: what its role adds to the system prompt
+    seed = models.PositiveIntegerField(null=True, blank=True)
     client_id = models.UUIDField(default=uuid.uuid4)
     model = models.ForeignKey(ServedModel, on_delete=models.PROTECT, related_name="+")
     hold = models.OneToOneField(Hold, on_delete=models.PROTECT, related_name="turn")
@@ -80,16 +96,28 @@ class Turn(models.Model):
     max_reasoning_tokens = models.PositiveIntegerField()
     max_output_tokens = models.PositiveIntegerField()
     max_cost_nano = models.BigIntegerField(null=True, blank=True)
+    max_total_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    max_sandbox_seconds = models.PositiveIntegerField(null=True, blank=True)
+    max_fetched_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    max_calls_per_tool = models.JSONField(default=dict, blank=True)
+    plan_needs_approval = models.BooleanField(default=False)
+
+    budget_spent_nano = models.PositiveBigIntegerField(default=0)
+    budget_reserved_nano = models.PositiveBigIntegerField(default=0)
 
     status = models.CharField(max_length=8, choices=Status, default=Status.QUEUED)
     next_step = models.PositiveIntegerField(default=1)
     fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
     wake_at = models.DateTimeField(null=True, blank=True)
+    waiting_for = models.CharField(max_length=12, blank=True)  # agents.tool.WaitingFor
+    parked_at = models.DateTimeField(null=True, blank=True)
+    waited_ms = models.PositiveBigIntegerField(default=0)  # in all, before it was last driven
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     last_seq = models.PositiveIntegerField(default=0)
 
     finish_reason = models.CharField(max_length=12, blank=True)
+    limit = models.CharField(max_length=20, blank=True)  # agents.limits.Limit that ended it
     error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -103,7 +131,7 @@ class Turn(models.Model):
             models.UniqueConstraint(fields=("conversation", "client_id"), name="one_turn_per_client_id"),
             models.UniqueConstraint(
                 fields=("conversation",),
-                condition=~Q(status="finished"),
+                condition=~Q(status="finished") & Q(spawned_by=None),
                 name="one_open_turn_per_conversation",
             ),
         ]
@@ -115,18 +143,22 @@ class Turn(models.Model):
 
 class Message(models.Model):
     """One message of a turn: the user's is step 0, the model's is step n, tool results follow it in the same
-    step."""
+    step, then notes of the platform (agents.transcript.Note: their `kind`, and what readers need in
+    `data`)."""
 
     class Role(models.TextChoices):
         USER = "user", _("User")
         ASSISTANT = "assistant", _("Assistant")
         TOOL = "tool", _("Tool")
+        NOTE = "note", _("Note")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="messages")
     step = models.PositiveIntegerField()
     position = models.PositiveIntegerField(default=0)
     role = models.CharField(max_length=9, choices=Role)
+    kind = models.CharField(max_length=12, blank=True)
+    data = models.JSONField(default=dict, blank=True)
     finish_reason = models.CharField(max_length=12, blank=True)
     input_uncached_tokens = models.PositiveBigIntegerField(default=0)
     input_cached_tokens = models.PositiveBigIntegerField(default=0)

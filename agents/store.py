@@ -1,0 +1,43 @@
+"""What must last of a turn: the port between the loop and whatever keeps it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from agents.reply import Reply
+from agents.tool import Intent, ToolResult, Waiting
+from agents.transcript import Note
+from inference.schema import ChatRequest, Usage
+
+
+class BudgetExhausted(Exception):
+    """There is no money for another model call; the text is for the person."""
+
+
+class TurnStore(Protocol):
+    """Each method commits before it returns. What it raises once another worker has taken over passes through
+    the loop, which then writes nothing more."""
+
+    async def reserve(self, request: ChatRequest, *, spent: Usage) -> None:
+        """Set money aside for this call, out of the turn's own hold and of the budget it shares with its
+        agents. Raises BudgetExhausted."""
+        ...
+
+    async def save_reply(self, reply: Reply, intents: Sequence[Intent]) -> None:
+        """Keep the reply, and with it the intents to run its calls."""
+        ...
+
+    async def begin(self, intent: Intent) -> None:
+        """Note that an external effect may happen from here on."""
+        ...
+
+    async def save_result(self, intent: Intent, result: ToolResult, *, duration_ms: int) -> None:
+        """Keep what the call brought, its passages and artifacts with it."""
+        ...
+
+    async def save_waiting(self, intent: Intent, waiting: Waiting) -> None:
+        """Keep what the call waits for; the decision comes with the next segment's intents."""
+        ...
+
+    async def save_note(self, note: Note) -> None:
+        """Keep the note behind what is there of its step."""
+        ...
