@@ -22,7 +22,7 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.dev ## Make .venv with everything for running, testing and checking
@@ -81,6 +81,11 @@ bench-cpu: $(VENV)/.dev ## Hold the engine against llama.cpp, transformers and f
 .PHONY: bench-web
 bench-web: $(VENV)/.dev ## Measure what the web path adds to a backend's own time [JSON=file]
 	@$(PY) manage.py bench_web $(if $(JSON),--json $(JSON))
+
+.PHONY: bench-agents
+bench-agents: $(VENV)/.dev ## Measure agent turns beside LangGraph and the OpenAI Agents SDK [JSON=file]
+	@scripts/bench-agents-peers
+	@$(PY) -m agents.bench $(if $(JSON),--json $(JSON))
 
 .PHONY: clean
 clean: ## Remove .venv and caches; var/ with its data and models stays

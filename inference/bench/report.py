@@ -15,19 +15,25 @@ import psutil
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured number. `least` is the goal it should reach; None: only recorded."""
+    """One measured number. `least` or `most` is the goal it should reach; without either it is only
+    recorded."""
 
     name: str
     value: float
     unit: str
     least: float | None = None
+    most: float | None = None
 
     @property
     def goal(self) -> str | None:
-        return None if self.least is None else f">= {self.least:g} {self.unit}"
+        if self.most is not None:
+            return f"<= {self.most:g} {self.unit}".rstrip()
+        return None if self.least is None else f">= {self.least:g} {self.unit}".rstrip()
 
     @property
     def met(self) -> bool | None:
+        if self.most is not None:
+            return self.value <= self.most
         return None if self.least is None else self.value >= self.least
 
     def named(self, name: str) -> Self:

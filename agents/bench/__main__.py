@@ -1,0 +1,41 @@
+"""`python -m agents.bench [subject]`: measures a subject and prints its figures; `--help` lists them.
+
+A subject is a module with `add_options(parser)` and `run(options) -> list of figures`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents.bench import steps
+from inference.bench import report
+
+DEFAULT_SUBJECT = "steps"
+SUBJECTS = {
+    "steps": (steps, "what a step of a turn costs beside LangGraph and the OpenAI Agents SDK (the default)"),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the subject that the arguments name; returns the exit code."""
+    if not arguments or arguments[0] not in {*SUBJECTS, "-h", "--help"}:
+        arguments = [DEFAULT_SUBJECT, *arguments]
+    parser = argparse.ArgumentParser(prog="agents.bench", description="Measure agent turns.")
+    subjects = parser.add_subparsers(metavar="subject", required=True)
+    for name, (module, purpose) in SUBJECTS.items():
+        subject = subjects.add_parser(name, help=purpose, description=purpose)
+        subject.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+        module.add_options(subject)
+        subject.set_defaults(run=module.run)
+    options = parser.parse_args(arguments)
+    figures = options.run(options)
+    sys.stdout.write(f"{report.machine_line()}\n{report.table(figures)}\n")
+    if options.json is not None:
+        conditions = report.conditions(" ".join(["python -m agents.bench", *arguments]))
+        report.write(options.json, figures=figures, conditions=conditions)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
