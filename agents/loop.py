@@ -17,7 +17,8 @@ from agents import limits
 from agents.limits import Limit, Limits, Spent
 from agents.reply import Draft, Listener, Reply
 from agents.stopping import Interrupted, StopSignal, Why
-from agents.toolset import ToolContext, ToolResult, Toolset
+from agents.tool import Intent, ToolContext, ToolResult, Waiting
+from agents.toolset import Toolset
 from inference.backends.base import (
     BackendError,
     BackendOverloaded,
@@ -359,8 +360,12 @@ async def _run_one(
 ) -> ToolResult:
     async with slots:
         began = time.monotonic()
-        context = ToolContext(key=f"{setting.turn_id}.{step_number}.{index}")
-        result = await setting.toolset.run(call, context)
+        key = f"{setting.turn_id}.{step_number}.{index}"
+        intent = Intent(
+            step=step_number, index=index, call_id=call.id, name=call.name, arguments=call.arguments, key=key
+        )
+        result = await setting.toolset.run(intent, ToolContext(key=key))
+        assert not isinstance(result, Waiting)
         duration_ms = int((time.monotonic() - began) * 1000)
         await setting.store.save_result(step_number, index, call, result, duration_ms=duration_ms)
         await setting.emit.tool_call_finished(step_number, call, result, duration_ms=duration_ms)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agents import plain_text
-from agents.toolset import ToolResult
+from agents.happenings import Happening
+from agents.tool import ToolResult
 from inference.schema import (
     ChatDelta,
     ContentDelta,
@@ -41,6 +42,8 @@ class Listener(Protocol):
     async def tool_call_finished(
         self, step: int, call: ToolCall, result: ToolResult, *, duration_ms: int
     ) -> None: ...
+
+    async def happened(self, event: Happening) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,55 +8,18 @@ result for the model, never an exception for the loop.
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import jsonschema
 from jsonschema.protocols import Validator
 
 from agents import plain_text
-from inference.schema import ToolCall, ToolSpec
+from agents.tool import Fault, HasResources, Intent, Tool, ToolContext, ToolResult, Traits, Waiting
+from inference.schema import ToolSpec
 
 logger = logging.getLogger(__name__)
-
-MAX_RESULT_CHARS = 32_000
-TOOL_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolContext:
-    """Whose call it is. `key` is the same when a call is run again after a crash, so that no effect happens
-    twice."""
-
-    key: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolResult:
-    """`for_user` is shown instead of `for_model` where it is given."""
-
-    for_model: str
-    for_user: str = ""
-    sources: tuple[str, ...] = ()
-    is_error: bool = False
-
-
-class Tool(Protocol):
-    """`is_pure`: running it twice is the same as once. `needs_approval`: a person is asked first."""
-
-    @property
-    def spec(self) -> ToolSpec: ...
-
-    @property
-    def is_pure(self) -> bool: ...
-
-    @property
-    def needs_approval(self) -> bool: ...
-
-    async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        """The arguments fit the spec's schema. Cancelling it ends whatever it started."""
-        ...
 
 
 class Toolset:
@@ -68,24 +31,46 @@ class Toolset:
     def specs(self) -> tuple[ToolSpec, ...]:
         return tuple(tool.spec for tool in self._tools.values())
 
-    async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
-        tool = self._tools.get(call.name)
+    def traits_of(self, name: str) -> Traits | None:
+        """None for a tool that is not there."""
+        tool = self._tools.get(name)
+        return tool.traits if tool else None
+
+    def resources_of(self, intent: Intent) -> frozenset[str]:
+        """What the call touches: calls that share a name must not run at once. Nothing where its arguments
+        are wrong: then it is not run."""
+        tool = self._tools.get(intent.name)
+        if not isinstance(tool, HasResources):
+            return frozenset()
+        arguments, fault = self._checked(intent)
+        return frozenset() if fault else tool.resources(arguments)
+
+    async def run(self, intent: Intent, context: ToolContext) -> ToolResult | Waiting:
+        tool = self._tools.get(intent.name)
         if tool is None:
-            return _fault(f"There is no tool {call.name!r}. Tools: {', '.join(self._tools) or 'none'}.")
-        arguments, fault = self._checked(call)
+            return _fault(
+                f"There is no tool {intent.name!r}. Tools: {', '.join(self._tools) or 'none'}.",
+                Fault.UNKNOWN_TOOL,
+            )
+        arguments, fault = self._checked(intent)
         if fault:
-            return _fault(fault)
+            return _fault(fault, Fault.BAD_ARGUMENTS)
+        timeout_s = tool.traits.timeout_s
         try:
-            result = await asyncio.wait_for(tool.run(arguments, context), TOOL_TIMEOUT_S)
+            result = await asyncio.wait_for(tool.run(arguments, context), timeout_s)
         except TimeoutError:
-            return _fault(f"{call.name} took longer than {TOOL_TIMEOUT_S:.0f} seconds and was stopped.")
+            return _fault(
+                f"{intent.name} took longer than {timeout_s:.0f} seconds and was stopped.", Fault.TIMEOUT
+            )
         except Exception:
             # The outermost loop of tool code: a bug in one tool must end neither the turn nor its worker.
-            logger.exception("tool %s failed", call.name)
-            return _fault(f"{call.name} failed inside. Try other arguments, or go on without it.")
-        return _clamped(result)
+            logger.exception("tool %s failed", intent.name)
+            return _fault(
+                f"{intent.name} failed inside. Try other arguments, or go on without it.", Fault.FAILED
+            )
+        return result if isinstance(result, Waiting) else _clamped(result, tool.traits)
 
-    def _checked(self, call: ToolCall) -> tuple[dict[str, Any], str]:
+    def _checked(self, call: Intent) -> tuple[dict[str, Any], str]:
         """The arguments as the schema wants them, or what is wrong with them."""
         try:
             arguments = json.loads(call.arguments or "{}")
@@ -103,12 +88,12 @@ def _validator(spec: ToolSpec) -> Validator:
     return jsonschema.Draft202012Validator(spec.parameters)
 
 
-def _fault(text: str) -> ToolResult:
-    return ToolResult(for_model=text, is_error=True)
+def _fault(text: str, fault: Fault) -> ToolResult:
+    return ToolResult(for_model=text, is_error=True, fault=fault)
 
 
-def _clamped(result: ToolResult) -> ToolResult:
+def _clamped(result: ToolResult, traits: Traits) -> ToolResult:
     text = plain_text.clean(result.for_model)
-    if len(text) > MAX_RESULT_CHARS:
-        text = f"{text[:MAX_RESULT_CHARS]}\n[cut: {len(text)} characters in all]"
-    return replace(result, for_model=text, for_user=plain_text.clean(result.for_user))
+    if len(text) > traits.max_result_chars:
+        text = f"{text[: traits.max_result_chars]}\n[cut: {len(text)} characters in all]"
+    return replace(result, for_model=text, for_user=plain_text.clean(result.for_user), trust=traits.trust)

@@ -21,7 +21,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from agents.toolset import ToolResult
+from agents.happenings import Happening
+from agents.tool import ToolResult
 from chat import frames
 from chat.frames import Event, PlainEvent
 from inference.schema import ToolCall
@@ -245,8 +246,12 @@ class TurnLog:
                 result=result.for_user or result.for_model,
                 is_error=result.is_error,
                 duration_ms=duration_ms,
+                is_cached=result.is_cached,
             )
         )
+
+    async def happened(self, event: Happening) -> None:
+        await self._publish(event)
 
     async def turn_finished(self, event: frames.TurnFinished) -> None:
         await self._publish(event)

@@ -24,8 +24,9 @@ from agents import loop
 from agents.loop import BudgetExhausted, Outcome
 from agents.reply import Reply
 from agents.stopping import Interrupted, StopSignal, Why
+from agents.tool import ToolResult
 from agents.tools.calculate import Calculate
-from agents.toolset import ToolResult, Toolset
+from agents.toolset import Toolset
 from chat import events, history, resume, turns, wording
 from chat.events import LogTaken, LogUnreachable, TurnLog
 from chat.models import Turn

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from agents.limits import Limits
 from agents.reply import Reply
-from agents.toolset import ToolResult
+from agents.tool import ToolResult
 from chat import history, markdown
 from chat.models import Conversation, Message, Part, Turn
 from inference.schema import FinishReason, ToolCall, ToolSpec

@@ -5,8 +5,8 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
+from agents.tool import ToolContext, ToolResult, Traits
 from agents.tools import arithmetic
-from agents.toolset import ToolContext, ToolResult
 from inference.schema import ToolSpec
 
 SHOWN_DIGITS = 30  # of a value that has no end or was rounded
@@ -37,8 +37,7 @@ class Calculate:
             "additionalProperties": False,
         },
     )
-    is_pure = True
-    needs_approval = False
+    traits = Traits()
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         try:

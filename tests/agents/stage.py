@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.happenings import Happening
 from agents.limits import Limits
 from agents.loop import BudgetExhausted, Outcome, Patience, Progress, Setting, drive
 from agents.reply import Reply
 from agents.stopping import StopSignal
+from agents.tool import Tool, ToolResult
 from agents.tools.calculate import Calculate
-from agents.toolset import Tool, ToolResult, Toolset
+from agents.toolset import Toolset
 from inference.backends.base import ChatBackend
 from inference.backends.scripted import Reply as Line
 from inference.backends.scripted import Script, ScriptedBackend
@@ -50,6 +52,9 @@ class Heard:
         self, step: int, call: ToolCall, result: ToolResult, *, duration_ms: int
     ) -> None:
         self.events.append(("result", step, call.id, result.for_model))
+
+    async def happened(self, event: Happening) -> None:
+        self.events.append(("happened", event))
 
 
 @dataclass

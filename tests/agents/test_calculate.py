@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.tool import Intent, ToolContext, ToolResult
 from agents.tools import arithmetic
 from agents.tools.arithmetic import ArithmeticFault, Number
 from agents.tools.calculate import Calculate, show
-from agents.toolset import ToolContext, Toolset
-from inference.schema import ToolCall
+from agents.toolset import Toolset
 
 numbers = st.decimals(min_value=-(10**6), max_value=10**6, places=4).map(lambda value: format(value, "f"))
 trees = st.recursive(
@@ -167,11 +167,12 @@ def test_every_function_of_the_description_is_there(name: str) -> None:
 
 
 async def test_the_tool_answers_through_its_toolset() -> None:
-    toolset = Toolset([Calculate()])
-    call = ToolCall(id="1", name="calculate", arguments='{"expression": "9.11 > 9.9"}')
-    result = await toolset.run(call, ToolContext(key="k"))
-    assert (result.for_model, result.is_error) == ("9.9 is bigger than 9.11", False)
-    fault = await toolset.run(
-        ToolCall(id="2", name="calculate", arguments='{"expression": "1/0"}'), ToolContext(key="k")
-    )
-    assert (fault.for_model, fault.is_error) == ("Division by zero.", True)
+    assert await _called('{"expression": "9.11 > 9.9"}') == ("9.9 is bigger than 9.11", False)
+    assert await _called('{"expression": "1/0"}') == ("Division by zero.", True)
+
+
+async def _called(arguments: str) -> tuple[str, bool]:
+    intent = Intent(step=1, index=0, call_id="1", name="calculate", arguments=arguments, key="k")
+    result = await Toolset([Calculate()]).run(intent, ToolContext(key="k"))
+    assert isinstance(result, ToolResult)
+    return result.for_model, result.is_error

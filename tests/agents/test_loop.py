@@ -10,7 +10,7 @@ import pytest
 from agents.limits import Limit
 from agents.loop import Outcome, Patience
 from agents.stopping import Interrupted, Why
-from agents.toolset import ToolContext, ToolResult
+from agents.tool import ToolContext, ToolResult, Traits
 from inference.backends.base import StreamBroken
 from inference.backends.scripted import Reply as Line
 from inference.backends.scripted import Script, ScriptedBackend
@@ -38,8 +38,7 @@ class SlowTool:
     """Runs until it is cancelled, and notes that it was."""
 
     spec = ToolSpec(name="wait", description="Wait.", parameters={"type": "object"})
-    is_pure = True
-    needs_approval = False
+    traits = Traits()
 
     def __init__(self) -> None:
         self.began = asyncio.Event()

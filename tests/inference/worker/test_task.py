@@ -12,8 +12,8 @@ import pytest
 from django.conf import settings
 
 from agents.loop import Outcome
+from agents.tool import ToolContext, ToolResult, Traits
 from agents.tools.calculate import Calculate
-from agents.toolset import ToolContext, ToolResult
 from inference import engine as engines
 from inference import registry
 from inference.engine import Engine
@@ -54,8 +54,7 @@ class Search:
             "additionalProperties": False,
         },
     )
-    is_pure = True
-    needs_approval = False
+    traits = Traits()
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         asked = _words(arguments["query"])
