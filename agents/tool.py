@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+from agents.happenings import Happening
 from inference.schema import ToolSpec
 
 MAX_RESULT_CHARS = 32_000
@@ -35,6 +36,10 @@ class Trust(StrEnum):
     def is_trusted(self) -> bool:
         """False for text that a stranger may have written: orders in it are not to be followed."""
         return self in (Trust.OPERATOR, Trust.USER, Trust.FACTS)
+
+
+def least_trusted(first: Trust, *others: Trust) -> Trust:
+    return max((first, *others), key=list(Trust).index)
 
 
 class Approval(StrEnum):
@@ -84,14 +89,19 @@ class Traits:
 @dataclass(frozen=True, kw_only=True)
 class ToolContext:
     """Whose call it is. `key` is the same when a call is run again after a crash, so that no effect happens
-    twice. `tenant` is the user's id; `trust` the least trusted text in the model's view."""
+    twice. `tenant` is the user's id; `trust` the least trusted text in the model's view, `known_urls` those
+    that no model has made up. An agent's `top_turn_id` is the turn that it works for. `decided` is a person's
+    word, of a call that waited for one."""
 
     key: str
     turn_id: str = ""
+    top_turn_id: str = ""
     step: int = 0
     call_id: str = ""
     tenant: str = ""
     trust: Trust = Trust.USER
+    known_urls: frozenset[str] = frozenset()
+    decided: "Decided | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +131,16 @@ class ToolUsage:
     cost_nano: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewNote:
+    """A note of the platform that a call brings, `kind` being one of agents.transcript.NoteKind: it is kept
+    together with the result and stands behind it."""
+
+    kind: str
+    text: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Fault(StrEnum):
     """Why a result is an error."""
 
@@ -134,8 +154,8 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ToolResult:
-    """`for_user` is shown instead of `for_model` where it is given. The fields from `trust` on are set by the
-    toolset: of a cached result, `made_at` is when it was made and `saved` what a new run would have used."""
+    """`for_user` is shown instead of `for_model` where it is given; `happenings` are emitted once the result
+    is kept. The fields from `trust` on are set by the toolset: of a cached result, `made_at` is when it was made and `saved` what a new run would have used."""
 
     for_model: str
     for_user: str = ""
@@ -143,6 +163,8 @@ class ToolResult:
     fault: Fault | None = None
     passages: tuple[NewPassage, ...] = ()
     artifacts: tuple[NewArtifact, ...] = ()
+    notes: tuple[NewNote, ...] = ()
+    happenings: tuple[Happening, ...] = ()
     usage: ToolUsage = ToolUsage()
     trust: Trust = Trust.OPERATOR
     made_at: datetime | None = None

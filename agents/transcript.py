@@ -71,11 +71,13 @@ class Step:
 @dataclass(kw_only=True)
 class Transcript:
     """`opening`: system prompt, earlier turns, this turn's question. Steps and notes in the order they
-    happened; a note stands after its step's results."""
+    happened; a note stands after its step's results. Both are only ever appended to: `derived` holds what
+    readers have worked out of them so far, each under its own type, and may be thrown away at any time."""
 
     opening: tuple[ChatMessage, ...]
     steps: list[Step] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    derived: dict[type, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def calls(self) -> Iterator[CallRecord]:
         for step in self.steps:

@@ -4,7 +4,8 @@ What it answers depends on the request alone, so any number of processes sharing
 
 A script is a JSON file, `{"replies": [{"when": "regex", "step": 1, "lines": [...]}]}`. The first reply
 that fits the request is played: `when` is searched for in the last user message, `step` counts model calls
-since that message, from 1; either may be left out. The lines of a reply:
+since that message, from 1; either may be left out. What the platform says in the midst of a turn (user
+messages that begin with "[Platform] ") is not taken for a question. The lines of a reply:
 
     think: text           reasoning, skipped unless the request asks for thinking
     text: text            content
@@ -232,7 +233,7 @@ def _position(request: ChatRequest) -> tuple[str, int]:
     """The last user message, and the number of the model call that this request is since then."""
     step = 1
     for message in reversed(request.messages):
-        if message.role is Role.USER:
+        if message.role is Role.USER and not message.content.startswith("[Platform] "):
             return message.content, step
         step += message.role is Role.ASSISTANT
     return "", step
