@@ -257,6 +257,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="turn",
+            name="heard",
+            field=models.PositiveSmallIntegerField(default=0),
+        ),
+        migrations.AddField(
+            model_name="turn",
             name="spawned_by",
             field=models.ForeignKey(
                 blank=True,

@@ -85,6 +85,7 @@ class Turn(models.Model):
     role = models.CharField(max_length=40, blank=True)  # of an agent in its team
     instructions = models.TextField(blank=True)  # of an agent: what its role adds to the system prompt
     seed = models.PositiveIntegerField(null=True, blank=True)
+    heard = models.PositiveSmallIntegerField(default=0)  # by its turn's readers: 1 its start, 2 its end
     client_id = models.UUIDField(default=uuid.uuid4)
     model = models.ForeignKey(ServedModel, on_delete=models.PROTECT, related_name="+")
     hold = models.OneToOneField(Hold, on_delete=models.PROTECT, related_name="turn")
