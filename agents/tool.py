@@ -155,12 +155,14 @@ class Fault(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class ToolResult:
     """`for_user` is shown instead of `for_model` where it is given; `happenings` are emitted once the result
-    is kept. The fields from `trust` on are set by the toolset: of a cached result, `made_at` is when it was made and `saved` what a new run would have used."""
+    is kept. The fields from `trust` on are set by the toolset: of a cached result, `made_at` is when it was
+    made and `saved` what a new run would have used."""
 
     for_model: str
     for_user: str = ""
     is_error: bool = False
     fault: Fault | None = None
+    found_nothing: bool = False
     passages: tuple[NewPassage, ...] = ()
     artifacts: tuple[NewArtifact, ...] = ()
     notes: tuple[NewNote, ...] = ()

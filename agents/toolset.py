@@ -6,26 +6,71 @@ result for the model, never an exception for the loop.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import jsonschema
-from jsonschema.protocols import Validator
-
-from agents import plain_text
-from agents.tool import Fault, HasResources, Intent, Tool, ToolContext, ToolResult, Traits, Waiting
+from agents import result_text, tool_cache
+from agents.arguments import ArgumentReader, BadArguments, BadSchema
+from agents.policy import Ask, Policy, Refuse
+from agents.tool import (
+    CanReconcile,
+    Decision,
+    Effect,
+    Fault,
+    HasResources,
+    Intent,
+    IntentState,
+    Tool,
+    ToolContext,
+    ToolResult,
+    Traits,
+    Waiting,
+    WaitingFor,
+)
+from agents.tool_cache import ToolCache
+from agents.tool_cache.single_flight import SingleFlight
 from inference.schema import ToolSpec
 
 logger = logging.getLogger(__name__)
 
+SECONDS_TO_CLEAN_UP = 1.5
+
+Begin = Callable[[], Awaitable[None]]
+
 
 class Toolset:
-    def __init__(self, tools: Iterable[Tool] = ()) -> None:
-        self._tools = {tool.spec.name: tool for tool in tools}
-        self._validators = {name: _validator(tool.spec) for name, tool in self._tools.items()}
+    """A tool whose schema cannot be used is left out. `is_fresh`: nothing is taken from the cache that was
+    made before it was asked for."""
+
+    def __init__(
+        self,
+        tools: Iterable[Tool] = (),
+        *,
+        policy: Policy | None = None,
+        cache: ToolCache | None = None,
+        is_fresh: bool = False,
+    ) -> None:
+        self._policy = policy or Policy()
+        self._cache = cache
+        self._is_fresh = is_fresh
+        self._tools: dict[str, Tool] = {}
+        self._readers: dict[str, ArgumentReader] = {}
+        for tool in tools:
+            self._add(tool)
+
+    def _add(self, tool: Tool) -> None:
+        name = tool.spec.name
+        if name in self._tools:
+            logger.error("two tools are named %s: the second is left out, give it another name", name)
+            return
+        try:
+            self._readers[name] = ArgumentReader(tool.spec)
+        except BadSchema:
+            logger.exception("tool %s is left out: correct the schema of its parameters", name)
+            return
+        self._tools[name] = tool
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -42,58 +87,154 @@ class Toolset:
         tool = self._tools.get(intent.name)
         if not isinstance(tool, HasResources):
             return frozenset()
-        arguments, fault = self._checked(intent)
-        return frozenset() if fault else tool.resources(arguments)
+        try:
+            return tool.resources(self._arguments(tool, intent))
+        except BadArguments:
+            return frozenset()
+        except Exception:
+            # As in `_bounded`: a bug in a tool ends no turn. Its calls then run one after another.
+            logger.exception("tool %s cannot name its resources", intent.name)
+            return frozenset({intent.name})
 
-    async def run(self, intent: Intent, context: ToolContext) -> ToolResult | Waiting:
+    async def run(
+        self, intent: Intent, context: ToolContext, *, begin: Begin | None = None
+    ) -> ToolResult | Waiting:
+        """What the call brings, or what it waits for. `begin` is awaited right before an effect outside may
+        happen; what it raises passes through."""
         tool = self._tools.get(intent.name)
         if tool is None:
-            return _fault(
-                f"There is no tool {intent.name!r}. Tools: {', '.join(self._tools) or 'none'}.",
-                Fault.UNKNOWN_TOOL,
-            )
-        arguments, fault = self._checked(intent)
-        if fault:
-            return _fault(fault, Fault.BAD_ARGUMENTS)
-        timeout_s = tool.traits.timeout_s
+            known = ", ".join(self._tools) or "none"
+            return _fault(f"There is no tool {intent.name!r}. Tools: {known}.", Fault.UNKNOWN_TOOL)
+        if (decided := _as_decided(intent)) is not None:
+            return decided
         try:
-            result = await asyncio.wait_for(tool.run(arguments, context), timeout_s)
-        except TimeoutError:
-            return _fault(
-                f"{intent.name} took longer than {timeout_s:.0f} seconds and was stopped.", Fault.TIMEOUT
+            arguments = self._arguments(tool, intent)
+        except BadArguments as fault:
+            return _fault(str(fault), Fault.BAD_ARGUMENTS)
+        context = replace(context, decided=intent.decided)
+        if intent.state is IntentState.BEGUN and _is_uncertain(tool.traits):
+            result = await self._outcome_of(tool, context)
+        else:
+            result = None
+        if result is None:
+            result = self._forbidden(tool, arguments, intent, context)
+        if result is None:
+            result = await self._run(tool, arguments, context, begin)
+        return result if isinstance(result, Waiting) else self._finished(result, tool, intent)
+
+    def _arguments(self, tool: Tool, intent: Intent) -> dict[str, Any]:
+        is_careful = tool.traits.effect is Effect.EXTERNAL
+        return self._readers[intent.name].read(intent.arguments, is_careful=is_careful)
+
+    def _forbidden(
+        self, tool: Tool, arguments: Mapping[str, Any], intent: Intent, context: ToolContext
+    ) -> ToolResult | Waiting | None:
+        verdict = self._policy.judge(intent.name, tool.traits, arguments, context)
+        if isinstance(verdict, Refuse):
+            return _fault(verdict.why, Fault.REFUSED)
+        is_approved = intent.decided is not None and intent.decided.decision is Decision.APPROVED
+        if isinstance(verdict, Ask) and not is_approved:
+            return Waiting(
+                waiting_for=WaitingFor.APPROVAL, prompt=verdict.why, expires_in_s=self._policy.expires_in_s
             )
-        except Exception:
-            # The outermost loop of tool code: a bug in one tool must end neither the turn nor its worker.
-            logger.exception("tool %s failed", intent.name)
-            return _fault(
-                f"{intent.name} failed inside. Try other arguments, or go on without it.", Fault.FAILED
-            )
-        return result if isinstance(result, Waiting) else _clamped(result, tool.traits)
+        return None
 
-    def _checked(self, call: Intent) -> tuple[dict[str, Any], str]:
-        """The arguments as the schema wants them, or what is wrong with them."""
-        try:
-            arguments = json.loads(call.arguments or "{}")
-        except (ValueError, RecursionError) as error:
-            return {}, f"The arguments of {call.name} are not JSON ({error}). Write one JSON object."
-        problem = jsonschema.exceptions.best_match(self._validators[call.name].iter_errors(arguments))
-        if problem is None:
-            return arguments, ""
-        place = "/".join(str(step) for step in problem.absolute_path) or "the arguments"
-        return {}, f"The arguments of {call.name} do not fit its schema, at {place}: {problem.message[:300]}"
+    async def _outcome_of(self, tool: Tool, context: ToolContext) -> ToolResult | Waiting | None:
+        """What a run brought whose worker died in it; None when it did not happen."""
+        if isinstance(tool, CanReconcile):
+            try:
+                return await asyncio.wait_for(tool.reconcile(context), tool.traits.timeout_s)
+            except Exception:
+                # Whatever fails here, a person is asked instead.
+                logger.exception("tool %s cannot tell whether %s happened", tool.spec.name, context.key)
+        return Waiting(waiting_for=WaitingFor.OUTCOME, expires_in_s=self._policy.expires_in_s)
+
+    async def _run(
+        self, tool: Tool, arguments: Mapping[str, Any], context: ToolContext, begin: Begin | None
+    ) -> ToolResult | Waiting:
+        caching = tool.traits.caching
+        if self._cache is None or caching is None or tool.traits.effect is not Effect.NONE:
+            if begin is not None and tool.traits.effect is Effect.EXTERNAL:
+                await begin()
+            return await _bounded(tool, arguments, context)
+        flight = SingleFlight(
+            cache=self._cache,
+            key=tool_cache.key_of(
+                tool=tool.spec.name,
+                version=tool.traits.version,
+                arguments=arguments,
+                caching=caching,
+                context=context,
+            ),
+            ttl_s=caching.ttl_s,
+            patience_s=tool.traits.timeout_s,
+            is_fresh=self._is_fresh,
+        )
+        return await flight.result(lambda: _bounded(tool, arguments, context))
+
+    def _finished(self, result: ToolResult, tool: Tool, intent: Intent) -> ToolResult:
+        result = result_text.labelled(result, tool.traits)
+        name = f"{intent.name}-{intent.step}-{intent.index}.txt"
+        can_recall = "recall" in self._tools
+        return result_text.clamped(result, tool.traits.max_result_chars, name=name, can_recall=can_recall)
 
 
-def _validator(spec: ToolSpec) -> Validator:
-    jsonschema.Draft202012Validator.check_schema(spec.parameters)
-    return jsonschema.Draft202012Validator(spec.parameters)
+def _as_decided(intent: Intent) -> ToolResult | None:
+    """The result that a person's decision makes by itself, if it makes one."""
+    if intent.decided is None:
+        return None
+    word = f" They say: {intent.decided.answer}" if intent.decided.answer else ""
+    if intent.decided.decision is Decision.REFUSED:
+        return _fault(f"The person does not want this call to be run. Go on without it.{word}", Fault.REFUSED)
+    if intent.decided.decision is Decision.EXPIRED:
+        return _fault("Nobody decided on this call in time: it was not run. Go on without it.", Fault.REFUSED)
+    if intent.decided.decision is Decision.HAPPENED:
+        return ToolResult(
+            for_model=f"A person has made sure that this call had its effect; what it returned is lost.{word}"
+        )
+    return None
+
+
+def _is_uncertain(traits: Traits) -> bool:
+    return traits.effect is Effect.EXTERNAL and not traits.is_idempotent
+
+
+async def _bounded(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult | Waiting:
+    """What the tool brings within its time; its faults as results."""
+    task = asyncio.ensure_future(tool.run(arguments, context))
+    try:
+        await asyncio.wait({task}, timeout=tool.traits.timeout_s)
+        if not task.done():
+            return _took_too_long(tool)
+        result = task.result()
+        if isinstance(result, ToolResult | Waiting):
+            return result
+        raise TypeError(f"it returned {type(result).__name__}, not a ToolResult")
+    except Exception:
+        # The outermost loop of tool code: a bug in one tool must end neither the turn nor its worker.
+        logger.exception("tool %s failed", tool.spec.name)
+        return _fault(
+            f"{tool.spec.name} failed inside. Try other arguments, or go on without it.", Fault.FAILED
+        )
+    finally:
+        await _ended(task)
+
+
+def _took_too_long(tool: Tool) -> ToolResult:
+    text = f"{tool.spec.name} took longer than {tool.traits.timeout_s:.0f} seconds and was stopped."
+    if tool.traits.effect is Effect.EXTERNAL:
+        text += " It may have had its effect: make sure before you call it again."
+    return _fault(text, Fault.TIMEOUT)
+
+
+async def _ended(task: "asyncio.Future[ToolResult | Waiting]") -> None:
+    """Cancelled, and given a moment to clean up. One that will not end is left behind."""
+    if task.done():
+        return
+    task.cancel()
+    await asyncio.wait({task}, timeout=SECONDS_TO_CLEAN_UP)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _fault(text: str, fault: Fault) -> ToolResult:
     return ToolResult(for_model=text, is_error=True, fault=fault)
-
-
-def _clamped(result: ToolResult, traits: Traits) -> ToolResult:
-    text = plain_text.clean(result.for_model)
-    if len(text) > traits.max_result_chars:
-        text = f"{text[: traits.max_result_chars]}\n[cut: {len(text)} characters in all]"
-    return replace(result, for_model=text, for_user=plain_text.clean(result.for_user), trust=traits.trust)

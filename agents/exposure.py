@@ -1,0 +1,81 @@
+"""What of a turn came from outside: the least trusted text in the model's view, and the addresses that no
+model has made up.
+
+It only ever grows: text that has left the view has been read.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agents import outgoing
+from agents.tool import ToolResult, Trust, least_trusted
+from agents.transcript import CallRecord, Transcript
+from inference.schema import ChatMessage, Role
+
+_LONG_WORD = re.compile(r"[A-Za-z0-9@._-]{5,}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """`known_urls` are in the spelling of `agents.outgoing.plain`."""
+
+    trust: Trust = Trust.USER
+    known_urls: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What the turn begins with, earlier turns among it. `is_by_person`: its user messages were written by a
+    person; those of an agent were not."""
+
+    exposure: Exposure = Exposure()
+    is_by_person: bool = True
+
+
+class Exposed:
+    """The exposure of a turn, kept up with its transcript."""
+
+    def __init__(self, opening: Opening = Opening()) -> None:
+        self._opening = opening
+        self._trust = opening.exposure.trust
+        self._known = set(opening.exposure.known_urls)
+        self._num_steps: int | None = None
+
+    def before(self, transcript: Transcript, step: int) -> Exposure:
+        """What the model had read when it made the calls of this step. Steps never go down."""
+        if self._num_steps is None:
+            self._num_steps = 0
+            self._read_opening(transcript.opening)
+        while self._num_steps < len(transcript.steps) and transcript.steps[self._num_steps].number < step:
+            for record in transcript.steps[self._num_steps].calls:
+                self._read_result(record)
+            self._num_steps += 1
+        return Exposure(trust=self._trust, known_urls=frozenset(self._known))
+
+    def _read_opening(self, messages: Iterable[ChatMessage]) -> None:
+        for message in messages:
+            by_person = message.role is Role.USER and self._opening.is_by_person
+            if message.role is Role.SYSTEM or by_person:
+                self._learn(outgoing.urls_of(message.content))
+
+    def _read_result(self, record: CallRecord) -> None:
+        if record.result is None:
+            return
+        self._learn(passage.source for passage in record.result.passages)
+        self._learn(self._found_in(record.result, record.call.arguments))
+        self._trust = least_trusted(self._trust, record.result.trust)
+
+    def _found_in(self, result: ToolResult, arguments: str) -> Iterable[str]:
+        """The addresses that a result brings. Not those that may have been put together out of what the model
+        wrote: from a tool that computes, once a stranger may have told the model what to compute; from a page
+        that repeats what it was asked for."""
+        is_told = not self._trust.is_trusted
+        if result.trust in (Trust.AGENT, Trust.MCP) or (is_told and result.trust is Trust.OPERATOR):
+            return []
+        known = "\n".join(self._known)
+        asked = {word for word in _LONG_WORD.findall(arguments) if word not in known}
+        return [url for url in outgoing.urls_of(result.for_model) if not any(word in url for word in asked)]
+
+    def _learn(self, urls: Iterable[str]) -> None:
+        self._known.update(outgoing.plain(url) for url in urls)

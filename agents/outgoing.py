@@ -1,0 +1,151 @@
+"""What arguments could carry out of the platform: its secrets, and addresses that a model made up. Pure."""
+
+import base64
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+SHORTEST_SECRET = 8
+MAX_URL_CHARS = 200  # of an address that is made up
+MAX_NEW_BITS = 48.0  # about a dozen letters that no known address has
+
+_URL = re.compile(r"(?i)\b(?:[a-z][a-z0-9+.-]{1,20}:)?//[^\s\"'<>\\^`{|}]+")
+_BARE = re.compile(r"(?i)\A[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?::\d+)?(?:[/?]\S*)?\Z")
+_TRAILING = ".,;:!?)]*_"
+_ASSIGNED = re.compile(r"[^A-Za-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Values that must not leave, whatever they are wrapped in. Too short ones are not looked for."""
+
+    values: tuple[str, ...] = ()
+
+    def are_in(self, arguments: Mapping[str, Any]) -> bool:
+        if not self._forms:
+            return False
+        texts = list(texts_in(arguments))
+        # One text alone, and all together: a secret that is spread over several arguments is still sent.
+        texts.append("".join(texts))
+        return any(form in seen for text in texts for seen in _faces(text) for form in self._forms)
+
+    @cached_property
+    def _forms(self) -> frozenset[str]:
+        wanted = [value for value in self.values if len(value) >= SHORTEST_SECRET]
+        return frozenset(form for value in wanted for form in _forms_of(value))
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self.values)})"
+
+
+def _forms_of(secret: str) -> Iterator[str]:
+    raw = secret.encode()
+    yield _bare(secret)
+    yield _bare(secret[::-1])
+    yield raw.hex()
+    for offset in range(3):
+        # What base64 makes of it wherever it stands in a longer text: without the characters it shares.
+        code = base64.b64encode(b"\0" * offset + raw).decode().rstrip("=")
+        first = math.ceil(offset * 8 / 6)
+        yield _bare(code[first : (offset + len(raw)) * 8 // 6])
+
+
+def _faces(text: str) -> Iterator[str]:
+    yield _bare(text)
+    yield _bare(unquote(unquote(text)))
+    yield _bare(text.lower())
+
+
+def _bare(text: str) -> str:
+    """Letters and digits alone: a secret cut into groups is the same secret."""
+    return _ASSIGNED.sub("", text)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in the value, names of members among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            yield str(name)
+            yield from texts_in(member)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from texts_in(item)
+    elif value is not None:
+        yield str(value)
+
+
+# ---- addresses
+
+
+def urls_in(value: Any) -> Iterator[str]:
+    """The addresses in the texts of the value, also those without a scheme that are a text of their own."""
+    for text in texts_in(value):
+        yield from urls_of(text)
+        if _BARE.match(text.strip()):
+            yield f"https://{text.strip()}"
+
+
+def urls_of(text: str) -> Iterator[str]:
+    for match in _URL.finditer(text):
+        yield match.group().rstrip(_TRAILING)
+
+
+def plain(url: str) -> str:
+    """The address in one spelling, without its fragment, which is not sent."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        host = f"{parts.hostname or ''}{port}"
+    except ValueError:
+        return url
+    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme or 'https'}://{user}{host}{parts.path or '/'}{query}"
+
+
+def is_harmless(url: str, known: frozenset[str]) -> bool:
+    """Whether the address is known, or is on a known host and says little that no known address says.
+
+    `known` in the spelling of `plain`.
+    """
+    url = plain(url)
+    if url in known:
+        return True
+    parts = _split(url)
+    if parts is None or "@" in parts.netloc or len(url) > MAX_URL_CHARS:
+        return False
+    neighbours = [other for other in map(_split, known) if other and other.netloc == parts.netloc]
+    if not neighbours or parts.scheme not in ("http", "https"):
+        return False
+    said = {word for other in neighbours for word in _words(other)}
+    new = "".join(word for word in _words(parts) if word not in said)
+    return _bits(new) <= MAX_NEW_BITS
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _words(parts: SplitResult) -> list[str]:
+    """The pieces of path and query."""
+    return [word for word in re.split(r"[/?&=;]", f"{parts.path}?{unquote(parts.query)}") if word]
+
+
+def _bits(text: str) -> float:
+    """What the text says at most, guessed from how often each of its characters comes."""
+    if not text:
+        return 0.0
+    counts = Counter(text)
+    each = -sum(times / len(text) * math.log2(times / len(text)) for times in counts.values())
+    # A single character over and over has no entropy by itself, but its number says something.
+    return len(text) * max(each, 1.0)
