@@ -12,6 +12,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 PY := $(VENV)/bin/python
 WORKERS ?= 2
+SEEDS ?= 20
 
 ifdef PORT
 export PORT
@@ -45,6 +46,12 @@ test: $(VENV)/.dev needs ## Run every test; the database-bound ones on PostgreSQ
 .PHONY: e2e
 e2e: $(VENV)/.dev needs ## Run the browser tests alone
 	$(PY) -m pytest -m e2e
+
+.PHONY: faults
+faults: $(VENV)/.dev ## Kill every process at random moments of long turns, on both databases; prints the table
+	$(PY) -m tests.faults.kill_run --database sqlite --seeds $(SEEDS)
+	@if $(PY) -m tests.services; then $(PY) -m tests.faults.kill_run --database postgres --seeds $(SEEDS); \
+	  else echo "PostgreSQL is not installed: its kill runs did not run."; fi
 
 .PHONY: check
 check: $(VENV)/.dev gettext ## Prove style, types, who imports whom, migrations, vendored files, translations

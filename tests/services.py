@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import redis
 
 from webapp.management import redis_server
@@ -99,11 +100,13 @@ def postgres_programs() -> Path | None:
 
 
 class PostgresCluster:
-    """A throw-away cluster on a free port of the loopback, without durability: its data need not last."""
+    """A throw-away cluster on a free port of the loopback. Its data need not last, unless it is durable: then
+    `kill` and `start` again to try what a crash does."""
 
-    def __init__(self, folder: Path, *, programs: Path) -> None:
+    def __init__(self, folder: Path, *, programs: Path, is_durable: bool = False) -> None:
         self.folder = folder
         self.programs = programs
+        self.is_durable = is_durable
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         self.process: subprocess.Popen[bytes] | None = None
@@ -114,13 +117,16 @@ class PostgresCluster:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.user is not None:
             shutil.chown(self.folder, user=self.user)
-        self._create()
+        if not (self.folder / "data").exists():
+            self._create()
+        careless = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
         options = [
-            *("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"),
+            *(() if self.is_durable else careless),
             *("listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.folder}"),
+            "max_connections=200",
         ]
         switches = [word for option in options for word in ("-c", option)]
-        with (self.folder / "log").open("wb") as log:
+        with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [str(self.programs / "postgres"), "-D", str(self.folder / "data"), *switches],
                 user=self.user,
@@ -145,6 +151,15 @@ class PostgresCluster:
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
         )
+
+    def kill(self) -> None:
+        """As the kernel would: the server and all that it started, at once."""
+        if self.process is not None:
+            server = psutil.Process(self.process.pid)
+            for process in (server, *server.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self.process.wait()
 
     def answers(self) -> bool:
         ready = [str(self.programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]

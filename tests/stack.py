@@ -17,6 +17,7 @@ from inference import registry
 from inference.backends.scripted import Reply, Script
 from tests import services
 from webapp.management import parts
+from webapp.management.supervision import Program
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 60.0
@@ -31,6 +32,7 @@ class Stack:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=services.free_port)
     model: str | None = None  # a local model of the registry, served by an inference worker of its own
+    database_url: str = ""  # a file of the folder by default
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,7 +46,7 @@ class Stack:
         return os.environ | {
             "VAR_DIR": str(self.folder),
             "REDIS_URL": self.redis.url,
-            "DATABASE_URL": f"sqlite:///{self.folder / 'db.sqlite3'}",
+            "DATABASE_URL": self.database_url or f"sqlite:///{self.folder / 'db.sqlite3'}",
             "SCRIPT_FILE": str(self.script_file),
             "MODEL": self.model or "none",
             "ENV_FILE": os.devnull,
@@ -56,11 +58,15 @@ class Stack:
         self.script("text: Hello.")
         self.redis.start()
         self.run(sys.executable, "-c", PREPARE)
-        for name in ("worker", "beat", "web", *(["inference"] if self.model else [])):
+        for name in self.part_names:
             self.start_part(name)
         self.wait_until_served()
 
-    def start_part(self, name: str) -> None:
+    @property
+    def part_names(self) -> list[str]:
+        return [program.name for program in self._programs()]
+
+    def _programs(self) -> list[Program]:
         model_file = registry.entry(self.model).path(Path(os.environ["MODELS_DIR"])) if self.model else None
         plan = parts.Plan(
             host="127.0.0.1",
@@ -70,7 +76,10 @@ class Stack:
             model=self.model,
             model_file=model_file,
         )
-        command = next(program.command for program in parts.programs(plan) if program.name == name)
+        return parts.programs(plan)
+
+    def start_part(self, name: str) -> None:
+        command = next(program.command for program in self._programs() if program.name == name)
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -81,6 +90,10 @@ class Stack:
         part = self._running.pop(name)
         os.killpg(part.pid, signal.SIGKILL)
         part.wait()
+
+    def ended(self) -> list[str]:
+        """The parts that have ended by themselves."""
+        return [name for name, part in self._running.items() if part.poll() is not None]
 
     def wait_until_served(self) -> None:
         services.wait_until(self._is_served, within_s=READY_WITHIN_S, what=f"the site at {self.url}")

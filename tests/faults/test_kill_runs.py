@@ -1,0 +1,32 @@
+"""A long turn over HTTP, killed at: the short version of `make faults`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults import kill_run
+from tests.faults.kill_run import Size
+from tests.faults.rig import Manner, Rig
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+SIZE = Size(steps=40, kills=3)
+SEEDS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    rig = Rig(tmp_path_factory.mktemp("rig"), Manner())
+    try:
+        rig.start()
+        yield rig
+    finally:
+        rig.stop()
+
+
+def test_a_turn_that_is_killed_at_loses_no_step_and_repeats_no_effect(rig: Rig) -> None:
+    runs = kill_run.all_runs(rig, SIZE, SEEDS)
+    shown = kill_run.table(runs, title=f"sqlite: {SIZE}")
+    assert [fault for one in runs for fault in one.faults] == [], shown
+    assert sum(len(one.kills) for one in runs) == len(SEEDS) * SIZE.kills
+    assert kill_run.p95(runs) <= 2 * kill_run.RESUME_GOAL_S, shown  # too few for a percentile
