@@ -115,9 +115,7 @@ class Reader:
     def _follow(self, socket: ClientConnection) -> None:
         with self._news:
             self._socket = socket
-            attach = [
-                {"op": "turn.attach", "turn": turn, "after": self._after(turn)} for turn in self._open()
-            ]
+            attach = [self._attach(turn) for turn in self._open()]
             commands, self._outbox = [*attach, *self._outbox], []
         for command in commands:
             socket.send(json.dumps(command))
