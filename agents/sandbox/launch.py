@@ -1,0 +1,180 @@
+"""Starts a program in bubblewrap: a system it can only read, a private /tmp, no network unless asked for.
+
+Where bubblewrap cannot do that the program is not started at all. The kernel is shared with the program: this
+is a strong fence, not another machine.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+INSIDE_PATH = "/usr/local/bin:/usr/bin:/bin"
+SCRATCH = "/tmp"
+NOBODY = 65_534  # who the program believes to be
+OWN_UID = 64_900  # who it is outside when we are root, unless it has a uid of its own
+LINE_BYTES = 8 * 1024 * 1024
+KILL_WAIT_S = 5.0
+
+# Files of /etc that programs need; no accounts, no host name, no secrets.
+_ETC = ("ld.so.cache", "alternatives", "localtime", "ssl", "ca-certificates", "pki", "fonts")
+_ETC_OF_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "gai.conf", "services")
+
+
+class SandboxMissing(Exception):
+    """Programs cannot be fenced in on this machine, so none is started; the text says what to install."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a program may use. `cpu_s` None: a server that lives for long. Processes are counted only where
+    the program has a uid of its own."""
+
+    num_processes: int = 128
+    num_files: int = 512
+    file_bytes: int = 256 * 1024 * 1024
+    memory_bytes: int | None = (
+        4 * 1024**3
+    )  # address space of one process; None for runtimes that reserve more
+    scratch_bytes: int = 64 * 1024 * 1024
+    cpu_s: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What to start, and what of this machine it may touch besides the system's read-only /usr.
+
+    `environment` is all it gets beyond PATH, HOME and LANG. `uid` is who it is outside when we are root.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    readable: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    has_network: bool = False
+    bounds: Bounds = Bounds()
+    uid: int = OWN_UID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """The system's programs that build a sandbox. `setpriv` is None when we are not root and need none."""
+
+    bwrap: str
+    prlimit: str
+    setpriv: str | None
+
+
+def fence() -> Fence:
+    """Raises SandboxMissing."""
+    paths = {name: shutil.which(name, path=SYSTEM_PATH) for name in ("bwrap", "prlimit", "setpriv")}
+    is_root = os.geteuid() == 0
+    needed = ["bwrap", "prlimit", *(["setpriv"] if is_root else [])]
+    if missing := [name for name in needed if paths[name] is None]:
+        raise SandboxMissing(
+            f"Programs cannot be run in a sandbox here: {', '.join(missing)} not found in {SYSTEM_PATH}. "
+            "Install the packages bubblewrap and util-linux."
+        )
+    return Fence(
+        bwrap=paths["bwrap"] or "",
+        prlimit=paths["prlimit"] or "",
+        setpriv=paths["setpriv"] if is_root else None,
+    )
+
+
+def arguments(program: Program, *, fence: Fence, environment_fd: int) -> list[str]:
+    """The whole command line. The environment comes over a pipe: a command line can be read by anybody."""
+    return [
+        *_limits(program.bounds, fence),
+        *_person(program.uid, fence),
+        fence.bwrap,
+        *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"),
+        *(("--share-net",) if program.has_network else ()),
+        *("--clearenv", "--args", str(environment_fd)),
+        *_files(program),
+        *("--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"),
+        *("--remount-ro", "/", "--chdir", SCRATCH, "--"),
+        *program.command,
+    ]
+
+
+async def start(program: Program) -> Process:
+    """The running program, its three streams as pipes. Raises SandboxMissing, or OSError.
+
+    Keep the thread that calls this alive: the kernel ends the program with it. End it with `end`.
+    """
+    read_fd, write_fd = os.pipe()
+    try:
+        command = arguments(program, fence=fence(), environment_fd=read_fd)
+        with open(write_fd, "wb") as pipe:
+            pipe.write(_environment(program))
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            # Inside, /proc/1/environ shows the environment of bwrap itself, --clearenv or not.
+            env={},
+            cwd="/",
+            pass_fds=(read_fd,),
+            start_new_session=True,
+            limit=LINE_BYTES,
+        )
+    finally:
+        os.close(read_fd)
+
+
+async def end(process: Process) -> None:
+    """Kill the program and everything it has started, at once. Again is harmless."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    # Its namespace dies with its first process, so nothing is left that could hold the pipes open for long.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), KILL_WAIT_S)
+
+
+def _limits(bounds: Bounds, fence: Fence) -> list[str]:
+    limits = ["--core=0", "--memlock=0", f"--nofile={bounds.num_files}", f"--fsize={bounds.file_bytes}"]
+    if bounds.memory_bytes is not None:
+        limits.append(f"--as={bounds.memory_bytes}")
+    if bounds.cpu_s is not None:
+        limits.append(f"--cpu={bounds.cpu_s}:{bounds.cpu_s + 1}")
+    if fence.setpriv is not None:
+        limits.append(f"--nproc={bounds.num_processes}")
+    return [fence.prlimit, *limits, "--"]
+
+
+def _person(uid: int, fence: Fence) -> list[str]:
+    # A sandbox started by root is root to the kernel: what it writes is root's, and its processes uncounted.
+    if fence.setpriv is None:
+        return []
+    return [fence.setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--"]
+
+
+def _files(program: Program) -> list[str]:
+    etc = (*_ETC, *(_ETC_OF_NETWORK if program.has_network else ()))
+    words = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib64"):
+        words += ["--symlink", f"usr/{name}", f"/{name}"]
+    for name in etc:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--size", str(program.bounds.scratch_bytes), "--tmpfs", SCRATCH]
+    for path in program.readable:
+        words += ["--ro-bind", str(path), str(path)]
+    for path in program.writable:
+        words += ["--bind", str(path), str(path)]
+    return words
+
+
+def _environment(program: Program) -> bytes:
+    variables = {"PATH": INSIDE_PATH, "HOME": SCRATCH, "LANG": "C.UTF-8", **program.environment}
+    words = [word for name, value in variables.items() for word in ("--setenv", name, value)]
+    return b"".join(word.encode() + b"\0" for word in words)
