@@ -1,0 +1,72 @@
+"""One step or note as the messages that the model reads, whole or with its results hidden."""
+
+import json
+
+from agents.transcript import CallRecord, Note, Step
+from inference.schema import ChatMessage, Role, ToolCall
+
+PLATFORM = "[Platform] "
+INTERRUPTED = "interrupted: nothing is known of what this call brought."
+FIRST_CHARS = 160  # of a hidden result
+ARGUMENT_CHARS = 80
+ARGUMENTS_CHARS = 240
+
+
+def platform_message(text: str) -> ChatMessage:
+    """A user message: many chat templates refuse a system message in the midst of a conversation."""
+    return ChatMessage(role=Role.USER, content=f"{PLATFORM}{text}")
+
+
+def note_messages(note: Note) -> tuple[ChatMessage, ...]:
+    return (platform_message(note.text),) if note.text else ()
+
+
+def step_messages(step: Step, *, is_hidden: bool = False) -> tuple[ChatMessage, ...]:
+    """The reply with its reasoning, then a result for every call of it."""
+    calls = tuple(record.call for record in step.calls)
+    if not (step.content or calls):
+        return ()  # a model that only thought is asked again; many providers refuse an empty message
+    reply = ChatMessage(role=Role.ASSISTANT, content=step.content, reasoning=step.reasoning, tool_calls=calls)
+    return (reply, *(result_message(record, is_hidden=is_hidden) for record in step.calls))
+
+
+def result_message(record: CallRecord, *, is_hidden: bool) -> ChatMessage:
+    text = record.result.for_model if record.result is not None else INTERRUPTED
+    if is_hidden:
+        text = min(hidden(record), text, key=len)
+    return ChatMessage(role=Role.TOOL, content=text, tool_call_id=record.call.id, name=record.call.name)
+
+
+def hidden(record: CallRecord) -> str:
+    """What stands for a hidden result: one line that says what it was and how to have it back."""
+    return f'[hidden; recall("{record.call.id}") brings it back] {synopsis(record)}'
+
+
+def synopsis(record: CallRecord) -> str:
+    """One line: the tool, its arguments, and how its result begins."""
+    call = f"{record.call.name}({short_arguments(record.call)})"
+    if record.result is None:
+        return f"{call}: {INTERRUPTED}"
+    text = record.result.for_model
+    kind = "error" if record.result.is_error else "result"
+    return f"{call}: {kind} of {len(text)} characters: {one_line(text, FIRST_CHARS)}"
+
+
+def short_arguments(call: ToolCall) -> str:
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError):
+        return one_line(call.arguments, ARGUMENTS_CHARS)
+    if not isinstance(arguments, dict):
+        return one_line(call.arguments, ARGUMENTS_CHARS)
+    pairs = (f"{name}={_short(value)}" for name, value in arguments.items())
+    return one_line(", ".join(pairs), ARGUMENTS_CHARS)
+
+
+def one_line(text: str, num_chars: int) -> str:
+    words = " ".join(text[: num_chars * 4].split())
+    return words if len(words) <= num_chars else f"{words[: num_chars - 1]}…"
+
+
+def _short(value: object) -> str:
+    return one_line(json.dumps(value, ensure_ascii=False), ARGUMENT_CHARS)
