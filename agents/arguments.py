@@ -71,7 +71,7 @@ class ArgumentReader:
             raise BadArguments(f"The schema of {self._name} refers to what is not there: {fault}.") from fault
         if problem is not None:
             self._refuse(problem)
-        return value
+        return {name: _with_whole_numbers(member) for name, member in value.items()}
 
     def _refuse(self, problem: ValidationError) -> NoReturn:
         place = "/".join(str(step) for step in problem.absolute_path)
@@ -112,6 +112,15 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         double = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the member {double[:80]!r} is given twice")
     return members
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """5.0 as 5: to a schema both are the same integer, to a tool's code they are not."""
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _kind(value: Any) -> str:

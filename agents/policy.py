@@ -14,6 +14,13 @@ from agents.tool import Approval, Effect, ToolContext, Traits, Trust
 
 EXPIRES_IN_S = 7 * 86_400.0
 
+# Why a person is asked.
+BY_CONSENT = "This tool is run only with your consent."
+AFTER_OUTSIDE_TEXT = "The model has read text from outside, which may have told it to do this."
+MADE_UP_ADDRESS = (
+    "The model has read text from outside and now made up this address, which could carry data away: "
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
@@ -68,16 +75,13 @@ class Policy:
             return Run()
         approval = self.approvals.get(tool, traits.approval)
         if approval is Approval.ALWAYS:
-            return Ask("This tool is run only with your consent.")
+            return Ask(BY_CONSENT)
         if context.trust.is_trusted:
             return Run()
         if approval is Approval.UNTRUSTED_CONTEXT or self._has_effect(tool, traits):
-            return Ask("The model has read text from outside, which may have told it to do this.")
+            return Ask(AFTER_OUTSIDE_TEXT)
         if sends_out(traits) and (url := _made_up(arguments, context.known_urls)):
-            return Ask(
-                f"The model has read text from outside and now made up this address, which could carry data "
-                f"away: {url[:300]}"
-            )
+            return Ask(MADE_UP_ADDRESS + url[:300])
         return Run()
 
     def _has_effect(self, tool: str, traits: Traits) -> bool:

@@ -21,7 +21,6 @@ from agents.tool import (
     Fault,
     HasResources,
     Intent,
-    IntentState,
     Tool,
     ToolContext,
     ToolResult,
@@ -112,15 +111,26 @@ class Toolset:
         except BadArguments as fault:
             return _fault(str(fault), Fault.BAD_ARGUMENTS)
         context = replace(context, decided=intent.decided)
-        if intent.state is IntentState.BEGUN and _is_uncertain(tool.traits):
-            result = await self._outcome_of(tool, context)
-        else:
-            result = None
-        if result is None:
-            result = self._forbidden(tool, arguments, intent, context)
+        result = self._forbidden(tool, arguments, intent, context)
         if result is None:
             result = await self._run(tool, arguments, context, begin)
         return result if isinstance(result, Waiting) else self._finished(result, tool, intent)
+
+    def can_reconcile(self, name: str) -> bool:
+        return isinstance(self._tools.get(name), CanReconcile)
+
+    async def reconcile(self, intent: Intent, context: ToolContext) -> ToolResult | Waiting | None:
+        """What the call of a worker that died in it brought; None when it did not happen. A person is asked
+        where the tool cannot tell."""
+        tool = self._tools.get(intent.name)
+        if isinstance(tool, CanReconcile):
+            try:
+                result = await asyncio.wait_for(tool.reconcile(context), tool.traits.timeout_s)
+                return self._finished(result, tool, intent) if result else None
+            except Exception:
+                # As in `_bounded`: a bug in a tool ends no turn.
+                logger.exception("tool %s cannot tell whether %s happened", intent.name, intent.key)
+        return Waiting(waiting_for=WaitingFor.OUTCOME, expires_in_s=self._policy.expires_in_s)
 
     def _arguments(self, tool: Tool, intent: Intent) -> dict[str, Any]:
         is_careful = tool.traits.effect is Effect.EXTERNAL
@@ -138,16 +148,6 @@ class Toolset:
                 waiting_for=WaitingFor.APPROVAL, prompt=verdict.why, expires_in_s=self._policy.expires_in_s
             )
         return None
-
-    async def _outcome_of(self, tool: Tool, context: ToolContext) -> ToolResult | Waiting | None:
-        """What a run brought whose worker died in it; None when it did not happen."""
-        if isinstance(tool, CanReconcile):
-            try:
-                return await asyncio.wait_for(tool.reconcile(context), tool.traits.timeout_s)
-            except Exception:
-                # Whatever fails here, a person is asked instead.
-                logger.exception("tool %s cannot tell whether %s happened", tool.spec.name, context.key)
-        return Waiting(waiting_for=WaitingFor.OUTCOME, expires_in_s=self._policy.expires_in_s)
 
     async def _run(
         self, tool: Tool, arguments: Mapping[str, Any], context: ToolContext, begin: Begin | None
@@ -174,6 +174,9 @@ class Toolset:
 
     def _finished(self, result: ToolResult, tool: Tool, intent: Intent) -> ToolResult:
         result = result_text.labelled(result, tool.traits)
+        if intent.edition:
+            said = f"[A person changed the arguments of this call to {intent.arguments}]"
+            result = replace(result, for_model=f"{said}\n{result.for_model}")
         name = f"{intent.name}-{intent.step}-{intent.index}.txt"
         can_recall = "recall" in self._tools
         return result_text.clamped(result, tool.traits.max_result_chars, name=name, can_recall=can_recall)
@@ -193,10 +196,6 @@ def _as_decided(intent: Intent) -> ToolResult | None:
             for_model=f"A person has made sure that this call had its effect; what it returned is lost.{word}"
         )
     return None
-
-
-def _is_uncertain(traits: Traits) -> bool:
-    return traits.effect is Effect.EXTERNAL and not traits.is_idempotent
 
 
 async def _bounded(tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult | Waiting:

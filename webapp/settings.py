@@ -66,6 +66,25 @@ def words(name: str, default: str = "") -> list[str]:
     return [word for word in text(name, default).replace(",", " ").split() if word]
 
 
+def choices_by_name(name: str, *choices: str) -> dict[str, str]:
+    """Like "mail=always,search=never"."""
+    chosen = {}
+    for word in words(name):
+        key, _equals, value = word.partition("=")
+        if not key or value not in choices:
+            raise ImproperlyConfigured(f"{name}: {word!r} is not like tool={' or tool='.join(choices)}.")
+        chosen[key] = value
+    return chosen
+
+
+def secrets_of_environment() -> tuple[str, ...]:
+    """Every value that by its variable's name is nobody else's business."""
+    hidden = ("_KEY", "_SECRET", "_PASSWORD", "_TOKEN")
+    names = {name for name in os.environ if name.endswith(hidden)}
+    names |= {name.removesuffix("_FILE") for name in os.environ if name.endswith("API_KEY_FILE")}
+    return tuple(sorted(value for name in names if (value := text(name))))
+
+
 # ---- where things lie
 VAR_DIR = Path(text("VAR_DIR", str(BASE_DIR / "var")))
 VAR_DIR.mkdir(parents=True, exist_ok=True)
@@ -239,6 +258,12 @@ OPENAI_MODEL = text("OPENAI_MODEL")
 MOONSHOT_BASE_URL = text("MOONSHOT_BASE_URL", "https://api.moonshot.ai/v1")
 MOONSHOT_API_KEY = text("MOONSHOT_API_KEY")
 SCRIPT_FILE = text("SCRIPT_FILE")  # a scripted model for demos and tests; never offered unless given
+
+# ---- tools
+TOOL_APPROVAL = choices_by_name("TOOL_APPROVAL", "always", "untrusted", "never")  # like "mail=always"
+APPROVAL_HOURS = number("APPROVAL_HOURS", 168, minimum=1)  # then a call that nobody decided on is refused
+# No tool sends these anywhere, whatever the model asks for.
+KEPT_SECRETS = (SECRET_KEY, *secrets_of_environment(), str(DATABASES["default"].get("PASSWORD") or ""))
 
 # ---- limits
 MAX_MESSAGE_CHARS = number("MAX_MESSAGE_CHARS", 400_000, minimum=1)

@@ -68,16 +68,6 @@ def key_of(
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    """The same text for the same arguments, whatever the order of their members and the spelling of their
-    numbers."""
-    return json.dumps(_normal(arguments), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _normal(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _normal(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_normal(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    """The same text for the same arguments, whatever the order of their members. `agents.arguments` has given
+    numbers one spelling."""
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

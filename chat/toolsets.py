@@ -1,0 +1,92 @@
+"""Which tools a turn gets, and under which terms."""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from functools import cache
+from uuid import UUID
+
+from django.conf import settings
+
+from agents import custom_tools, outgoing
+from agents.exposure import Exposure, Opening
+from agents.outgoing import Secrets
+from agents.policy import Policy
+from agents.tool import Approval, Tool, Trust, least_trusted
+from agents.tool_cache.redis_cache import RedisToolCache
+from agents.tools.ask_user import AskUser
+from agents.tools.calculate import Calculate
+from agents.toolset import Toolset
+from chat import history
+from chat.models import Passage, ToolRun, Turn
+from inference.schema import ToolSpec
+from webapp.catalog.models import ServedModel
+
+
+def may_call_tools(model: ServedModel, *, long_thinking: bool) -> bool:
+    """Tools belong to Long Thinking, and to models that can call them."""
+    return long_thinking and model.calls_tools
+
+
+def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...]:
+    """What of the tools goes into the model's prompt, before there is a turn."""
+    if not may_call_tools(model, long_thinking=long_thinking):
+        return ()
+    return Toolset(_everywhere()).specs
+
+
+@asynccontextmanager
+async def opened(turn: Turn, own: Iterable[Tool] = ()) -> AsyncGenerator[Toolset, None]:
+    """The toolset of a turn, for one event loop. `own` are the tools made for this turn alone."""
+    if not may_call_tools(turn.model, long_thinking=turn.long_thinking):
+        yield Toolset()
+        return
+    async with RedisToolCache.opened(settings.REDIS_URL) as tool_cache:
+        yield Toolset([*_everywhere(), *own], policy=policy(), cache=tool_cache)
+
+
+def _everywhere() -> list[Tool]:
+    """The tools that are the same for every turn; those of the platform first, whose names nobody may
+    take."""
+    return [Calculate(), AskUser(), *custom_tools.installed()]
+
+
+@cache
+def policy() -> Policy:
+    return Policy(
+        approvals={tool: Approval(when) for tool, when in settings.TOOL_APPROVAL.items()},
+        secrets=Secrets(settings.KEPT_SECRETS),
+        expires_in_s=settings.APPROVAL_HOURS * 3_600.0,
+    )
+
+
+# ---- what the turn begins with
+
+
+def opening_of(turn: Turn) -> Opening:
+    """What earlier turns have brought into the model's view; for an agent, what its parent had read."""
+    if turn.spawned_by_id is not None:
+        top = Turn.objects.select_related("conversation").get(id=turn.spawned_by_id)
+        return Opening(exposure=_exposure([*_earlier(top), top.id]), is_by_person=False)
+    return Opening(exposure=_exposure(_earlier(turn)))
+
+
+def _earlier(turn: Turn) -> list[UUID]:
+    family = dict(turn.conversation.turns.values_list("id", "parent_id"))
+    path, at = [], turn.parent_id
+    while at is not None:
+        path.append(at)
+        at = family[at]
+    return path
+
+
+def _exposure(turn_ids: list[UUID]) -> Exposure:
+    if not turn_ids:
+        return Exposure()
+    brought = ToolRun.objects.filter(turn__in=turn_ids).exclude(trust="").values_list("trust", flat=True)
+    asked = Turn.objects.filter(id__in=turn_ids).prefetch_related("messages__parts")
+    known = {url for turn in asked for url in outgoing.urls_of(history.user_text(turn))}
+    known |= set(Passage.objects.filter(turn__in=turn_ids).values_list("source", flat=True).distinct())
+    return Exposure(
+        trust=least_trusted(Trust.USER, *(Trust(label) for label in brought.distinct())),
+        known_urls=frozenset(map(outgoing.plain, known)),
+    )
