@@ -1,0 +1,119 @@
+"""Everything a turn has read, as what its answer may rest on: passages, results of tools, and what the person
+said."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from urllib.parse import unquote
+
+from agents import citations
+from agents.citations import Passage
+from agents.transcript import CallRecord, NoteKind, Transcript
+from agents.verification import dates, quantities
+from agents.verification.dates import Date
+from agents.verification.quantities import Found, Literal, Quantity
+from inference.schema import Role
+
+# What these bring back is what the model itself wrote.
+ECHOES = frozenset({"plan", "remember", "rollback", "verify_claim"})
+CALCULATOR = "calculate"
+
+
+class Source:
+    """One text to compare with. `passage` or `call_id` says whose it is; neither: the person's own words."""
+
+    def __init__(self, text: str, *, passage: int | None = None, call_id: str = "", tool: str = "") -> None:
+        self.text = text
+        self.passage = passage
+        self.call_id = call_id
+        self.tool = tool
+
+    @cached_property
+    def _found(self) -> Found:
+        return quantities.find(self.text, in_words=True)
+
+    @cached_property
+    def _comparable(self) -> str:
+        return _address(self.text)
+
+    @property
+    def quantities(self) -> Sequence[Quantity]:
+        return self._found.quantities
+
+    def says_number(self, claim: Quantity) -> bool:
+        if any(quantities.agrees(claim, quantity) for quantity in self._found.quantities):
+            return True
+        # A year, or "12.5" of version 12.5.
+        return claim.unit is None and any(claim.value == date.year for date in self._found.dates)
+
+    def says_otherwise(self, claim: Quantity) -> Quantity | None:
+        """The same number with another unit."""
+        same = (q for q in self._found.quantities if q.value == claim.value and q.unit and claim.unit)
+        return next((quantity for quantity in same if not quantities.agrees(claim, quantity)), None)
+
+    def says_date(self, claim: Date) -> bool:
+        return any(dates.agrees(claim, date) for date in self._found.dates)
+
+    def says_literal(self, claim: Literal) -> bool:
+        return re.search(rf"(?<![\d.:]){re.escape(claim.text)}(?![\d:]|\.\d)", self.text) is not None
+
+    def says_words(self, quote: str) -> bool:
+        return citations.find_quote(quote, self.text) is not None
+
+    def names(self, address: str) -> bool:
+        return _address(address) in self._comparable
+
+    @property
+    def is_chinese(self) -> bool:
+        return re.search(r"[\u3040-\u30ff\u3400-\u9fff]", self.text) is not None
+
+
+class Sources:
+    """`results` are those that brought no passages: what a passage says is found in the passage alone."""
+
+    def __init__(self, transcript: Transcript, passages: Iterable[Passage]) -> None:
+        self.stored: Mapping[int, Passage] = {passage.number: passage for passage in passages}
+        intact = (passage for passage in self.stored.values() if passage.is_intact)
+        self.passages = {passage.number: _passage(passage) for passage in intact}
+        with_passages = {passage.call_id for passage in self.stored.values() if passage.call_id}
+        calls = [call for call in transcript.calls() if _is_evidence(call)]
+        self.results = [_result(call) for call in calls if call.call.id not in with_passages]
+        self.results += [Source(note.text) for note in transcript.notes if note.kind is NoteKind.TEAM]
+        self._all_results = [_result(call) for call in calls if call.call.id in with_passages]
+        self.said = Source("\n".join(m.content for m in transcript.opening if m.role is not Role.SYSTEM))
+        self.used_tools = any(True for _ in transcript.calls())
+        self.worked_out = [source for source in self.results if source.tool == CALCULATOR]
+        self.asked_to_work_out = Source("\n".join(call.call.arguments for call in calls if _calculates(call)))
+
+    def anywhere(self) -> Iterator[Source]:
+        """Every source, the likeliest first."""
+        yield from self.results
+        yield from self.passages.values()
+        yield self.said
+        yield self.asked_to_work_out
+
+    def that_name(self, address: str) -> bool:
+        return any(source.names(address) for source in (*self.anywhere(), *self._all_results))
+
+
+def _passage(passage: Passage) -> Source:
+    return Source(f"{passage.title}\n{passage.text}\n{passage.source}", passage=passage.number)
+
+
+def _is_evidence(call: CallRecord) -> bool:
+    return call.result is not None and not call.result.is_error and call.call.name not in ECHOES
+
+
+def _result(call: CallRecord) -> Source:
+    assert call.result is not None
+    return Source(call.result.for_model, call_id=call.call.id, tool=call.call.name)
+
+
+def _calculates(call: CallRecord) -> bool:
+    return call.call.name == CALCULATOR
+
+
+def _address(text: str) -> str:
+    """Addresses in the text without what does not change where they lead."""
+    plain = re.sub(r"https?://(?:www\.)?", "//", unquote(text).lower())
+    return re.sub(r"#\S*|/(?=\s|$|[)\]>\"'])", "", plain)
