@@ -26,6 +26,10 @@ class RequestRejected(BackendError):
     """The request itself is at fault (too long, unknown model, bad parameter); a retry fails the same way."""
 
 
+class PromptTooLong(RequestRejected):
+    """The messages do not fit into the model's context: a shorter conversation would be answered."""
+
+
 class StreamBroken(BackendError):
     """The stream ended before `Finished`; what came before it is kept by the caller."""
 

@@ -17,6 +17,7 @@ from inference.backends.base import (
     BackendError,
     BackendOverloaded,
     BackendUnavailable,
+    PromptTooLong,
     RequestRejected,
     StreamBroken,
 )
@@ -40,6 +41,9 @@ _CONNECT_S = 5.0
 _SILENCE_S = 600.0
 _RETRY_AFTER_S = 5.0
 _MOST_RETRY_AFTER_S = 600.0
+_QUOTA_RETRY_AFTER_S = 300.0  # money comes when a person brings it
+_QUOTA_CODES = {"insufficient_quota", "exceeded_current_quota_error", "insufficient_balance"}
+_TOO_LONG = ("context_length_exceeded", "maximum context length", "token limit", "context window")
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
@@ -123,6 +127,10 @@ class OpenAICompatibleBackend:
 
     def _refusal(self, error: openai.APIStatusError) -> BackendError:
         status, message = error.status_code, _message_of(error)
+        if status == 402 or {error.code, error.type} & _QUOTA_CODES:
+            return BackendOverloaded(
+                f"The quota at {self._host} is used up: {message}", retry_after_s=_QUOTA_RETRY_AFTER_S
+            )
         if status in (429, 503):
             wait_s = _retry_after_s(error.response.headers)
             return BackendOverloaded(f"{self._host} is busy: {message}", retry_after_s=wait_s)
@@ -135,6 +143,8 @@ class OpenAICompatibleBackend:
             return RequestRejected(f"{self._host} knows no such model or address: {message}")
         if status >= 500 or status == 408:
             return BackendUnavailable(f"{self._host} failed ({status}): {message}")
+        if any(sign in f"{error.code} {message}" for sign in _TOO_LONG):
+            return PromptTooLong(f"{self._host} refused the request: {message}")
         return RequestRejected(f"{self._host} refused the request: {message}")
 
     def _breakage(self, error: Exception, *, has_begun: bool) -> BackendError:

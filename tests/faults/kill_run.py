@@ -127,8 +127,9 @@ def _kill(rig: Rig, reader: Reader, turn: str, size: Size, seed: int) -> tuple[K
 def _kill_one(rig: Rig, reader: Reader, turn: str, target: Target, at_step: int) -> Kill:
     known = max(rig.tail(turn), reader.last_seq(turn))
     killed_at = rig.kill(target)
-    # What the dead worker had written in the meantime is not yet a resumption.
-    known = max(known, reader.last_seq(turn)) if target in (Target.WORKER, Target.GROUP) else known
+    if target is not Target.WEB:
+        # What was on its way, or needed nothing of what was killed, is no resumption yet.
+        known = max(known, rig.tail(turn), reader.last_seq(turn))
     what = f"anything new after the death of {target} at step {at_step}"
     new = reader.wait_for(
         turn,

@@ -64,8 +64,8 @@ class Course(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """So many steps of up to `calls` calls each, then the answer. `tools` names those to call; none: all that
-    are offered. `share` of the steps go wrong in an ordinary way, besides `faults`."""
+    """So many steps of up to `calls` calls each, then the answer. `tools` names those to call. A `share` of
+    the steps goes wrong in an ordinary way, besides `faults`."""
 
     seed: int = 0
     steps: int = 10
@@ -113,7 +113,9 @@ class Planned:
         plan, place = self._plan_of(talk), _place(talk)
         if not talk.tools and place.step > 1:
             return Move(step=place.step, reasoning="Summing up.", content=_handed_over(place))
-        names = [name for name in plan.tools or tuple(talk.tools) if name in talk.tools]
+        # Of the platform's own tools some wait for people: by default only the calculator is called.
+        wanted = plan.tools or (("calculate",) if "calculate" in talk.tools else tuple(talk.tools))
+        names = [name for name in wanted if name in talk.tools]
         if place.step > plan.steps or not talk.may_call or not names:
             return _answer(plan, place, talk)
         return _step(plan, place, talk, names)

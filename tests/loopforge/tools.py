@@ -127,7 +127,7 @@ OTHERS: tuple[Tool, ...] = (
     Flooding(),
     Stumbling(),
 )
-NAMES = tuple(tool.spec.name for tool in (*EFFECTS, *OTHERS))
+ALL = (*EFFECTS, *OTHERS)
 
 
 def install(folder: Path) -> None:
@@ -135,10 +135,7 @@ def install(folder: Path) -> None:
     info = folder / "loopforge_tools-1.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loopforge-tools\nVersion: 1\n")
-    lines = [
-        f"{tool.spec.name} = tests.loopforge.registered:{tool.spec.name}" for tool in (*EFFECTS, *OTHERS)
-    ]
-    (info / "entry_points.txt").write_text("\n".join(["[agents.tools]", *lines, ""]))
+    (info / "entry_points.txt").write_text("[agents.tools]\nloopforge = tests.loopforge.tools:ALL\n")
 
 
 async def _moment() -> None:
