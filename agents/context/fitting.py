@@ -61,10 +61,12 @@ async def fit(
     return messages
 
 
-def num_tokens(transcript: Transcript) -> int:
-    """About how many tokens the messages are that `fit` gave last."""
+def num_tokens(transcript: Transcript, *, count_tokens: CountTokens) -> int:
+    """About how many tokens the messages are that `fit` gave last, or `view` would give."""
     fitted = transcript.derived.get(_Fitted)
-    return fitted.num_tokens if isinstance(fitted, _Fitted) else 0
+    if isinstance(fitted, _Fitted):
+        return fitted.num_tokens
+    return tokens_of(transcript.opening, count_tokens) + Branch.of(transcript).num_tokens(count_tokens)
 
 
 @dataclass(frozen=True)
