@@ -59,7 +59,7 @@ class Block:
             self.messages = self.hidden() if self.is_hidden else rendering.step_messages(self.source)
 
     def num_tokens(self, count_tokens: CountTokens) -> int:
-        if self.is_hidden:
+        if self.is_hidden and self.num_results:
             return self.tokens_if_hidden(count_tokens)
         if self.whole_tokens is None:
             if isinstance(self.source, Step):

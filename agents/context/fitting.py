@@ -45,7 +45,7 @@ async def fit(
     is_final: bool = False,
 ) -> tuple[ChatMessage, ...]:
     """The messages of the next request, made to fit: with `overhead_tokens` for the tools' specs and
-    `reply_tokens` for the reply (at most a quarter of the window) they stay within `window`.
+    `reply_tokens` for the reply (at most an eighth of the window) they stay within `window`.
 
     What is decided is given to `save`, which appends it to the transcript. Raises ContextFull where nothing
     helps; with `is_final`, for the last reply of the turn, nothing is saved, nobody is asked and something
@@ -200,8 +200,9 @@ class _Fitting:
         return 0
 
     def _conversation_to_sum_up(self, note_tokens: int) -> tuple[ChatMessage, ...]:
-        """What the model writes its handoff from: all it was shown, or as much as fits."""
-        most = self._room.most - handoff.INSTRUCTION_TOKENS - note_tokens
+        """What the model writes its handoff from: all it was shown, or as much as fits; nothing where that is
+        no use. The tools are not offered then, so their room is free."""
+        most = self._room.window - handoff.INSTRUCTION_TOKENS - note_tokens
         for hidden_through in (0, self._last_step - 1, self._last_step):
             if self.size(hidden_through=hidden_through) <= most:
                 return self._branch.messages(self._opening.messages, hidden_through=hidden_through)

@@ -6,15 +6,16 @@ HIDE_SHARE = 0.60
 HAND_OFF_SHARE = 0.85
 SPARE_TOKENS = 50_000  # of the window of 262,144 tokens; less of a smaller one
 FULL_WINDOW = 262_144
-REPLY_SHARE = 4  # at most a quarter of the window is kept free for the reply
+REPLY_SHARE = 8  # at most an eighth of the window is kept free for the reply
 OPENING_SHARE = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
     """Tokens of messages: past `hide` old results are hidden, past `hand_off` old steps are handed off; more
-    than `most` do not fit. `opening` is what earlier turns may take."""
+    than `most` do not fit. `opening` is what earlier turns may take. `window` is for all there is."""
 
+    window: int
     hide: int
     hand_off: int
     most: int
@@ -30,6 +31,7 @@ class Room:
         hide = int(window * HIDE_SHARE) - overhead_tokens
         hand_off = max(min(hand_off, int(most * 0.9)), most // 2)
         return cls(
+            window=window,
             hide=max(min(hide, int(most * 0.75)), most // 3),
             hand_off=hand_off,
             most=most,
