@@ -52,6 +52,7 @@ faults: $(VENV)/.dev ## Kill every process at random moments of long turns, on b
 	$(PY) -m tests.faults.kill_run --database sqlite --seeds $(SEEDS)
 	@if $(PY) -m tests.services; then $(PY) -m tests.faults.kill_run --database postgres --seeds $(SEEDS); \
 	  else echo "PostgreSQL is not installed: its kill runs did not run."; fi
+	$(PY) -m tests.faults.waiting_run
 
 .PHONY: check
 check: $(VENV)/.dev gettext ## Prove style, types, who imports whom, migrations, vendored files, translations

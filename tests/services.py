@@ -16,13 +16,13 @@ import redis
 from webapp.management import redis_server
 
 
-def wait_until(condition: Callable[[], bool], *, within_s: float, what: str) -> None:
+def wait_until(condition: Callable[[], bool], *, within_s: float, what: str, every_s: float = 0.02) -> None:
     """Return once the condition holds; raises TimeoutError that names `what` when the time is up."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come within {within_s:.0f} s")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def free_port() -> int:

@@ -91,6 +91,9 @@ class Stack:
         os.killpg(part.pid, signal.SIGKILL)
         part.wait()
 
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
     def ended(self) -> list[str]:
         """The parts that have ended by themselves."""
         return [name for name, part in self._running.items() if part.poll() is not None]

@@ -1,15 +1,18 @@
 """What a kill run asks of the platform's own database, as a process with its settings:
 
-`python -m tests.faults.inside person NAME` makes a person with money and a session; `record TURN` says what
-is stored of a turn, of its money, and of its event log.
+`python -m tests.faults.inside person NAME` makes a person with money and a session; `submit NAME COUNT TEXT`
+starts so many turns of theirs, `approve NAME` says yes to all that waits; `states NAME` counts their turns;
+`record TURN` says what is stored of a turn, of its money, and of its event log.
 """
 
 import asyncio
 import json
 import sys
+from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import django
 import msgspec
@@ -17,9 +20,11 @@ import msgspec
 django.setup()
 
 from django.test import Client  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
-from chat import events, frames  # noqa: E402
-from chat.models import Message, Turn  # noqa: E402
+from chat import dispatch, events, frames, steering  # noqa: E402
+from chat.models import Message, ToolRun, Turn  # noqa: E402
+from tests.loopforge.server import MODEL  # noqa: E402
 from webapp.accounts.models import User  # noqa: E402
 from webapp.billing import accounts  # noqa: E402
 from webapp.billing.models import Account, Hold, Price, UsageRecord  # noqa: E402
@@ -119,7 +124,54 @@ def _money(turn: Turn) -> dict[str, Any]:
     }
 
 
+def submit(name: str, count: str, text: str) -> dict[str, Any]:
+    """As many conversations, each with one turn."""
+    person = User.objects.get(username=name)
+    limits = frames.Limits(max_steps=1_000, max_seconds=7_200, max_cost="100")
+    ids = []
+    for number in range(int(count)):
+        command = frames.TurnSend(
+            client_id=str(uuid4()),
+            text=f"{text} number={number}",
+            model=MODEL,
+            long_thinking=True,
+            effort="high",
+            limits=limits,
+        )
+        ids.append(str(dispatch.submit_turn(person, command).id))
+    return {"turns": ids}
+
+
+def approve(name: str) -> dict[str, Any]:
+    person = User.objects.get(username=name)
+    runs = ToolRun.objects.filter(turn__conversation__user=person, state=ToolRun.State.WAITING, decision="")
+    for run in runs:
+        word = frames.CallDecide(
+            turn=str(run.turn_id), call=run.call_id, decision="approved", arguments=run.arguments
+        )
+        steering.decide_call(person, word)
+    return {"approved": len(runs)}
+
+
+def states(name: str) -> dict[str, Any]:
+    turns = Turn.objects.filter(conversation__user__username=name)
+    return {
+        "statuses": Counter(turns.values_list("status", flat=True)),
+        "ends": Counter(turns.exclude(finish_reason="").values_list("finish_reason", flat=True)),
+        "leased": turns.filter(lease_until__gt=timezone.now()).exclude(status="finished").count(),
+        "claims": sum(turns.values_list("fence", flat=True)),
+        "held_nano": Account.objects.get(user__username=name).held_nano,
+    }
+
+
+COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "person": make_person,
+    "record": record,
+    "submit": submit,
+    "approve": approve,
+    "states": states,
+}
+
 if __name__ == "__main__":
-    command, argument = sys.argv[1:]
-    answer = {"person": make_person, "record": record}[command](argument)
-    sys.stdout.write(json.dumps(answer))
+    name, *arguments = sys.argv[1:]
+    sys.stdout.write(json.dumps(COMMANDS[name](*arguments)))

@@ -6,7 +6,6 @@ platform of their own and prints the table; it fails unless nothing was lost, do
 """
 
 import argparse
-import json
 import random
 import statistics
 import sys
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.reader import Heard, Reader
-from tests.faults.rig import MODEL, Manner, Rig, Target, draw_targets
+from tests.faults.rig import Manner, Rig, Target, draw_targets
 from tests.loopforge.ledger import Tally
+from tests.loopforge.server import MODEL
 
 RESUME_GOAL_S = 5.0
 RESUME_WITHIN_S = 60.0
@@ -59,8 +59,7 @@ class Run:
 
 def person(rig: Rig, name: str) -> Reader:
     """Someone signed in, with money."""
-    cookie = json.loads(rig.stack.run(sys.executable, "-m", "tests.faults.inside", "person", name))["cookie"]
-    return Reader(rig.stack.url, cookie=cookie)
+    return Reader(rig.stack.url, cookie=rig.inside("person", name)["cookie"])
 
 
 def question(size: Size, *, tools: str = TOOLS) -> str:
@@ -80,7 +79,7 @@ def run(rig: Rig, reader: Reader, size: Size, *, seed: int | None, like: Run | N
     kills = () if seed is None else _kill(rig, reader, turn, size, seed)
     within_s = 60 + 0.5 * size.steps
     reader.wait_for(turn, is_end, within_s=within_s, what="the end of the turn")
-    record = record_of(rig, turn)
+    record = rig.inside("record", turn)
     tally = rig.ledger.tally(key_prefix=turn)
     return Run(
         seed=seed or 0,
@@ -90,12 +89,6 @@ def run(rig: Rig, reader: Reader, size: Size, *, seed: int | None, like: Run | N
         record=record,
         faults=tuple(_faults(record, tally, size, like)),
     )
-
-
-def record_of(rig: Rig, turn: str) -> dict[str, Any]:
-    said = rig.stack.run(sys.executable, "-m", "tests.faults.inside", "record", turn)
-    record: dict[str, Any] = json.loads(said.splitlines()[-1])
-    return record
 
 
 def is_end(heard: Heard) -> bool:

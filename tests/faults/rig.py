@@ -2,23 +2,27 @@
 killed as the kernel would, and started again at once, as supervisord does."""
 
 import contextlib
+import json
 import os
 import random
 import shutil
+import sys
 import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+import psutil
 import redis
 
 from tests import services
 from tests.loopforge import ledger, tools
+from tests.loopforge.server import MODEL
 from tests.loopforge.serving import ForgeProcess
 from tests.stack import ROOT, Stack
 
-MODEL = "loopforge-thinking"
 KEEP_EVERY_S = 0.1
 
 
@@ -121,6 +125,17 @@ class Rig:
                 for name in names:
                     self.stack.start_part(name)
         return killed_at
+
+    def inside(self, *words: str) -> dict[str, Any]:
+        """What `tests.faults.inside` answers to these words."""
+        said = self.stack.run(sys.executable, "-m", "tests.faults.inside", *words)
+        answer: dict[str, Any] = json.loads(said.splitlines()[-1])
+        return answer
+
+    def cpu_seconds(self) -> float:
+        """What all Celery processes have computed so far."""
+        processes = [psutil.Process(self.stack.pid(name)) for name in (*self.workers, "beat")]
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
 
     def restart_everything(self) -> None:
         """Every process of the platform is killed at once and started again."""

@@ -1,10 +1,10 @@
-"""A long turn over HTTP, killed at: the short version of `make faults`."""
+"""A long turn over HTTP, killed at, and many turns that wait: the short versions of `make faults`."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.faults import kill_run
+from tests.faults import kill_run, waiting_run
 from tests.faults.kill_run import Size
 from tests.faults.rig import Manner, Rig
 
@@ -30,3 +30,9 @@ def test_a_turn_that_is_killed_at_loses_no_step_and_repeats_no_effect(rig: Rig) 
     assert [fault for one in runs for fault in one.faults] == [], shown
     assert sum(len(one.kills) for one in runs) == len(SEEDS) * SIZE.kills
     assert kill_run.p95(runs) <= 2 * kill_run.RESUME_GOAL_S, shown  # too few for a percentile
+
+
+def test_turns_that_wait_for_a_person_hold_nothing_and_all_go_on_after_a_restart(rig: Rig) -> None:
+    waited = waiting_run.run(rig, turns=30)
+    assert (waited.leased, waited.claims_while_waiting) == (0, 0), str(waited)
+    assert (waited.finished, waited.effects, waited.doubled) == (30, 30, 0), str(waited)

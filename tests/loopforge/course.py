@@ -137,7 +137,7 @@ def _place(talk: Talk) -> _Place:
         marks = list(MARK.finditer(_own_words(message)))
         if marks:
             return _behind(marks[-1], talk.results(after=at), is_note=message["role"] == "user")
-    return _Place(1, digest(talk.question, ()))
+    return _Place(1, digest(SPEC.sub("", talk.question), ()))
 
 
 def _own_words(message: Mapping[str, Any]) -> str:

@@ -65,7 +65,13 @@ class Ledger:
         return str(rows[0][0]) if rows else None
 
     def num_attempts(self, tool: str) -> int:
-        row = self._connection().execute("SELECT count(*) FROM attempt WHERE tool = ?", (tool,)).fetchone()
+        return self._count("attempt", tool)
+
+    def num_effects(self, tool: str) -> int:
+        return self._count("effect", tool)
+
+    def _count(self, table: str, tool: str) -> int:
+        row = self._connection().execute(f"SELECT count(*) FROM {table} WHERE tool = ?", (tool,)).fetchone()
         return int(row[0])
 
     def tally(self, *, key_prefix: str = "") -> Tally:

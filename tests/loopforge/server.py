@@ -1,9 +1,11 @@
 """The server: raw ASGI, so that little of a measured time is its own.
 
-`/v1/chat/completions` and `/v1/models` are the provider's; `/forge/log` tells what was asked.
+`/v1/chat/completions` and `/v1/models` are the provider's; `/forge/log` tells what was asked, `/forge/count`
+how often.
 """
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -45,8 +47,10 @@ class Manner:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One request: `status` of its answer, 0 when the asker left before its end."""
+    """One request, which came at the monotonic time `at`; `status` of its answer is 0 when the asker left
+    before its end."""
 
+    at: float
     step: int
     num_messages: int
     prompt_tokens: int
@@ -80,16 +84,19 @@ class LoopForge:
             await _respond(send, 200, {"object": "list", "data": models})
         elif path == "/v1/chat/completions":
             await self._complete(receive, send)
+        elif path == "/forge/count":
+            await _respond(send, 200, len(self.asked))
         elif path == "/forge/log":
             await _respond(send, 200, [asdict(asked) for asked in self.asked])
         else:
             await _respond(send, 404, wire.error(f"There is nothing at {path}."))
 
     async def _complete(self, receive: Any, send: Any) -> None:
+        at = time.monotonic()
         body = msgspec.json.decode(await _body(receive))
         if self.manner.keeps_bodies:
             self.bodies.append(body)
-        answering = asyncio.ensure_future(self._answer(body, send))
+        answering = asyncio.ensure_future(self._answer(at, body, send))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,7 +107,7 @@ class LoopForge:
         if not answering.cancelled() and answering.done():
             answering.result()
 
-    async def _answer(self, body: dict[str, Any], send: Any) -> None:
+    async def _answer(self, at: float, body: dict[str, Any], send: Any) -> None:
         move, status = None, 0
         count = wire.Counted(prompt=0, cached=0)
         fault = ""
@@ -120,7 +127,7 @@ class LoopForge:
             fault, status = str(refusal), 400
             await _respond(send, 400, wire.error(str(refusal)))
         finally:
-            self.asked.append(_asked(body, move, count, fault, status))
+            self.asked.append(_asked(at, body, move, count, fault, status))
 
     def _count(self, body: dict[str, Any]) -> wire.Counted:
         if self.manner.has_prefix_cache:
@@ -171,8 +178,11 @@ def _cut_short(move: Move, fault: Fault | None) -> Move:
     return Move(step=move.step, reasoning=move.reasoning) if fault is Fault.THINKING else move
 
 
-def _asked(body: dict[str, Any], move: Move | None, count: wire.Counted, fault: str, status: int) -> Asked:
+def _asked(
+    at: float, body: dict[str, Any], move: Move | None, count: wire.Counted, fault: str, status: int
+) -> Asked:
     return Asked(
+        at=at,
         step=move.step if move else 0,
         num_messages=len(body["messages"]),
         prompt_tokens=count.prompt,

@@ -65,8 +65,14 @@ class ForgeProcess:
 
     def asked(self) -> list[dict[str, Any]]:
         """What `server.Asked` holds of each request so far."""
-        with _plainly.open(f"http://127.0.0.1:{self.port}/forge/log", timeout=10) as answer:
-            return list(msgspec.json.decode(answer.read()))
+        return list(self._read("log"))
+
+    def num_asked(self) -> int:
+        return int(self._read("count"))
+
+    def _read(self, what: str) -> Any:
+        with _plainly.open(f"http://127.0.0.1:{self.port}/forge/{what}", timeout=10) as answer:
+            return msgspec.json.decode(answer.read())
 
     def stop(self) -> None:
         if self.process is not None:

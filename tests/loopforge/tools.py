@@ -70,18 +70,17 @@ class Reconciled(Ledgered):
 class Hanging:
     """Never returns. Its attempt is in the ledger, and its end, where it was told of one."""
 
-    spec = spec("hang", "Waits for something that never comes.")
-
-    def __init__(self, timeout_s: float = 60.0) -> None:
+    def __init__(self, name: str, timeout_s: float = 60.0) -> None:
+        self.spec = spec(name, "Waits for something that never comes.")
         self.traits = Traits(timeout_s=timeout_s)
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         ledger = Ledger.of_environment()
-        ledger.note_attempt("hang", context.key)
+        ledger.note_attempt(self.spec.name, context.key)
         try:
             await asyncio.Event().wait()
         finally:
-            ledger.note_effect("hang", context.key, "ended", once=False)
+            ledger.note_effect(self.spec.name, context.key, "ended", once=False)
         raise AssertionError("it never comes")
 
 
@@ -123,7 +122,8 @@ OTHERS: tuple[Tool, ...] = (
         Traits(effect=Effect.EXTERNAL, is_idempotent=True, approval=Approval.ALWAYS),
         description="Publishes it, once a person agrees.",
     ),
-    Hanging(),
+    Hanging("hang"),
+    Hanging("hang_briefly", timeout_s=1.0),
     Flooding(),
     Stumbling(),
 )
