@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 SHORTEST_SECRET = 8
 MAX_URL_CHARS = 200  # of an address that is made up
-MAX_NEW_BITS = 48.0  # about a dozen letters that no known address has
+MAX_NEW_BITS = 40.0  # about ten letters that no known address has
 
 _URL = re.compile(r"(?i)\b(?:[a-z][a-z0-9+.-]{1,20}:)?//[^\s\"'<>\\^`{|}]+")
 _BARE = re.compile(r"(?i)\A[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?::\d+)?(?:[/?]\S*)?\Z")
@@ -98,7 +98,7 @@ def urls_of(text: str) -> Iterator[str]:
 
 
 def plain(url: str) -> str:
-    """The address in one spelling, without its fragment, which is not sent."""
+    """The address in one spelling, without its fragment."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
@@ -115,9 +115,10 @@ def is_harmless(url: str, known: frozenset[str]) -> bool:
 
     `known` in the spelling of `plain`.
     """
-    url = plain(url)
+    # A fragment is not sent, but the page that is opened may read it.
+    fragment, url = url.partition("#")[2], plain(url)
     if url in known:
-        return True
+        return _bits(unquote(fragment)) <= MAX_NEW_BITS
     parts = _split(url)
     if parts is None or "@" in parts.netloc or len(url) > MAX_URL_CHARS:
         return False
@@ -126,7 +127,7 @@ def is_harmless(url: str, known: frozenset[str]) -> bool:
         return False
     said = {word for other in neighbours for word in _words(other)}
     new = "".join(word for word in _words(parts) if word not in said)
-    return _bits(new) <= MAX_NEW_BITS
+    return _bits(new + unquote(fragment)) <= MAX_NEW_BITS
 
 
 def _split(url: str) -> SplitResult | None:
