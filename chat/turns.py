@@ -17,7 +17,7 @@ from django.utils import timezone
 from agents.limits import Limits
 from agents.reply import Reply
 from agents.tool import ToolResult
-from chat import history, markdown
+from chat import budgets, history, markdown
 from chat.models import Conversation, Message, Part, Turn
 from inference.schema import FinishReason, ToolCall, ToolSpec
 from webapp.accounts.models import User
@@ -236,6 +236,7 @@ def finish(turn_id: UUID, *, fence: int, finish_reason: FinishReason, error: str
             last_seq=last_seq,
         )
         turn = _whole(turn_id)
+        budgets.settle(turn, 0)
         _settle(turn)
         user_id, lease_id = turn.conversation.user_id, str(turn_id)
         transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))

@@ -262,6 +262,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="turn",
+            name="call_reserved_nano",
+            field=models.PositiveBigIntegerField(default=0),
+        ),
+        migrations.AddField(
+            model_name="turn",
             name="spawned_by",
             field=models.ForeignKey(
                 blank=True,

@@ -55,7 +55,8 @@ class Turn(models.Model):
     until its last event, number `last_seq`, is out.
 
     A turn with `spawned_by` is an agent of another turn: it sees only its own task and is on no branch.
-    `budget_*` of the turn at the top counts for all its agents together.
+    `budget_*` of the turn at the top counts for all its agents together; of an agent `budget_spent_nano` is
+    its own.
     """
 
     class Status(models.TextChoices):
@@ -105,6 +106,7 @@ class Turn(models.Model):
 
     budget_spent_nano = models.PositiveBigIntegerField(default=0)
     budget_reserved_nano = models.PositiveBigIntegerField(default=0)
+    call_reserved_nano = models.PositiveBigIntegerField(default=0)  # of it, for its own call in flight
 
     status = models.CharField(max_length=8, choices=Status, default=Status.QUEUED)
     next_step = models.PositiveIntegerField(default=1)

@@ -1,0 +1,202 @@
+"""The money that a turn and its agents may spend together: set aside before each model call, counted after
+it.
+
+The turn at the top keeps the sums, changed by one conditional update each, so that calls at the same time
+never exceed its limit: all together spend at most the limit and one call, the forced answer of the turn
+itself. What a dead worker set aside is given back when its turn is driven again or ends.
+"""
+
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from agents import budget
+from agents.budget import CallPrice, Grant
+from agents.store import BudgetExhausted
+from chat.models import Turn
+from inference.schema import Usage
+from webapp.billing import holds, pricing
+from webapp.billing.pricing import Rates
+
+Sleep = Callable[[float], Coroutine[Any, Any, None]]
+
+LAST_ANSWER_TOKENS = 2_048  # of the one call beyond the limit
+LOOK_AGAIN_S = 0.3
+MOST_PATIENCE_S = 20.0
+TRIES = 5
+
+
+class CallLost(Exception):
+    """Another worker holds the turn, or it has ended: nothing was set aside."""
+
+
+class Crowded(Exception):
+    """Calls in flight have set aside what this one needs: most of it comes back soon."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A model call to come, of a turn held at `fence`: the most it may need, what the turn has spent so far,
+    and how long the hold is to live."""
+
+    fence: int
+    rates: Rates
+    spent: Usage
+    max_input_tokens: int
+    max_output_tokens: int
+    ttl: timedelta
+
+
+async def reserve(turn: Turn, call: Call, *, sleep: Sleep) -> Grant:
+    """Set money aside for the call: in the turn's hold, and in the budget that it shares with its agents.
+
+    Waits (by `sleep`) while only other calls in flight are in its way. Raises BudgetExhausted, CallLost and
+    holds.InsufficientFunds.
+    """
+    gives_up_at = time.monotonic() + MOST_PATIENCE_S
+    while True:
+        try:
+            may_wait = time.monotonic() < gives_up_at
+            return await sync_to_async(reserve_now)(turn, call, may_wait=may_wait)
+        except Crowded:
+            await sleep(LOOK_AGAIN_S)
+
+
+def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:
+    """As `reserve`; raises Crowded instead of waiting."""
+    if call.rates.is_free:
+        return Grant(max_tokens=call.max_output_tokens)
+    with transaction.atomic():
+        granted = _reserve(turn, call, may_wait=may_wait)
+        holds.extend(
+            turn.hold_id,
+            spent=call.spent,
+            max_input_tokens=call.max_input_tokens,
+            max_output_tokens=granted.max_tokens,
+            ttl=call.ttl,
+        )
+    return granted
+
+
+def settle(turn: Turn, cost_nano: int) -> None:
+    """Count what the turn's last call cost, and give back what was set aside for it. Call it in the
+    transaction that keeps the reply; with 0 when the turn ends."""
+    row = Turn.objects.filter(id=turn.id)
+    set_aside = row.values_list("call_reserved_nano", flat=True).get()
+    if not set_aside and not cost_nano:
+        return
+    changes = {"call_reserved_nano": 0, "budget_spent_nano": F("budget_spent_nano") + cost_nano}
+    if turn.spawned_by_id is None:
+        row.update(**changes, budget_reserved_nano=F("budget_reserved_nano") - F("call_reserved_nano"))
+        return
+    row.update(**changes)
+    Turn.objects.filter(id=turn.spawned_by_id).update(
+        budget_reserved_nano=F("budget_reserved_nano") - set_aside,
+        budget_spent_nano=F("budget_spent_nano") + cost_nano,
+    )
+
+
+def _reserve(turn: Turn, call: Call, *, may_wait: bool) -> Grant:
+    price = _price(call)
+    granted: Grant | None = Grant(max_tokens=call.max_output_tokens)
+    for _ in range(TRIES):  # others set aside and give back meanwhile
+        assert granted is not None
+        if _set_aside(turn, call.fence, price.most_nano(granted.max_tokens)):
+            return granted
+        granted = _fitting(turn, price, call.max_output_tokens, may_wait=may_wait)
+        if granted is None:
+            return _last_answer(turn, call, price)
+    raise Crowded
+
+
+def _price(call: Call) -> CallPrice:
+    most = pricing.most_nano(call.rates, max_input_tokens=call.max_input_tokens, max_output_tokens=0)
+    return CallPrice(input_nano=most, output_per_million_nano=call.rates.output_nano)
+
+
+def _fitting(turn: Turn, price: CallPrice, wanted: int, *, may_wait: bool) -> Grant | None:
+    """What the call gets of what is left now. Raises Crowded where it would get more once calls in flight
+    have ended."""
+    limit, spent, reserved = _sums(turn.spawned_by_id or turn.id)
+    others = reserved - _own(turn.id)
+    now, soon = limit - spent - others, limit - spent
+    granted = budget.grant(now, price, wanted=wanted)
+    if may_wait and others and (granted is None or granted.is_final):
+        later = budget.grant(soon, price, wanted=wanted)
+        if later is not None and not later.is_final:
+            raise Crowded
+    return granted
+
+
+def _last_answer(turn: Turn, call: Call, price: CallPrice) -> Grant:
+    """The turn at the top answers with what it knows, once beyond its limit; an agent has no such call."""
+    tokens = min(LAST_ANSWER_TOKENS, call.max_output_tokens)
+    if turn.spawned_by_id is None:
+        within = _held(turn.id, call.fence).filter(budget_spent_nano__lte=F("max_cost_nano"))
+        if _move(within, price.most_nano(tokens)):
+            return Grant(max_tokens=tokens, is_final=True)
+    raise BudgetExhausted("The budget of this turn and its agents is spent.")
+
+
+def _set_aside(turn: Turn, fence: int, need_nano: int) -> bool:
+    """Put the call's need in the place of what the turn had set aside before; False when it does not fit."""
+    if turn.spawned_by_id is None:
+        fits = Q(max_cost_nano=None) | Q(
+            max_cost_nano__gte=F("budget_spent_nano")
+            + F("budget_reserved_nano")
+            - F("call_reserved_nano")
+            + need_nano
+        )
+        if _move(_held(turn.id, fence).filter(fits), need_nano):
+            return True
+        _check(turn.id, fence)
+        return False
+    return _set_aside_for_agent(turn, turn.spawned_by_id, fence, need_nano)
+
+
+def _set_aside_for_agent(turn: Turn, top_id: UUID, fence: int, need_nano: int) -> bool:
+    before = _own(turn.id)
+    more = need_nano - before
+    fits = Q(max_cost_nano=None) | Q(
+        max_cost_nano__gte=F("budget_spent_nano") + F("budget_reserved_nano") + more
+    )
+    with transaction.atomic():
+        if not _held(turn.id, fence).filter(call_reserved_nano=before).update(call_reserved_nano=need_nano):
+            raise CallLost(f"turn {turn.id} is no more at fence {fence}")
+        top = Turn.objects.filter(fits, id=top_id)
+        if top.update(budget_reserved_nano=F("budget_reserved_nano") + more):
+            return True
+        transaction.set_rollback(True)
+    return False
+
+
+def _move(row: "QuerySet[Turn]", need_nano: int) -> bool:
+    reserved = F("budget_reserved_nano") - F("call_reserved_nano") + need_nano
+    return row.update(budget_reserved_nano=reserved, call_reserved_nano=need_nano) == 1
+
+
+def _held(turn_id: UUID, fence: int) -> "QuerySet[Turn]":
+    return Turn.objects.filter(id=turn_id, fence=fence, status=Turn.Status.RUNNING)
+
+
+def _check(turn_id: UUID, fence: int) -> None:
+    if not _held(turn_id, fence).exists():
+        raise CallLost(f"turn {turn_id} is no more at fence {fence}")
+
+
+def _own(turn_id: UUID) -> int:
+    return Turn.objects.values_list("call_reserved_nano", flat=True).get(id=turn_id)
+
+
+def _sums(top_id: UUID) -> tuple[int, int, int]:
+    """The limit of the turn at the top, what is spent, what is set aside."""
+    columns = ("max_cost_nano", "budget_spent_nano", "budget_reserved_nano")
+    limit, spent, reserved = Turn.objects.values_list(*columns).get(id=top_id)
+    return limit or 0, spent, reserved
