@@ -4,12 +4,16 @@ again by a name the model has seen.
 The adapter for tests, benches and scripts is here; the one on the database is `chat.notebook`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agents.happenings import PlanLine
+from agents.tool import NewPassage, ToolResult, Trust
 from agents.transcript import NoteKind, Transcript
+from inference.schema import ToolCall
+
+HOW_TO_NAME = "Name ids of calls, passages, artifacts or facts that you have seen."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +27,12 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a name stands for, in full."""
+    """What a name stands for, in full, and whose text it is."""
 
     name: str
     title: str
     text: str
+    trust: Trust = Trust.OPERATOR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,15 @@ class Notebook(Protocol):
 
     async def rollbacks(self) -> tuple[Rollback, ...]: ...
 
+    async def effects_after(self, step: int) -> tuple[ToolCall, ...]:
+        """The calls of later steps that changed the world outside, or may have."""
+        ...
+
+
+async def unknown_names(notebook: Notebook, names: Iterable[str]) -> list[str]:
+    """Those that stand for nothing the model has seen."""
+    return [name for name in dict.fromkeys(names) if await notebook.find(name) is None]
+
 
 def rollback_of(*, step: int, data: dict[str, object]) -> Rollback:
     """What a ROLLBACK note after step `step` did."""
@@ -89,8 +103,18 @@ class _Kept:
 class InMemoryNotebook:
     """The notebook of one transcript in this process."""
 
-    def __init__(self, transcript: Transcript) -> None:
+    def __init__(
+        self,
+        transcript: Transcript,
+        *,
+        external: frozenset[str] = frozenset(),
+        passages: Mapping[int, NewPassage] | None = None,
+    ) -> None:
+        """`external` are the names of the tools that change the world outside; `passages` those of the turn
+        by their number, as the store keeps them."""
         self._transcript = transcript
+        self._external = external
+        self._passages = passages if passages is not None else {}
         self._plan: tuple[PlanLine, ...] = ()
         self._facts: dict[str, _Kept] = {}
 
@@ -124,6 +148,10 @@ class InMemoryNotebook:
         notes = (note for note in self._transcript.notes if note.kind is NoteKind.ROLLBACK)
         return tuple(rollback_of(step=note.step, data=note.data) for note in notes)
 
+    async def effects_after(self, step: int) -> tuple[ToolCall, ...]:
+        later = (record for made in self._transcript.steps if made.number > step for record in made.calls)
+        return tuple(record.call for record in later if record.call.name in self._external)
+
     def _step_of_key(self, key: str) -> int:
         steps = self._transcript.steps
         for step in reversed(steps):
@@ -134,28 +162,27 @@ class InMemoryNotebook:
     def _result(self, name: str) -> Found | None:
         for record in self._transcript.calls():
             if record.call.id == name and record.result is not None:
-                return Found(name=name, title=record.call.name, text=record.result.for_model)
+                text, trust = record.result.for_model, record.result.trust
+                return Found(name=name, title=record.call.name, text=text, trust=trust)
         return None
 
     def _artifact(self, name: str) -> Found | None:
-        for record in self._transcript.calls():
-            for artifact in record.result.artifacts if record.result else ():
+        for result in self._results():
+            for artifact in result.artifacts:
                 if artifact.name == name:
-                    return Found(name=name, title=artifact.media_type, text=artifact.text)
+                    return Found(name=name, title=artifact.media_type, text=artifact.text, trust=result.trust)
         return None
 
     def _passage(self, name: str) -> Found | None:
-        passages = [
-            passage
-            for record in self._transcript.calls()
-            if record.result is not None
-            for passage in record.result.passages
-        ]
         number = passage_number(name)
-        if number is None or not 1 <= number <= len(passages):
+        passage = self._passages.get(number) if number is not None else None
+        if passage is None:
             return None
-        passage = passages[number - 1]
-        return Found(name=f"[{number}]", title=passage.title or passage.source, text=passage.text)
+        title = passage.title or passage.source
+        return Found(name=f"[{number}]", title=title, text=passage.text, trust=Trust.WEB)
+
+    def _results(self) -> Iterator[ToolResult]:
+        return (record.result for record in self._transcript.calls() if record.result is not None)
 
     def _fact(self, name: str) -> Found | None:
         for kept in self._facts.values():

@@ -1,0 +1,183 @@
+"""The notebook of a durable turn: its plan, facts, results, passages and artifacts are rows. See
+agents.notebook for the port."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.db.models import Q
+
+from agents.happenings import PlanLine
+from agents.notebook import Fact, Found, Rollback, found_fact, is_taken_back, passage_number, rollback_of
+from agents.tool import Effect, Tool, Trust
+from agents.tools.memory import Recall, Remember
+from agents.tools.plan import Plan
+from agents.tools.rollback import Rollback as RollbackTool
+from agents.transcript import NoteKind
+from chat import turns
+from chat.models import Artifact, Message, Part, Passage, PlanItem, ToolRun, Turn
+from chat.models import Fact as FactRow
+from inference.schema import ToolCall
+
+
+def tools_of(turn: Turn, notebook: "DatabaseNotebook") -> list[Tool]:
+    """The tools that work on the turn's notebook."""
+    return [
+        Plan(notebook, needs_approval=turn.plan_needs_approval),
+        Remember(notebook),
+        Recall(notebook),
+        RollbackTool(notebook),
+    ]
+
+
+def plan_of(turn_id: UUID) -> tuple[PlanLine, ...]:
+    rows = PlanItem.objects.filter(turn=turn_id)
+    return tuple(
+        PlanLine(text=row.text, phase=row.phase, status=row.status, evidence=row.evidence) for row in rows
+    )
+
+
+def replace_plan(turn_id: UUID, lines: Sequence[PlanLine]) -> None:
+    """Put these lines in the place of the whole plan."""
+    rows = [
+        PlanItem(
+            turn_id=turn_id,
+            position=position,
+            phase=line.phase,
+            text=line.text,
+            status=line.status,
+            evidence=list(line.evidence),
+        )
+        for position, line in enumerate(lines)
+    ]
+    with transaction.atomic():
+        PlanItem.objects.filter(turn=turn_id).delete()
+        PlanItem.objects.bulk_create(rows)
+
+
+class DatabaseNotebook:
+    """The `Notebook` of the turn that a worker holds at `fence`. Writes raise turns.TurnLost once another
+    worker has taken over."""
+
+    def __init__(self, turn_id: UUID, *, fence: int) -> None:
+        self._turn_id = turn_id
+        self._fence = fence
+
+    async def plan(self) -> tuple[PlanLine, ...]:
+        return await sync_to_async(plan_of)(self._turn_id)
+
+    async def write_plan(self, lines: Sequence[PlanLine]) -> None:
+        await sync_to_async(self._write_plan)(lines)
+
+    async def facts(self) -> tuple[Fact, ...]:
+        return await sync_to_async(self._facts)()
+
+    async def remember(self, text: str, *, evidence: Sequence[str], key: str) -> Fact:
+        return await sync_to_async(self._remember)(text, list(evidence), key)
+
+    async def find(self, name: str) -> Found | None:
+        return await sync_to_async(self._find)(name)
+
+    async def step_of(self, call_id: str) -> int | None:
+        return await sync_to_async(self._step_of)(call_id)
+
+    async def rollbacks(self) -> tuple[Rollback, ...]:
+        return await sync_to_async(self._rollbacks)()
+
+    async def effects_after(self, step: int) -> tuple[ToolCall, ...]:
+        return await sync_to_async(self._effects_after)(step)
+
+    # ---- writes
+
+    def _lock(self) -> None:
+        """Nobody else takes the turn, or ends it, before the transaction does."""
+        held = Turn.objects.filter(id=self._turn_id, fence=self._fence, status=Turn.Status.RUNNING)
+        if held.update(fence=self._fence) == 0:
+            raise turns.TurnLost(f"turn {self._turn_id} is no more at fence {self._fence}")
+
+    def _write_plan(self, lines: Sequence[PlanLine]) -> None:
+        with transaction.atomic():
+            self._lock()
+            replace_plan(self._turn_id, lines)
+
+    def _remember(self, text: str, evidence: list[str], key: str) -> Fact:
+        with transaction.atomic():
+            self._lock()
+            row, _ = FactRow.objects.get_or_create(
+                turn_id=self._turn_id, key=key, defaults={"text": text, "evidence": evidence}
+            )
+            number = FactRow.objects.filter(turn=self._turn_id, id__lte=row.id).count()
+        return _fact(number, row)
+
+    # ---- reads
+
+    def _facts(self) -> tuple[Fact, ...]:
+        rows = list(FactRow.objects.filter(turn=self._turn_id))
+        rollbacks = self._rollbacks() if rows else ()
+        taken_back: set[str] = set()
+        if rollbacks:
+            runs = ToolRun.objects.filter(turn=self._turn_id, key__in=[row.key for row in rows])
+            steps = runs.values_list("key", "step")
+            taken_back = {key for key, step in steps if is_taken_back(step, rollbacks)}
+        return tuple(
+            _fact(number, row) for number, row in enumerate(rows, start=1) if row.key not in taken_back
+        )
+
+    def _rollbacks(self) -> tuple[Rollback, ...]:
+        notes = Message.objects.filter(
+            turn=self._turn_id, role=Message.Role.NOTE, kind=NoteKind.ROLLBACK.value
+        )
+        return tuple(rollback_of(step=step, data=data) for step, data in notes.values_list("step", "data"))
+
+    def _step_of(self, call_id: str) -> int | None:
+        runs = ToolRun.objects.filter(turn=self._turn_id, call_id=call_id)
+        step = runs.values_list("step", flat=True).first()
+        return None if step is None or is_taken_back(step, self._rollbacks()) else step
+
+    def _effects_after(self, step: int) -> tuple[ToolCall, ...]:
+        happened = Q(state=ToolRun.State.DONE) | Q(state=ToolRun.State.BEGUN)
+        runs = ToolRun.objects.filter(happened, turn=self._turn_id, step__gt=step, effect=Effect.EXTERNAL)
+        runs = runs.exclude(decision__in=(ToolRun.Decision.REFUSED, ToolRun.Decision.EXPIRED))
+        return tuple(ToolCall(id=run.call_id, name=run.tool, arguments=run.arguments) for run in runs)
+
+    def _find(self, name: str) -> Found | None:
+        return self._result(name) or self._artifact(name) or self._passage(name) or self._fact_called(name)
+
+    def _result(self, name: str) -> Found | None:
+        part = Part.objects.filter(
+            message__turn=self._turn_id, kind=Part.Kind.TOOL_RESULT, tool_call_id=name
+        ).first()
+        if part is None:
+            return None
+        return Found(name=name, title=part.tool_name, text=part.text, trust=self._trust_of(name))
+
+    def _artifact(self, name: str) -> Found | None:
+        row = Artifact.objects.filter(turn=self._turn_id, name=name).last()
+        if row is None:
+            return None
+        return Found(name=name, title=row.media_type, text=row.text, trust=self._trust_of(row.call_id))
+
+    def _passage(self, name: str) -> Found | None:
+        number = passage_number(name)
+        row = Passage.objects.filter(turn=self._turn_id, number=number).first() if number else None
+        if row is None:
+            return None
+        title = row.title or row.source
+        return Found(name=f"[{number}]", title=title, text=row.text, trust=Trust(row.trust))
+
+    def _fact_called(self, name: str) -> Found | None:
+        if not name.startswith("F"):
+            return None
+        rows = FactRow.objects.filter(turn=self._turn_id)
+        facts: Iterable[Fact] = (_fact(number, row) for number, row in enumerate(rows, start=1))
+        return next((found_fact(fact) for fact in facts if fact.id == name), None)
+
+    def _trust_of(self, call_id: str) -> Trust:
+        """As the call's result was labelled; one without a label is taken for a stranger's."""
+        runs = ToolRun.objects.filter(turn=self._turn_id, call_id=call_id).exclude(trust="")
+        return Trust(runs.values_list("trust", flat=True).last() or Trust.WEB)
+
+
+def _fact(number: int, row: FactRow) -> Fact:
+    return Fact(id=f"F{number}", text=row.text, evidence=tuple(row.evidence))
