@@ -96,6 +96,14 @@ def host_of(url: httpx2.URL) -> str:
     return url.raw_host.decode("ascii").lower()
 
 
+def origin_of(url: str) -> str:
+    """The host and port of the URL, as `private_hosts` names them. Raises UrlRefused."""
+    parsed = _parsed(url)
+    if parsed.scheme not in DEFAULT_PORTS or not parsed.raw_host:
+        raise UrlRefused("Only http and https addresses can be opened.")
+    return f"{host_of(parsed)}:{parsed.port or DEFAULT_PORTS[parsed.scheme]}"
+
+
 def client(
     rules: Rules | None = None,
     *,

@@ -264,6 +264,7 @@ TOOL_APPROVAL = choices_by_name("TOOL_APPROVAL", "always", "untrusted", "never")
 APPROVAL_HOURS = number("APPROVAL_HOURS", 168, minimum=1)  # then a call that nobody decided on is refused
 # No tool sends these anywhere, whatever the model asks for.
 KEPT_SECRETS = (SECRET_KEY, *secrets_of_environment(), str(DATABASES["default"].get("PASSWORD") or ""))
+MCP_SERVERS = text("MCP_SERVERS")  # TOML: chat/tool_servers.py reads it at the start
 
 # ---- limits
 MAX_MESSAGE_CHARS = number("MAX_MESSAGE_CHARS", 400_000, minimum=1)

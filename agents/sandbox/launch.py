@@ -131,13 +131,22 @@ async def start(program: Program) -> Process:
 
 
 async def end(process: Process) -> None:
-    """Kill the program and everything it has started, at once. Again is harmless."""
+    """Kill the program and everything it has started, at once. Nobody may be reading its streams any more.
+    Again is harmless."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    # Its namespace dies with its first process, so nothing is left that could hold the pipes open for long.
+    # Its namespace dies with its first process. A full pipe that nobody reads would hide that from asyncio.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), KILL_WAIT_S)
+        await asyncio.wait_for(
+            asyncio.gather(_drain(process.stdout), _drain(process.stderr), process.wait()), KILL_WAIT_S
+        )
+
+
+async def _drain(stream: asyncio.StreamReader | None) -> None:
+    with contextlib.suppress(ValueError):
+        while stream is not None and await stream.read(65_536):
+            pass
 
 
 def _limits(bounds: Bounds, fence: Fence) -> list[str]:
