@@ -146,12 +146,12 @@ async def test_a_result_that_found_nothing_is_kept_for_a_minute_at_most(cache, k
 
         async def write(self, key: str, entry: Entry, *, number: int, ttl_s: float) -> bool:
             kept.append(ttl_s)
-            return await cache.write(key, entry, number=number, ttl_s=ttl_s)
+            return bool(await cache.write(key, entry, number=number, ttl_s=ttl_s))
 
     nothing = Search(
         caching=Caching(ttl_s=86_400), result=ToolResult(for_model="nothing", found_nothing=True)
     )
-    await call(Watched(), nothing, key=key)  # type: ignore[arg-type]
+    await call(Watched(), nothing, key=key)
     assert kept == [60]
     assert (await call(cache, nothing, key=key)).is_cached
 

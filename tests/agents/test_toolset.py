@@ -1,5 +1,7 @@
-"""Whatever is wrong with a call or its tool becomes a result for the model; what a call brings is cleaned, cut
-and labelled."""
+"""Whatever is wrong with a call or its tool becomes a result for the model.
+
+What a call brings is cleaned, cut and labelled.
+"""
 
 import asyncio
 import time
