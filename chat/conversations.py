@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from chat import history, turns
+from chat import branches, turns
 from chat.models import Conversation, Turn
 
 
@@ -13,7 +13,7 @@ def rename(conversation: Conversation, *, title: str) -> None:
 
 def show_branch(conversation: Conversation, *, turn: Turn) -> None:
     """Put the newest branch through `turn` on show."""
-    conversation.current_turn = history.leaf(conversation, turn)
+    conversation.current_turn = branches.leaf(conversation, turn)
     conversation.save(update_fields=["current_turn"])
 
 

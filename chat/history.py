@@ -4,7 +4,7 @@ events. Changes nothing."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,8 +12,11 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from chat import frames
-from chat.models import Conversation, Message, Part, Turn
+from agents import verification
+from agents.happenings import NoteAdded
+from agents.transcript import Note, NoteKind
+from chat import activity, branches, frames
+from chat.models import Conversation, Message, Part, ToolRun, Turn
 from inference.schema import ChatMessage, Role, ToolCall, Usage
 from webapp.billing import pricing
 from webapp.billing.models import UsageRecord
@@ -21,7 +24,7 @@ from webapp.billing.models import UsageRecord
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCallView:
-    """`result` is None while the call runs."""
+    """`result` is None while the call runs or waits. `decision` is what a person said to it."""
 
     id: str
     name: str
@@ -29,11 +32,16 @@ class ToolCallView:
     result: str | None
     is_error: bool
     duration_ms: int
+    is_cached: bool = False
+    is_waiting: bool = False
+    decision: str = ""
+    is_edited: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepView:
-    """One model call and its tool calls. `num_tokens` and `duration_ms` are the reasoning's."""
+    """One model call, its tool calls and what the platform noted behind them. `num_tokens` and `duration_ms`
+    are the reasoning's. What a draft or an undone step says is no part of the answer."""
 
     number: int
     reasoning: str
@@ -45,6 +53,9 @@ class StepView:
     tool_calls: tuple[ToolCallView, ...]
     finish_reason: str
     at: datetime
+    notes: tuple[Note, ...] = ()
+    is_draft: bool = False
+    is_undone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +86,12 @@ class TurnView:
 
     @property
     def answer(self) -> str:
-        """The content of every step, joined."""
-        return "".join(step.content for step in self.steps)
+        return final_text(self.steps)
+
+    @property
+    def notes(self) -> list[Note]:
+        """All of them, those from before the first step included."""
+        return notes_of(self.turn)
 
     @property
     def previous(self) -> UUID | None:
@@ -89,15 +104,15 @@ class TurnView:
 
 def branch(conversation: Conversation) -> list[TurnView]:
     """The turns of the branch on show, first to last."""
-    family = dict(conversation.turns.values_list("id", "parent_id"))
-    path = _path(family, conversation.current_turn_id)
-    turns = Turn.objects.select_related("model").prefetch_related("messages__parts").in_bulk(path)
+    family = branches.family(conversation)
+    path = branches.path(family, conversation.current_turn_id)
+    turns = Turn.objects.select_related("model").prefetch_related(*activity.prefetches()).in_bulk(path)
     bills = UsageRecord.objects.filter(hold__turn__in=path).in_bulk(field_name="hold_id")
     return [_view(turns[turn_id], bills.get(turns[turn_id].hold_id), family) for turn_id in path]
 
 
 def turn_view(turn: Turn) -> TurnView:
-    family = dict(turn.conversation.turns.values_list("id", "parent_id"))
+    family = branches.family(turn.conversation)
     return _view(turn, UsageRecord.objects.filter(hold_id=turn.hold_id).first(), family)
 
 
@@ -107,7 +122,47 @@ def steps_of(turn: Turn) -> tuple[StepView, ...]:
     for message in turn.messages.all():
         if message.step:
             steps.setdefault(message.step, []).append(message)
-    return tuple(_step(number, messages, turn) for number, messages in sorted(steps.items()))
+    runs: dict[int, dict[str, ToolRun]] = {}
+    for run in turn.tool_runs.all():
+        runs.setdefault(run.step, {})[run.call_id] = run  # the newest edition is the last
+    notes = notes_of(turn)
+    drafts, undone = verification.drafts(notes), _undone(notes)
+    return tuple(
+        _step(
+            messages,
+            turn,
+            runs=runs.get(number, {}),
+            notes=tuple(note for note in notes if note.step == number),
+            is_draft=number in drafts,
+            is_undone=number in undone,
+        )
+        for number, messages in sorted(steps.items())
+    )
+
+
+def notes_of(turn: Turn) -> list[Note]:
+    """What the platform noted, in the order it happened."""
+    return [
+        Note(
+            step=message.step,
+            kind=NoteKind(message.kind),
+            text="".join(part.text for part in message.parts.all()),
+            data=message.data,
+        )
+        for message in turn.messages.all()
+        if message.role == Message.Role.NOTE
+    ]
+
+
+def final_text(steps: Iterable[StepView]) -> str:
+    """The answer: the content of every step, joined, but for what was sent back or undone."""
+    return "".join(step.content for step in steps if not step.is_draft and not step.is_undone)
+
+
+def _undone(notes: Sequence[Note]) -> frozenset[int]:
+    """The steps that the model went back to before."""
+    backs = (note for note in notes if note.kind is NoteKind.ROLLBACK)
+    return frozenset(step for note in backs for step in range(note.data["to_step"] + 1, note.step + 1))
 
 
 def user_text(turn: Turn) -> str:
@@ -121,16 +176,18 @@ def user_text(turn: Turn) -> str:
 
 def request_messages(turn: Turn, *, text: str) -> list[ChatMessage]:
     """What the model is told before the first step of a turn that asks `text`: its system prompt, the earlier
-    turns of the branch, the text.
+    turns of the branch, the text. An agent sees no earlier turns, only what its role adds and its task.
 
-    Earlier turns come without their reasoning. A call without a result is paired with one that says so.
+    Earlier turns come without their reasoning, without what was sent back or undone. A call without a result
+    is paired with one that says so.
     """
     messages = []
-    if turn.model.system_prompt:
-        messages.append(ChatMessage(role=Role.SYSTEM, content=turn.model.system_prompt))
-    for earlier in _ancestors(turn):
+    if system := "\n\n".join(filter(None, (turn.model.system_prompt, turn.instructions))):
+        messages.append(ChatMessage(role=Role.SYSTEM, content=system))
+    for earlier in [] if turn.spawned_by_id else _ancestors(turn):
+        kept = (step for step in steps_of(earlier) if not step.is_draft and not step.is_undone)
         messages.append(ChatMessage(role=Role.USER, content=user_text(earlier)))
-        messages.extend(step_messages(steps_of(earlier), with_reasoning=False))
+        messages.extend(step_messages(kept, with_reasoning=False))
     messages.append(ChatMessage(role=Role.USER, content=text))
     return messages
 
@@ -157,8 +214,10 @@ def step_messages(steps: Iterable[StepView], *, with_reasoning: bool) -> list[Ch
 
 
 def stored_events(turn: Turn) -> list[frames.PlainEvent]:
-    """The events that show what is stored of the turn, its end included when it has ended."""
+    """The events that show what is stored of the turn: what it waits for, or its end, included."""
     shown = shown_events(turn, steps_of(turn))
+    if (waiting := activity.waiting_event(turn)) is not None:
+        shown.append(waiting)
     if turn.status == Turn.Status.FINISHED:
         shown.append(finished_event(turn))
     return shown
@@ -169,6 +228,8 @@ def shown_events(turn: Turn, steps: Iterable[StepView]) -> list[frames.PlainEven
     shown: list[frames.PlainEvent] = []
     if turn.started_at:
         shown.append(frames.TurnStarted(at_ms=_ms(turn.started_at)))
+    shown.extend(activity.events(turn))
+    shown.extend(_note_event(note) for note in notes_of(turn) if note.step == 0)
     for step in steps:
         shown.extend(_step_events(step))
     return shown
@@ -176,7 +237,7 @@ def shown_events(turn: Turn, steps: Iterable[StepView]) -> list[frames.PlainEven
 
 def finished_event(turn: Turn) -> frames.TurnFinished:
     """The last event of a turn that has ended."""
-    answer = "".join(step.content for step in steps_of(turn))
+    answer = final_text(steps_of(turn))
     return frames.TurnFinished(
         finish_reason=turn.finish_reason,
         error=turn.error,
@@ -203,7 +264,14 @@ def _step_events(step: StepView) -> Iterator[frames.PlainEvent]:
                 result=call.result,
                 is_error=call.is_error,
                 duration_ms=call.duration_ms,
+                is_cached=call.is_cached,
             )
+    for note in step.notes:
+        yield _note_event(note)
+
+
+def _note_event(note: Note) -> NoteAdded:
+    return NoteAdded(step=note.step, kind=str(note.kind), text=note.text, data=note.data)
 
 
 def _ms(at: datetime) -> int:
@@ -224,30 +292,10 @@ def usage_of(message: Message) -> Usage:
     )
 
 
-def leaf(conversation: Conversation, turn: Turn) -> Turn:
-    """The turn at the end of the newest branch through `turn`."""
-    children: dict[UUID, Turn] = {}
-    for candidate in conversation.turns.order_by("created_at").exclude(parent=None):
-        if candidate.parent_id:
-            children[candidate.parent_id] = candidate
-    while turn.id in children:
-        turn = children[turn.id]
-    return turn
-
-
 def _ancestors(turn: Turn) -> list[Turn]:
-    family = dict(turn.conversation.turns.values_list("id", "parent_id"))
-    path = _path(family, turn.parent_id)
-    turns = Turn.objects.prefetch_related("messages__parts").in_bulk(path)
+    path = branches.path(branches.family(turn.conversation), turn.parent_id)
+    turns = Turn.objects.prefetch_related("messages__parts", "tool_runs").in_bulk(path)
     return [turns[turn_id] for turn_id in path]
-
-
-def _path(family: Mapping[UUID, UUID | None], end: UUID | None) -> list[UUID]:
-    path = []
-    while end is not None:
-        path.append(end)
-        end = family[end]
-    return path[::-1]
 
 
 def _says_something(message: ChatMessage) -> bool:
@@ -256,6 +304,8 @@ def _says_something(message: ChatMessage) -> bool:
 
 def _view(turn: Turn, bill: UsageRecord | None, family: Mapping[UUID, UUID | None]) -> TurnView:
     siblings = tuple(turn_id for turn_id, parent_id in family.items() if parent_id == turn.parent_id)
+    if turn.spawned_by_id:
+        siblings = (turn.id,)
     return TurnView(
         turn=turn,
         user_text=user_text(turn),
@@ -273,24 +323,40 @@ def _view(turn: Turn, bill: UsageRecord | None, family: Mapping[UUID, UUID | Non
     )
 
 
-def _step(number: int, messages: list[Message], turn: Turn) -> StepView:
+def _step(
+    messages: list[Message],
+    turn: Turn,
+    *,
+    runs: Mapping[str, ToolRun],
+    notes: tuple[Note, ...],
+    is_draft: bool,
+    is_undone: bool,
+) -> StepView:
     reply = messages[0]
-    parts = list(reply.parts.all())
+    parts = list(reply.parts.all()) if reply.role == Message.Role.ASSISTANT else []
     reasoning = _part(parts, Part.Kind.REASONING)
     content = _part(parts, Part.Kind.TEXT)
-    results = {part.tool_call_id: part for message in messages[1:] for part in message.parts.all()}
+    results = {
+        part.tool_call_id: part
+        for message in messages[1:]
+        if message.role == Message.Role.TOOL
+        for part in message.parts.all()
+    }
     is_over = turn.status == Turn.Status.FINISHED
     return StepView(
-        number=number,
+        number=reply.step,
         reasoning=reasoning.text,
         reasoning_html=reasoning.html,
         num_tokens=reasoning.num_tokens,
         duration_ms=reasoning.duration_ms,
         content=content.text,
         content_html=content.html,
-        tool_calls=tuple(_calls(parts, results, is_over=is_over)),
+        tool_calls=tuple(_calls(parts, results, runs, is_over=is_over)),
         finish_reason=reply.finish_reason,
         at=reply.created_at,
+        notes=notes,
+        is_draft=is_draft,
+        is_undone=is_undone,
     )
 
 
@@ -298,11 +364,14 @@ def _part(parts: list[Part], kind: Part.Kind) -> Part:
     return next((part for part in parts if part.kind == kind), Part(kind=kind))
 
 
-def _calls(parts: list[Part], results: dict[str, Part], *, is_over: bool) -> Iterable[ToolCallView]:
+def _calls(
+    parts: list[Part], results: dict[str, Part], runs: Mapping[str, ToolRun], *, is_over: bool
+) -> Iterable[ToolCallView]:
     for part in parts:
         if part.kind != Part.Kind.TOOL_CALL:
             continue
         result = results.get(part.tool_call_id)
+        run = runs.get(part.tool_call_id)
         missing = _("Stopped before it had a result.") if is_over else None
         yield ToolCallView(
             id=part.tool_call_id,
@@ -311,4 +380,8 @@ def _calls(parts: list[Part], results: dict[str, Part], *, is_over: bool) -> Ite
             result=result.text if result else missing,
             is_error=result.is_error if result else is_over,
             duration_ms=result.duration_ms if result else 0,
+            is_cached=run is not None and run.is_cached,
+            is_waiting=run is not None and not is_over and run.state == ToolRun.State.WAITING,
+            decision=run.decision if run else "",
+            is_edited=run is not None and run.edition > 0,
         )

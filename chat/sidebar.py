@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from chat import activity
 from chat.models import Conversation, Turn
 from webapp.accounts.models import User
 
@@ -23,7 +24,8 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """`before` asks for the next page; None when this is the last. Each conversation has `is_running`."""
+    """`before` asks for the next page; None when this is the last. Each conversation has `is_running`, and
+    `is_waiting` when a turn of it waits for the person."""
 
     groups: list[Group]
     before: datetime | None
@@ -32,7 +34,10 @@ class Page:
 def page(user: User, *, now: datetime, before: datetime | None = None) -> Page:
     """The conversations last used before this time, grouped by how long ago that was."""
     open_turns = Turn.objects.filter(conversation=OuterRef("pk")).exclude(status=Turn.Status.FINISHED)
-    conversations = Conversation.objects.filter(user=user).annotate(is_running=Exists(open_turns))
+    asking = open_turns.filter(status=Turn.Status.WAITING, waiting_for__in=activity.OF_A_PERSON)
+    conversations = Conversation.objects.filter(user=user).annotate(
+        is_running=Exists(open_turns), is_waiting=Exists(asking)
+    )
     if before is not None:
         conversations = conversations.filter(updated_at__lt=before)
     rows = list(conversations.only("id", "title", "updated_at")[: PAGE_ROWS + 1])
