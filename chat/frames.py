@@ -4,7 +4,7 @@ A frame to the server is a command; a frame to the browser is either an event of
 id and its dense sequence number, or a reply to a command, with neither.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,6 +26,20 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_calls_per_tool: dict[str, int] | None = None
 
 
+class Granted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tool may be called without the person being asked, where the named arguments have these values."""
+
+    tool: str
+    arguments: dict[str, Any] = {}
+
+
+class ToolTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On which terms a turn uses tools. `is_fresh`: nothing that was found before is used again."""
+
+    is_fresh: bool = False
+    granted: list[Granted] = []
+
+
 # ---- browser → server
 
 
@@ -45,6 +59,7 @@ class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
     limits: Limits = Limits()
     team: str = ""
     plan_needs_approval: bool = False
+    tools: ToolTerms = ToolTerms()
 
 
 class TurnAttach(msgspec.Struct, frozen=True, tag_field="op", tag="turn.attach"):

@@ -2,22 +2,31 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 
 from agents import custom_tools, outgoing
 from agents.exposure import Exposure, Opening
+from agents.mcp.tools import approvals_of
 from agents.outgoing import Secrets
-from agents.policy import Policy
+from agents.policy import Grant, Policy
 from agents.tool import Approval, Tool, Trust, least_trusted
 from agents.tool_cache.redis_cache import RedisToolCache
 from agents.tools.ask_user import AskUser
 from agents.tools.calculate import Calculate
+from agents.tools.memory import Recall, Remember
+from agents.tools.plan import Plan
+from agents.tools.rollback import Rollback
 from agents.toolset import Toolset
-from chat import history
+from chat import history, tool_servers
+from chat import notebook as notebooks
+from chat.frames import ToolTerms
 from chat.models import Passage, ToolRun, Turn
+from chat.notebook import DatabaseNotebook
 from inference.schema import ToolSpec
 from webapp.catalog.models import ServedModel
 
@@ -28,30 +37,39 @@ def may_call_tools(model: ServedModel, *, long_thinking: bool) -> bool:
 
 
 def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...]:
-    """What of the tools goes into the model's prompt, before there is a turn."""
+    """What of the tools goes into the model's prompt, as far as it is known before there is a turn."""
     if not may_call_tools(model, long_thinking=long_thinking):
         return ()
-    return Toolset(_everywhere()).specs
+    platform = (Calculate.spec, AskUser.spec, Plan.spec, Remember.spec, Recall.spec, Rollback.spec)
+    return (*platform, *Toolset(custom_tools.installed()).specs)
 
 
 @asynccontextmanager
-async def opened(turn: Turn, own: Iterable[Tool] = ()) -> AsyncGenerator[Toolset, None]:
-    """The toolset of a turn, for one event loop. `own` are the tools made for this turn alone."""
+async def opened(
+    turn: Turn, *, notebook: DatabaseNotebook, own: Iterable[Tool] = ()
+) -> AsyncGenerator[Toolset, None]:
+    """The toolset of a turn, for one event loop. `own` are further tools made for this turn alone."""
     if not may_call_tools(turn.model, long_thinking=turn.long_thinking):
         yield Toolset()
         return
+    theirs = await tool_servers.tools()
+    terms = msgspec.convert(turn.tool_terms, ToolTerms)
+    # An agent has no person of its own to ask.
+    platform: list[Tool] = [Calculate()] if turn.spawned_by_id else [Calculate(), AskUser()]
+    # The platform's first: of two tools with one name the first is kept.
+    tools = [*platform, *notebooks.tools_of(turn, notebook), *own, *custom_tools.installed(), *theirs]
+    policy = replace(
+        _policy(),
+        approvals={**approvals_of(theirs), **_policy().approvals},
+        grants=tuple(Grant(tool=one.tool, arguments=one.arguments) for one in terms.granted),
+    )
     async with RedisToolCache.opened(settings.REDIS_URL) as tool_cache:
-        yield Toolset([*_everywhere(), *own], policy=policy(), cache=tool_cache)
-
-
-def _everywhere() -> list[Tool]:
-    """The tools that are the same for every turn; those of the platform first, whose names nobody may
-    take."""
-    return [Calculate(), AskUser(), *custom_tools.installed()]
+        yield Toolset(tools, policy=policy, cache=tool_cache, is_fresh=terms.is_fresh)
 
 
 @cache
-def policy() -> Policy:
+def _policy() -> Policy:
+    """What the operator has set."""
     return Policy(
         approvals={tool: Approval(when) for tool, when in settings.TOOL_APPROVAL.items()},
         secrets=Secrets(settings.KEPT_SECRETS),

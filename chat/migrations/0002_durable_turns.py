@@ -247,6 +247,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="turn",
+            name="tool_terms",
+            field=models.JSONField(blank=True, default=dict),
+        ),
+        migrations.AddField(
+            model_name="turn",
             name="role",
             field=models.CharField(blank=True, max_length=40),
         ),

@@ -103,6 +103,7 @@ class Turn(models.Model):
     max_fetched_bytes = models.PositiveBigIntegerField(null=True, blank=True)
     max_calls_per_tool = models.JSONField(default=dict, blank=True)
     plan_needs_approval = models.BooleanField(default=False)
+    tool_terms = models.JSONField(default=dict, blank=True)  # chat.frames.ToolTerms
 
     budget_spent_nano = models.PositiveBigIntegerField(default=0)
     budget_reserved_nano = models.PositiveBigIntegerField(default=0)
