@@ -14,10 +14,12 @@ from agents.verification.finding import Fault, Finding, Verdict
 from agents.verification.quantities import Quantity
 from agents.verification.sentences import Kind, Sentence
 from agents.verification.sources import Source, Sources
+from agents.verification.sums import Sum
 
 SHORTEST_QUOTE = 3  # words; fewer are an expression, not a quotation
 SHORTEST_UNCITED_QUOTE = 5
-MAX_SHOWN_CHARS = 80
+MAX_SHOWN_CHARS = 160
+NEEDS_NO_SOURCE = frozenset({12, 24, 52, 60, 100, 365, 1000})  # as a factor
 _ATTRIBUTION = re.compile(r"\n\s*(?:[—–-]{1,3}|―)\s*\S[^\n]*$")
 _CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
@@ -198,9 +200,9 @@ class _Examination:
             (good if source else doubtful).append(quantity)
             if source:
                 self._credit(source, "numbers")
-        stated = [found.told for found in sums.find(self._sentence.plain) if found.holds]
+        worked_out = [found for found in sums.find(self._sentence.plain) if found.holds]
         for quantity in doubtful:
-            if not _follows(quantity, good, stated):
+            if not (_is_step(quantity, worked_out) or _follows(quantity, good)):
                 yield from self._number(quantity)
         for date in found.dates:
             source = _first(self._near(), partial(Source.says_date, claim=date))
@@ -255,11 +257,18 @@ def _first(sources: Iterable[Source], holds: Callable[[Source], bool]) -> Source
     return next((source for source in sources if holds(source)), None)
 
 
-def _follows(claim: Quantity, known: Sequence[Quantity], stated: Sequence[Fraction]) -> bool:
-    """Whether the number is the outcome of arithmetic in its sentence: written out, or the sum, difference,
-    product, ratio or change of two numbers beside it that are known."""
-    if any(quantities.is_near(claim, value) for value in stated):
+def _is_step(claim: Quantity, worked_out: Sequence[Sum]) -> bool:
+    """Whether the number is the outcome of arithmetic that its sentence writes out, or a factor in it that
+    needs no source, such as the months of a year."""
+    if any(quantities.is_near(claim, found.told) for found in worked_out):
         return True
+    is_factor = claim.is_bare or claim.value in NEEDS_NO_SOURCE
+    return is_factor and any(re.search(rf"\b{re.escape(claim.text)}\b", found.stated) for found in worked_out)
+
+
+def _follows(claim: Quantity, known: Sequence[Quantity]) -> bool:
+    """Whether the number is the sum, difference, product, ratio or change of two numbers beside it that are
+    known."""
     return any(
         quantities.is_near(claim, value)
         for first, second in itertools.permutations(known, 2)
@@ -282,4 +291,4 @@ def _plainly(value: Fraction) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN_CHARS * 2 else f"{text[: MAX_SHOWN_CHARS * 2 - 1]}…"
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 1]}…"

@@ -1,14 +1,15 @@
 """Asks a model whether passages support sentences, several sentences a call.
 
 What it is shown was written by strangers, so it is wrapped in marks nobody can guess, and its word alone is
-not enough: for "supported" it has to copy the words that prove it, and those are looked up in the passage.
+not enough: for "supported" it has to copy the words that prove it. Those are looked up in the passage, and
+where they have little in common with the sentence, judged once more without the rest of the passage.
 """
 
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agents import citations
@@ -23,6 +24,7 @@ MAX_PASSAGE_CHARS = 2_400
 MAX_CALL_CHARS = 24_000
 MAX_SENTENCE_CHARS = 800
 TOKENS_A_SENTENCE = 120
+MIN_SHARED_WORDS = 3  # of a proof with its sentence, not to be looked at twice
 
 _INSTRUCTIONS = """\
 You check whether passages support sentences. Below are numbered passages and numbered sentences, each \
@@ -84,26 +86,48 @@ class Judged:
 
 async def judge(cases: Sequence[Case], ask: Ask) -> Judged:
     """Every case judged, as far as MAX_CALLS goes. Raises Interrupted only."""
+    court = _Court(ask)
     findings: dict[int, Finding | None] = {}
-    usage = Usage()
-    num_calls = 0
     steered = [case for case in cases if all(_steers(passage) for passage in case.passages)]
     for case in steered:
         findings[case.key] = _unchecked(case, Fault.JUDGE_STEERED)
-    for batch in _batches([case for case in cases if case not in steered]):
-        if num_calls == MAX_CALLS:
-            break
-        num_calls += 1
+    weak: list[Case] = []
+    async for case, ruling in court.rulings([case for case in cases if case not in steered]):
+        findings[case.key] = _finding(case, ruling)
+        if ruling and ruling.verdict is Verdict.SUPPORTED and _is_weak(case, ruling, findings[case.key]):
+            weak.append(_by_evidence_alone(case, ruling))
+            findings[case.key] = _unchecked(case, Fault.JUDGE_UNPROVED)
+    async for case, ruling in court.rulings(weak):
+        if ruling and ruling.verdict is Verdict.SUPPORTED:
+            findings[case.key] = _supported(case.passages, case.passages[0].text)
+    return Judged(findings=findings, usage=court.usage, num_calls=court.num_calls)
+
+
+class _Court:
+    """Asks for rulings, MAX_CALLS times at most."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.usage = Usage()
+        self.num_calls = 0
+
+    async def rulings(self, cases: Sequence[Case]) -> "AsyncIterator[tuple[Case, Ruling | None]]":
+        """Each case with its ruling, None where none could be read; without those that were not reached."""
+        for batch in _batches(cases):
+            if self.num_calls == MAX_CALLS:
+                return
+            self.num_calls += 1
+            found = await self._judge(batch)
+            for number, case in enumerate(batch, start=1):
+                yield case, found.get(number)
+
+    async def _judge(self, batch: Sequence[Case]) -> "dict[int, Ruling]":
         try:
-            asked = await ask(_messages(batch), max_tokens=TOKENS_A_SENTENCE * len(batch) + 100)
+            asked = await self._ask(_messages(batch), max_tokens=TOKENS_A_SENTENCE * len(batch) + 100)
         except AskFailed:
-            findings |= {case.key: _unchecked(case, Fault.JUDGE_SILENT) for case in batch}
-            continue
-        usage += asked.usage
-        verdicts = parse(asked.text)
-        for number, case in enumerate(batch, start=1):
-            findings[case.key] = _finding(case, verdicts.get(number))
-    return Judged(findings=findings, usage=usage, num_calls=num_calls)
+            return {}
+        self.usage += asked.usage
+        return parse(asked.text)
 
 
 def _steers(passage: Passage) -> bool:
@@ -241,24 +265,35 @@ def _finding(case: Case, ruling: Ruling | None) -> Finding | None:
             passages=tuple(passage.number for passage in case.passages),
             sends_back=True,
         )
-    proofs = [passage for passage in _witnesses(case) if _proves(ruling.evidence, passage, case)]
-    if not proofs:
-        return _unchecked(case, Fault.JUDGE_UNPROVED)
-    return Finding(
-        verdict=Verdict.SUPPORTED,
-        by="judge",
-        detail=ruling.evidence,
-        passages=tuple(p.number for p in proofs),
-    )
+    proofs = tuple(passage for passage in _witnesses(case) if _has(passage, ruling.evidence))
+    return _supported(proofs, ruling.evidence) if proofs else _unchecked(case, Fault.JUDGE_UNPROVED)
 
 
-def _proves(evidence: str, passage: Passage, case: Case) -> bool:
-    """Whether the passage has these words, and they have to do with the sentence. A sentence in another
-    script than its passage shares no words with it."""
-    if citations.num_words(evidence) < 2 or citations.find_quote(evidence, passage.text) is None:
+def _supported(proofs: Iterable[Passage], evidence: str) -> Finding:
+    numbers = tuple(passage.number for passage in proofs)
+    return Finding(verdict=Verdict.SUPPORTED, by="judge", detail=evidence, passages=numbers)
+
+
+def _has(passage: Passage, evidence: str) -> bool:
+    return citations.num_words(evidence) >= 2 and citations.find_quote(evidence, passage.text) is not None
+
+
+def _is_weak(case: Case, ruling: Ruling, finding: Finding | None) -> bool:
+    """Whether the proof has little in common with the sentence: it may be a free paraphrase or another
+    language, or no proof at all."""
+    if finding is None or finding.verdict is not Verdict.SUPPORTED:
         return False
-    crosses_scripts = bool(_CHINESE.search(evidence)) != bool(_CHINESE.search(case.text))
-    return crosses_scripts or bool(words(evidence) & words(case.text))
+    wanted = words(case.text)
+    shared = wanted & words(ruling.evidence)
+    return len(shared) < min(MIN_SHARED_WORDS, max(1, len(wanted) // 2))
+
+
+def _by_evidence_alone(case: Case, ruling: Ruling) -> Case:
+    """The case with its proof in the place of each passage that holds it."""
+    proofs = (passage for passage in _witnesses(case) if _has(passage, ruling.evidence))
+    return replace(
+        case, passages=tuple(replace(passage, title="", text=ruling.evidence) for passage in proofs)
+    )
 
 
 def _unchecked(case: Case, fault: Fault) -> Finding:

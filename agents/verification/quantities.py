@@ -3,6 +3,7 @@
 Pure, and lenient where a writer may be: rounding, other units of the same dimension, words for digits.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ ROUNDING_SHARE = Fraction(12, 100)  # that a rounded number may be off
 ABOUT_SHARE = Fraction(5, 100)
 CONVERSION_SHARE = Fraction(2, 100)
 BOUND_SHARE = Fraction(1, 2)
+_HEDGED_SHARES = {"about": Fraction(6, 100), "over": BOUND_SHARE, "under": BOUND_SHARE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,10 @@ class Quantity:
     unit: Unit | None = None
     hedge: str = ""
     spans: int = 0
+
+    @property
+    def in_first_unit(self) -> Fraction:
+        return self.unit.to_first(self.value) if self.unit else self.value
 
     @property
     def is_bare(self) -> bool:
@@ -216,12 +222,30 @@ def _agree_in_units(claim: Quantity, source: Quantity) -> bool:
         return False
     if claim.unit == source.unit:
         return _close(claim, source.value, claim.value, claim.resolution)
-    value, told = claim.unit.to_first(claim.value), source.unit.to_first(source.value)
-    resolution = claim.resolution * claim.unit.factor
-    if _close(claim, told, value, resolution):
-        return True
-    # "24 months" for two years: the source's own rounding, carried over.
-    return abs(value - told) <= max(abs(told) * CONVERSION_SHARE, source.resolution * source.unit.factor / 2)
+    value, told = claim.in_first_unit, source.in_first_unit
+    off_by_conversion = abs(told) * CONVERSION_SHARE
+    return (
+        _close(claim, told, value, claim.resolution * claim.unit.factor)
+        or abs(value - told) <= off_by_conversion
+    )
+
+
+def bands(claim: Quantity) -> Iterator[tuple[float, float]]:
+    """Where any number lies that agrees with the claim: as written, in the first unit, or as a share of it
+    where it is a percentage."""
+    share = _HEDGED_SHARES.get(claim.hedge, CONVERSION_SHARE) + Fraction(1, 1000)
+    factor = claim.unit.factor if claim.unit else Fraction(1)
+    scaled = (
+        (claim.value, Fraction(1)),
+        (claim.in_first_unit, factor),
+        (claim.value / 100, Fraction(1, 100)),
+    )
+    for value, scale in dict.fromkeys(scaled):
+        slack = abs(value) * share + claim.resolution * scale / 2
+        try:
+            yield float(abs(value) - slack), float(abs(value) + slack + claim.spans)
+        except OverflowError:
+            yield math.inf, math.inf
 
 
 def is_near(claim: Quantity, told: Fraction) -> bool:

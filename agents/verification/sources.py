@@ -1,14 +1,18 @@
 """Everything a turn has read, as what its answer may rest on: passages, results of tools, and what the person
 said."""
 
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from functools import cached_property
 from urllib.parse import unquote
 
 from agents import citations
 from agents.citations import Passage
-from agents.transcript import CallRecord, NoteKind, Transcript
+from agents.notebook import Rollback, is_taken_back, rollback_of
+from agents.transcript import CallRecord, Note, NoteKind, Transcript
 from agents.verification import dates, quantities
 from agents.verification.dates import Date
 from agents.verification.quantities import Found, Literal, Quantity
@@ -36,19 +40,31 @@ class Source:
     def _comparable(self) -> str:
         return _address(self.text)
 
-    @property
-    def quantities(self) -> Sequence[Quantity]:
-        return self._found.quantities
+    @cached_property
+    def _by_size(self) -> list[tuple[float, int]]:
+        """The numbers as written and in their first units, and where they stand in what was found."""
+        numbers = enumerate(self._found.quantities)
+        return sorted(
+            {(size, at) for at, q in numbers for size in (_float(q.value), _float(q.in_first_unit))}
+        )
+
+    def _about(self, claim: Quantity) -> Iterator[Quantity]:
+        """The few numbers that may agree with it."""
+        for low, high in quantities.bands(claim):
+            for place in range(bisect_left(self._by_size, (low, 0)), len(self._by_size)):
+                size, at = self._by_size[place]
+                if size > high:
+                    break
+                yield self._found.quantities[at]
 
     def says_number(self, claim: Quantity) -> bool:
-        if any(quantities.agrees(claim, quantity) for quantity in self._found.quantities):
+        if any(quantities.agrees(claim, quantity) for quantity in self._about(claim)):
             return True
-        # A year, or "12.5" of version 12.5.
         return claim.unit is None and any(claim.value == date.year for date in self._found.dates)
 
     def says_otherwise(self, claim: Quantity) -> Quantity | None:
         """The same number with another unit."""
-        same = (q for q in self._found.quantities if q.value == claim.value and q.unit and claim.unit)
+        same = (q for q in self._about(claim) if q.value == claim.value and q.unit and claim.unit)
         return next((quantity for quantity in same if not quantities.agrees(claim, quantity)), None)
 
     def says_date(self, claim: Date) -> bool:
@@ -69,14 +85,21 @@ class Source:
 
 
 class Sources:
-    """`results` are those that brought no passages: what a passage says is found in the passage alone."""
+    """`results` are those that brought no passages: what a passage says is found in the passage alone. What a
+    rollback took back is no source."""
 
     def __init__(self, transcript: Transcript, passages: Iterable[Passage]) -> None:
-        self.stored: Mapping[int, Passage] = {passage.number: passage for passage in passages}
+        rollbacks = [_rollback(note) for note in transcript.notes if note.kind is NoteKind.ROLLBACK]
+        steps = {call.call.id: step.number for step in transcript.steps for call in step.calls}
+        taken_back = {call_id for call_id, step in steps.items() if is_taken_back(step, rollbacks)}
+        self.stored: Mapping[int, Passage] = {
+            passage.number: passage for passage in passages if passage.call_id not in taken_back
+        }
         intact = (passage for passage in self.stored.values() if passage.is_intact)
         self.passages = {passage.number: _passage(passage) for passage in intact}
         with_passages = {passage.call_id for passage in self.stored.values() if passage.call_id}
-        calls = [call for call in transcript.calls() if _is_evidence(call)]
+        kept = (call for call in transcript.calls() if call.call.id not in taken_back)
+        calls = [call for call in kept if _is_evidence(call)]
         self.results = [_result(call) for call in calls if call.call.id not in with_passages]
         self.results += [Source(note.text) for note in transcript.notes if note.kind is NoteKind.TEAM]
         self._all_results = [_result(call) for call in calls if call.call.id in with_passages]
@@ -94,6 +117,17 @@ class Sources:
 
     def that_name(self, address: str) -> bool:
         return any(source.names(address) for source in (*self.anywhere(), *self._all_results))
+
+
+def _float(value: Fraction) -> float:
+    try:
+        return abs(float(value))
+    except OverflowError:
+        return math.inf
+
+
+def _rollback(note: Note) -> Rollback:
+    return rollback_of(step=note.step, data=note.data)
 
 
 def _passage(passage: Passage) -> Source:

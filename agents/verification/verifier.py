@@ -1,6 +1,7 @@
 """Checks an answer sentence by sentence before it counts: by rule, and by a judge where the effort is worth
 it. What is wrong goes back to the model at most twice; what is still wrong then stays marked."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -42,7 +43,8 @@ class Verifier:
         if not split or not (_used_tools(transcript) or any(sentence.markers for sentence in split)):
             return None
         sources = Sources(transcript, await self._passages.passages())
-        findings = dict(enumerate(checks.check(split, sources)))
+        # In a thread: a long turn has a megabyte of results to read, and its lease is to be kept meanwhile.
+        findings = dict(enumerate(await asyncio.to_thread(checks.check, split, sources)))
         judged = Judged(findings={}, usage=Usage(), num_calls=0)
         if self._judges and (cases := _cases(split, findings, sources)):
             judged = await judge.judge(cases, ask)
