@@ -40,7 +40,7 @@ class Manner:
     """How the rig's model and tools behave."""
 
     database: str = "sqlite"
-    latency_ms: int = 10
+    latency_ms: int = 30
     tool_ms: int = 3
     seed: int = 1
 
@@ -51,6 +51,7 @@ class Rig:
     def __init__(self, folder: Path, manner: Manner, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.manner = manner
         self.ledger = ledger.Ledger(folder / "ledger.sqlite3")
         self.postgres = self._cluster() if manner.database == "postgres" else None
         options = ("--seed", str(manner.seed), "--latency-ms", str(manner.latency_ms))

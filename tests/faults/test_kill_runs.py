@@ -10,13 +10,13 @@ from tests.faults.rig import Manner, Rig
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-SIZE = Size(steps=40, kills=3)
+SIZE = Size(steps=50, kills=3)
 SEEDS = (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    rig = Rig(tmp_path_factory.mktemp("rig"), Manner())
+    rig = Rig(tmp_path_factory.mktemp("rig"), Manner(latency_ms=100))
     try:
         rig.start()
         yield rig
