@@ -1,5 +1,7 @@
 """Whether an answer says what its sources say."""
 
-from agents.verification.verifier import Checker, Verifier, drafts, was_sent_back
+from agents.verification.finding import Verdict
+from agents.verification.sentences import split
+from agents.verification.verifier import Checker, Examined, Verifier, drafts, examine, was_sent_back
 
-__all__ = ["Checker", "Verifier", "drafts", "was_sent_back"]
+__all__ = ["Checker", "Examined", "Verdict", "Verifier", "drafts", "examine", "split", "was_sent_back"]

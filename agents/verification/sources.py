@@ -18,8 +18,9 @@ from agents.verification.dates import Date
 from agents.verification.quantities import Found, Literal, Quantity
 from inference.schema import Role
 
-# What these bring back is what the model itself wrote.
+# What these bring back is what the model itself wrote; `recall` does where it looks up facts by their words.
 ECHOES = frozenset({"plan", "remember", "rollback", "verify_claim"})
+_RECALLS_RESULT = re.compile(r'"what":\s*"[^"]*[:.][^"]*"')
 CALCULATOR = "calculate"
 
 
@@ -135,7 +136,9 @@ def _passage(passage: Passage) -> Source:
 
 
 def _is_evidence(call: CallRecord) -> bool:
-    return call.result is not None and not call.result.is_error and call.call.name not in ECHOES
+    if call.result is None or call.result.is_error or call.call.name in ECHOES:
+        return False
+    return call.call.name != "recall" or _RECALLS_RESULT.search(call.call.arguments) is not None
 
 
 def _result(call: CallRecord) -> Source:

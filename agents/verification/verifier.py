@@ -3,9 +3,10 @@ it. What is wrong goes back to the model at most twice; what is still wrong then
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from agents import citations
 from agents.asking import Ask
 from agents.citations import Passage, PassageSource
 from agents.transcript import Note, NoteKind, Step, Transcript
@@ -39,21 +40,42 @@ class Verifier:
 
     async def check(self, transcript: Transcript, *, ask: Ask, may_revise: bool) -> Note | None:
         step = transcript.steps[-1]
-        split = sentences.split(step.content)
-        if not split or not (_used_tools(transcript) or any(sentence.markers for sentence in split)):
+        used_tools = any(True for _ in transcript.calls())
+        if not (used_tools or any(citations.markers(step.content))):
             return None
         sources = Sources(transcript, await self._passages.passages())
-        # In a thread: a long turn has a megabyte of results to read, and its lease is to be kept meanwhile.
-        findings = dict(enumerate(await asyncio.to_thread(checks.check, split, sources)))
-        judged = Judged(findings={}, usage=Usage(), num_calls=0)
-        if self._judges and (cases := _cases(split, findings, sources)):
-            judged = await judge.judge(cases, ask)
-            _settle(findings, cases, judged)
-        listed = {index: finding for index, finding in findings.items() if finding is not None}
-        if not listed:
+        examined = await examine(step.content, sources, ask=ask if self._judges else None)
+        if not examined.findings:
             return None
         revision = len(drafts(transcript.notes)) + 1
-        return _note(step, split, listed, judged, revision=revision, may_revise=may_revise)
+        return _note(step, examined, revision=revision, may_revise=may_revise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """The sentences of a text, and by their places what was found of those that claim something."""
+
+    sentences: Sequence[Sentence]
+    findings: Mapping[int, Finding]
+    usage: Usage
+    num_judge_calls: int
+
+
+async def examine(text: str, sources: Sources, *, ask: Ask | None) -> Examined:
+    """The text checked by rule and, where there is somebody to ask, by a judge. Raises Interrupted."""
+    split = sentences.split(text)
+    # In a thread: a long turn has a megabyte of results to read, and its lease is to be kept meanwhile.
+    findings = dict(enumerate(await asyncio.to_thread(checks.check, split, sources)))
+    judged = Judged(findings={}, usage=Usage(), num_calls=0)
+    if ask is not None and (cases := _cases(split, findings, sources)):
+        judged = await judge.judge(cases, ask)
+        _settle(findings, cases, judged)
+    return Examined(
+        sentences=split,
+        findings={index: finding for index, finding in sorted(findings.items()) if finding is not None},
+        usage=judged.usage,
+        num_judge_calls=judged.num_calls,
+    )
 
 
 def was_sent_back(transcript: Transcript) -> bool:
@@ -65,10 +87,6 @@ def drafts(notes: Sequence[Note]) -> frozenset[int]:
     """The steps whose content was sent back: no part of the answer."""
     made = (note for note in notes if note.kind is NoteKind.CHECK)
     return frozenset(note.step for note in made if note.data.get("must_revise"))
-
-
-def _used_tools(transcript: Transcript) -> bool:
-    return any(True for _ in transcript.calls())
 
 
 # ---- the judge's share
@@ -129,15 +147,8 @@ _NOT_REACHED = Finding(verdict=Verdict.UNCHECKED, fault=Fault.NOT_JUDGED)
 # ---- the outcome
 
 
-def _note(
-    step: Step,
-    split: Sequence[Sentence],
-    findings: Mapping[int, Finding],
-    judged: Judged,
-    *,
-    revision: int,
-    may_revise: bool,
-) -> Note:
+def _note(step: Step, examined: Examined, *, revision: int, may_revise: bool) -> Note:
+    split, findings = examined.sentences, examined.findings
     bad = {index: finding for index, finding in findings.items() if finding.sends_back}
     must_revise = bool(bad) and may_revise and revision <= MAX_REVISIONS
     verdicts = [finding.verdict for finding in findings.values()]
@@ -148,16 +159,16 @@ def _note(
         data={
             "must_revise": must_revise,
             "revision": revision,
-            "sentences": [_row(split[index], finding) for index, finding in sorted(findings.items())],
+            "sentences": [_row(split[index], finding) for index, finding in findings.items()],
             "num_sentences": len(split),
             "num_checked": len(findings),
             "num_supported": verdicts.count(Verdict.SUPPORTED),
             "num_unsupported": sum(verdict.is_bad for verdict in verdicts),
             "num_unchecked": verdicts.count(Verdict.UNCHECKED),
             "num_uncited": verdicts.count(Verdict.UNCITED),
-            "judge_calls": judged.num_calls,
+            "judge_calls": examined.num_judge_calls,
         },
-        usage=judged.usage,
+        usage=examined.usage,
     )
 
 
