@@ -306,6 +306,8 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         # Even when LOG_LEVEL asks for all: it would write down what people say to the model.
         "openai": {"level": "WARNING"},
+        "mcp": {"level": "WARNING"},
+        "mcp.client": {"level": "CRITICAL"},
         "daphne.http_protocol": {"level": "WARNING"},
         # A line for each sweep, every second, would bury the rest.
         "celery.app.trace": {"level": "WARNING"},

@@ -14,6 +14,7 @@ from agents.mcp import servers
 from agents.mcp.pool import Pool
 from agents.sandbox import launch
 from tests.services import free_port, wait_until
+from tests.turn.conftest import celery_worker  # noqa: F401
 
 HERE = Path(__file__).parent
 PYTHON = "/usr/bin/python3"
