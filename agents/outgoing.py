@@ -10,19 +10,20 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-SHORTEST_SECRET = 8
+SHORTEST_SECRET = 12
 MAX_URL_CHARS = 200  # of an address that is made up
 MAX_NEW_BITS = 40.0  # about ten letters that no known address has
 
 _URL = re.compile(r"(?i)\b(?:[a-z][a-z0-9+.-]{1,20}:)?//[^\s\"'<>\\^`{|}]+")
 _BARE = re.compile(r"(?i)\A[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?::\d+)?(?:[/?]\S*)?\Z")
 _TRAILING = ".,;:!?)]*_"
-_ASSIGNED = re.compile(r"[^A-Za-z0-9]+")
+_SIGNS = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """Values that must not leave, whatever they are wrapped in. Too short ones are not looked for."""
+    """Values that must not leave, whatever they are wrapped in. Not looked for are those that might be
+    ordinary words: they would be found everywhere."""
 
     values: tuple[str, ...] = ()
 
@@ -30,17 +31,21 @@ class Secrets:
         if not self._forms:
             return False
         texts = list(texts_in(arguments))
-        # One text alone, and all together: a secret that is spread over several arguments is still sent.
-        texts.append("".join(texts))
-        return any(form in seen for text in texts for seen in _faces(text) for form in self._forms)
+        # One by one, and all together: a secret that is spread over several arguments is still sent.
+        texts.append("".join(_values_in(arguments)))
+        return any(form in face for text in texts for face in _faces(text) for form in self._forms)
 
     @cached_property
     def _forms(self) -> frozenset[str]:
-        wanted = [value for value in self.values if len(value) >= SHORTEST_SECRET]
-        return frozenset(form for value in wanted for form in _forms_of(value))
+        return frozenset(form for value in self.values if _is_distinct(value) for form in _forms_of(value))
 
     def __repr__(self) -> str:
         return f"Secrets({len(self.values)})"
+
+
+def _is_distinct(secret: str) -> bool:
+    is_mixed = any(letter.isdigit() for letter in secret) and any(letter.isalpha() for letter in secret)
+    return len(secret) >= SHORTEST_SECRET and (is_mixed or len(secret) >= 2 * SHORTEST_SECRET)
 
 
 def _forms_of(secret: str) -> Iterator[str]:
@@ -57,13 +62,24 @@ def _forms_of(secret: str) -> Iterator[str]:
 
 def _faces(text: str) -> Iterator[str]:
     yield _bare(text)
-    yield _bare(unquote(unquote(text)))
-    yield _bare(text.lower())
+    if "%" in text:
+        yield _bare(unquote(unquote(text)))
 
 
 def _bare(text: str) -> str:
-    """Letters and digits alone: a secret cut into groups is the same secret."""
-    return _ASSIGNED.sub("", text)
+    """Letters and digits alone, in lower case: a secret cut into groups is the same secret."""
+    return _SIGNS.sub("", text).lower()
+
+
+def _values_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for member in value.values():
+            yield from _values_in(member)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _values_in(item)
+    elif value is not None:
+        yield str(value)
 
 
 def texts_in(value: Any) -> Iterator[str]:

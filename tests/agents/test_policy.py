@@ -200,8 +200,25 @@ def test_not_even_a_person_can_approve_a_secret():
     assert SERVER_KEY not in repr(policy)
 
 
+def test_a_secret_in_pieces_or_in_capitals_is_found():
+    secrets = Secrets((SERVER_KEY,))
+    assert secrets.are_in({"to": SERVER_KEY[:9], "body": {"text": [SERVER_KEY[9:]]}})
+    assert secrets.are_in({"to": SERVER_KEY.upper()})
+    assert secrets.are_in({SERVER_KEY: 1})
+
+
 @pytest.mark.parametrize(
-    "text", ["", "hello", "sk-live", "a sentence about keys, secrets and 7f3a9c", "x" * 100_000]
+    "text",
+    [
+        "",
+        "hello",
+        "the manual of postgres",
+        "sk-live",
+        "a sentence about keys, secrets and 7f3a9c",
+        "x" * 100_000,
+    ],
 )
 def test_ordinary_text_is_no_secret(text):
-    assert not Secrets((SERVER_KEY, "short")).are_in({"text": text, "more": [1, None, {"a": text}]})
+    assert not Secrets((SERVER_KEY, "short", "postgres", "")).are_in(
+        {"text": text, "more": [1, None, {"a": text}]}
+    )
