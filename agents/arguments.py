@@ -5,9 +5,11 @@ is named in words that the model can act on.
 """
 
 import json
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import jsonschema
+import msgspec
 import referencing
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.protocols import Validator
@@ -83,12 +85,19 @@ class ArgumentReader:
 
 def _validator(spec: ToolSpec) -> Validator:
     try:
-        jsonschema.Draft202012Validator.check_schema(spec.parameters)
+        return _validator_of(msgspec.json.encode(spec.parameters))
     except jsonschema.SchemaError as fault:
         raise BadSchema(f"The schema of {spec.name} is no JSON Schema: {fault.message}") from fault
+
+
+@lru_cache(maxsize=1024)
+def _validator_of(schema: bytes) -> Validator:
+    """A toolset is made for each segment of a turn, and proving a schema takes a millisecond."""
+    parameters = msgspec.json.decode(schema)
+    jsonschema.Draft202012Validator.check_schema(parameters)
     # The registry is empty, so that a schema written by a stranger cannot have us fetch an address.
     return jsonschema.Draft202012Validator(
-        spec.parameters,
+        parameters,
         registry=referencing.Registry(),
         format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
     )
