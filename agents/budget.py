@@ -21,6 +21,13 @@ def share(limits: Limits, *, num_agents: int, max_steps: int | None = None) -> L
         max_steps=steps,
         max_output_tokens=max(int(limits.max_output_tokens * part), 1),
         max_cost_nano=_part_of(limits.max_cost_nano, part),
+        max_total_tokens=_part_of(limits.max_total_tokens, part),
+        max_sandbox_seconds=_part_of(limits.max_sandbox_seconds, part),
+        max_fetched_bytes=_part_of(limits.max_fetched_bytes, part),
+        max_calls_per_tool={
+            tool: max(-(-most // num_agents), 1) if most else 0
+            for tool, most in limits.max_calls_per_tool.items()
+        },
     )
 
 

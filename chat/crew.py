@@ -2,10 +2,10 @@
 port."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from asgiref.sync import sync_to_async
@@ -15,9 +15,13 @@ from django.db.models.expressions import Combinable
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from agents import citations
 from agents.happenings import AgentFinished, AgentStarted
 from agents.reply import Listener
+from agents.teams import evidence
 from agents.teams.crew import AgentId, AgentState, AgentTask, Evidence, TooManyAgents, cost_text
+from agents.tool import Trust
+from agents.transcript import NoteKind
 from chat import doorbell, events, turns
 from chat.models import Fact, Message, Part, Passage, Turn
 from inference.schema import FinishReason, Usage
@@ -54,6 +58,9 @@ class DatabaseCrew:
                 await events.ask_to_stop(agent)
             except RedisError:
                 logger.warning("agent %s: Redis is away, its worker will see the stop in the database", agent)
+
+    async def adopt(self, agents: Sequence[AgentId]) -> dict[AgentId, dict[int, int]]:
+        return await sync_to_async(self._adopt)(agents)
 
     async def tell(self, listener: Listener, *, step: int) -> None:
         for agent, event, heard in await sync_to_async(self._news)(step):
@@ -128,6 +135,22 @@ class DatabaseCrew:
             **asdict(bounds),
         )
 
+    def _adopt(self, agents: Sequence[AgentId]) -> dict[AgentId, dict[int, int]]:
+        found = [state for state in states_of(self._children()) if state.id in agents]
+        passages, places = evidence.gathered(found)
+        with transaction.atomic():
+            self._lock()
+            own = {(one.source, one.text): one.number for one in Passage.objects.filter(turn=self._turn.id)}
+            numbers = []
+            for one in passages:
+                if (one.source, one.text) not in own:
+                    own[one.source, one.text] = max(own.values(), default=0) + 1
+                    _keep(one, turn_id=self._turn.id, number=own[one.source, one.text])
+                numbers.append(own[one.source, one.text])
+        return {
+            agent: {number: numbers[place] for number, place in at.items()} for agent, at in places.items()
+        }
+
     def _news(self, step: int) -> list[tuple[AgentId, AgentStarted | AgentFinished, int]]:
         fresh = self._children().exclude(heard=HEARD_OF_END)
         heard = {str(agent): level for agent, level in fresh.values_list("id", "heard")}
@@ -151,16 +174,19 @@ def states_of(agents: "QuerySet[Turn]") -> list[AgentState]:
     last = F("message__turn__next_step") - 1
     answers = dict(_texts(over_ids, step=last, role=Message.Role.ASSISTANT))
     bills = UsageRecord.objects.in_bulk([agent.hold_id for agent in over], field_name="hold_id")
-    evidence = _by_turn(Passage.objects.filter(turn__in=over_ids))
+    passages = _by_turn(Passage.objects.filter(turn__in=over_ids))
     facts = _by_turn(Fact.objects.filter(turn__in=over_ids))
+    notes = Message.objects.filter(turn__in=over_ids, role=Message.Role.NOTE, kind=NoteKind.CHECK)
+    checks = dict(notes.order_by("step", "position").values_list("turn_id", "data"))  # the last one stands
     return [
         _state(
             agent,
             task=tasks.get(agent.id, ""),
             answer=answers.get(agent.id, ""),
             bill=bills.get(agent.hold_id),
-            evidence=evidence.get(agent.id, []),
+            passages=passages.get(agent.id, []),
             facts=facts.get(agent.id, []),
+            check=checks.get(agent.id, {}),
         )
         for agent in found
     ]
@@ -183,8 +209,9 @@ def _state(
     task: str,
     answer: str,
     bill: UsageRecord | None,
-    evidence: Iterable[Passage],
+    passages: Iterable[Passage],
     facts: Iterable[Fact],
+    check: Mapping[str, Any],
 ) -> AgentState:
     is_over = agent.status == Turn.Status.FINISHED
     return AgentState(
@@ -204,10 +231,13 @@ def _state(
                 title=passage.title,
                 text=passage.text,
                 fetched_at=passage.fetched_at,
+                trust=Trust(passage.trust),
             )
-            for passage in evidence
+            for passage in passages
         ),
         facts=tuple(fact.text for fact in facts),
+        num_supported=check.get("num_supported", 0),
+        num_unsupported=check.get("num_unsupported", 0),
     )
 
 
@@ -234,6 +264,21 @@ def _by_turn(rows: "QuerySet[Row]") -> dict[UUID, list[Row]]:
     for row in rows:
         grouped.setdefault(row.turn_id, []).append(row)
     return grouped
+
+
+def _keep(found: Evidence, *, turn_id: UUID, number: int) -> None:
+    """Make it a passage of this turn, too."""
+    Passage.objects.create(
+        turn_id=turn_id,
+        number=number,
+        call_id="",
+        source=found.source,
+        title=found.title,
+        text=found.text,
+        sha256=citations.fingerprint(found.text),
+        trust=found.trust,
+        fetched_at=found.fetched_at,
+    )
 
 
 def _ring(agents: Iterable[UUID]) -> None:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from agents.transcript import NoteKind, Transcript
 
 if TYPE_CHECKING:  # the loop calls conductors; they know its types only
-    from agents.loop import Outcome, Parked, Progress, Setting
-
-LOOK_AGAIN_S = 5.0  # a finished agent wakes its turn; this is for a wake that was lost
+    from agents.progress import Outcome, Parked, Progress
+    from agents.setting import Setting
 
 
 class Conductor(Protocol):

@@ -3,13 +3,14 @@
 An agent is a turn of its own that sees only its task and returns only its answer. It has no agents itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from agents.limits import Limits
 from agents.reply import Listener
+from agents.tool import Trust
 from inference.schema import FinishReason, Usage
 
 AgentId = str
@@ -40,12 +41,14 @@ class Evidence:
     title: str
     text: str
     fetched_at: datetime
+    trust: Trust = Trust.AGENT
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentState:
     """How far an agent is. `answer`, the text of its last reply, and `finish_reason` are there once it has
-    finished; `facts` are what it wanted to remember. Money is whole nano-units."""
+    finished; `facts` are what it wanted to remember; `num_supported` and `num_unsupported` sentences of the
+    answer were found so by a check. Money is whole nano-units."""
 
     id: AgentId
     role: str
@@ -58,6 +61,8 @@ class AgentState:
     cost_nano: int = 0
     evidence: tuple[Evidence, ...] = field(default=())
     facts: tuple[str, ...] = ()
+    num_supported: int = 0
+    num_unsupported: int = 0
 
     @property
     def is_finished(self) -> bool:
@@ -80,6 +85,11 @@ class Crew(Protocol):
 
     async def states(self) -> list[AgentState]:
         """All agents of the turn, in the order they were spawned."""
+        ...
+
+    async def adopt(self, agents: Sequence[AgentId]) -> Mapping[AgentId, Mapping[int, int]]:
+        """Make what these agents' answers cite passages of the turn itself: for each agent, its numbers and
+        the turn's. Again: the same numbers."""
         ...
 
     async def stop(self, agents: Sequence[AgentId]) -> None:

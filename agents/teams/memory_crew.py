@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from agents.happenings import AgentFinished, AgentStarted
 from agents.reply import Listener
+from agents.teams import evidence
 from agents.teams.crew import AgentId, AgentState, AgentTask, TooManyAgents, cost_text
 from inference.schema import FinishReason
 
@@ -23,6 +24,7 @@ class MemoryCrew:
         self._work: dict[AgentId, asyncio.Task[None]] = {}
         self._heard: dict[AgentId, int] = {}
         self._news = asyncio.Event()
+        self.adopted: list[tuple[str, str]] = []  # sources and texts, in the order of their numbers
 
     async def spawn(self, tasks: Sequence[AgentTask], *, key: str) -> list[AgentId]:
         if key not in self._keys:
@@ -33,6 +35,20 @@ class MemoryCrew:
 
     async def states(self) -> list[AgentState]:
         return list(self._states.values())
+
+    async def adopt(self, agents: Sequence[AgentId]) -> dict[AgentId, dict[int, int]]:
+        """Numbers from 1 on: nothing else of the turn has any here."""
+        found = [self._states[agent] for agent in agents]
+        for passage in evidence.gathered(found)[0]:
+            if (passage.source, passage.text) not in self.adopted:
+                self.adopted.append((passage.source, passage.text))
+        return {
+            state.id: {
+                passage.number: self.adopted.index((passage.source, passage.text)) + 1
+                for passage in evidence.cited(state)
+            }
+            for state in found
+        }
 
     async def stop(self, agents: Sequence[AgentId]) -> None:
         for agent in agents:

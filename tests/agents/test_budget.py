@@ -10,7 +10,14 @@ from agents.limits import Limits
 
 PRICE = CallPrice(input_nano=1_000_000, output_per_million_nano=2_500_000_000)  # 2,500 a token
 LIMITS = Limits(
-    max_steps=300, max_seconds=600, max_reasoning_tokens=9, max_output_tokens=1_000, max_cost_nano=10_000
+    max_steps=300,
+    max_seconds=600,
+    max_reasoning_tokens=9,
+    max_output_tokens=1_000,
+    max_cost_nano=10_000,
+    max_sandbox_seconds=60,
+    max_fetched_bytes=1_000,
+    max_calls_per_tool={"search": 10, "fetch": 2, "python": 0},  # 0: not at all
 )
 
 
@@ -19,6 +26,8 @@ def test_agents_together_get_less_than_the_turn_has() -> None:
     assert (part.max_steps, part.max_seconds, part.max_reasoning_tokens) == (300, 600, 9)
     assert part.max_output_tokens == 100
     assert part.max_cost_nano == 1_000
+    assert (part.max_sandbox_seconds, part.max_fetched_bytes, part.max_total_tokens) == (6, 100, None)
+    assert part.max_calls_per_tool == {"search": 2, "fetch": 1, "python": 0}
 
 
 def test_an_agent_may_be_kept_to_fewer_steps_than_its_turn() -> None:
