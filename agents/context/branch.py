@@ -91,6 +91,14 @@ class _Handoff:
     first: int  # the block that is shown next
 
 
+@dataclass(slots=True)
+class _Sum:
+    """The tokens of the blocks shown, up to the first that was not counted yet."""
+
+    num_tokens: int
+    num_blocks: int
+
+
 class Branch:
     """The visible part of one transcript. Blocks that a handoff stands for are kept: a rollback to before the
     handoff shows them again."""
@@ -103,6 +111,7 @@ class Branch:
         self._last_step = 0
         self._hidden_through = 0
         self._num_hidden = 0  # blocks before this one have been hidden
+        self._sum: _Sum | None = None  # None: what was shown has changed
         self._unsettled: Block | None = None  # the last step, while results of it are missing
 
     @classmethod
@@ -123,11 +132,28 @@ class Branch:
         shown = (block.hidden() if block.step <= hidden_through else block.messages for block in blocks)
         return tuple(chain(opening, chain.from_iterable(shown)))
 
-    def num_tokens(self, count_tokens: CountTokens, *, hidden_through: int = 0) -> int:
-        """Of all that is shown behind the opening, or would be with these results hidden."""
+    def num_tokens(self, count_tokens: CountTokens) -> int:
+        """Of all that is shown behind the opening."""
+        if self._sum is None:
+            first = self._handoffs[-1].first if self._handoffs else 0
+            head = self._handoffs[-1].block.num_tokens(count_tokens) if self._handoffs else 0
+            self._sum = _Sum(head, first)
+        counted = self._sum
+        while counted.num_blocks < len(self._blocks):
+            block = self._blocks[counted.num_blocks]
+            if block is self._unsettled:
+                return counted.num_tokens + sum(
+                    block.num_tokens(count_tokens) for block in self._blocks[counted.num_blocks :]
+                )
+            counted.num_tokens += block.num_tokens(count_tokens)
+            counted.num_blocks += 1
+        return counted.num_tokens
+
+    def tokens_if_hidden(self, count_tokens: CountTokens, *, through_step: int) -> int:
+        """The same with the results through that step hidden."""
         return sum(
             block.tokens_if_hidden(count_tokens)
-            if block.step <= hidden_through
+            if block.step <= through_step
             else block.num_tokens(count_tokens)
             for block in self.shown()
         )
@@ -205,6 +231,7 @@ class Branch:
             self._blocks.append(_block(note, step=note.step))
 
     def _roll_back(self, to_step: int) -> None:
+        self._sum = None
         while self._blocks and self._blocks[-1].step > to_step:
             self._blocks.pop()
         while self._handoffs and self._handoffs[-1].made_at > to_step:
@@ -212,6 +239,7 @@ class Branch:
         self._num_hidden = min(self._num_hidden, len(self._blocks))
 
     def _hand_off(self, note: Note) -> None:
+        self._sum = None
         through = int(note.data["through_step"])
         first = len(self._blocks)
         while first and _outlasts(self._blocks[first - 1], through, note.step):
@@ -225,6 +253,7 @@ class Branch:
                 return
             block.hide()
             self._num_hidden += 1
+            self._sum = None
 
 
 def _outlasts(block: Block, through_step: int, after: int) -> bool:

@@ -22,7 +22,7 @@ from inference.schema import ChatMessage
 KEPT_RESULTS = 5
 KEPT_STEPS = 5  # at most, behind a handoff
 SMALLER = 0.95
-MIN_HIDDEN_SHARE = 0.2  # of a view that old results leave at once, so that its prefix changes seldom
+MIN_HIDDEN_SHARE = 0.3  # of a view that old results leave at once, so that its prefix changes seldom
 STEPS_BETWEEN_ASKING = 3
 
 Save = Callable[[Note], Awaitable[None]]
@@ -115,7 +115,10 @@ class _Fitting:
         return self._branch.messages(self._opening.messages)
 
     def size(self, *, hidden_through: int = 0) -> int:
-        return self._opening.num_tokens + self._branch.num_tokens(self._count, hidden_through=hidden_through)
+        if not hidden_through:
+            return self._opening.num_tokens + self._branch.num_tokens(self._count)
+        hidden = self._branch.tokens_if_hidden(self._count, through_step=hidden_through)
+        return self._opening.num_tokens + hidden
 
     @property
     def _branch(self) -> Branch:
