@@ -14,14 +14,15 @@ from agents.verification.sources import Sources
 from inference.schema import ToolSpec, Usage
 
 DESCRIPTION = """\
-Check a claim against the passages you have read, before you write it into an answer: numbers, dates, units and
-quotes are compared word for word, the rest is judged. Write one to three complete sentences and name the
-passages that should bear them out; without any, all are searched.
+Check a claim against the passages you have read, before you write it into an answer: numbers, dates, units
+and quotes are compared word for word, the rest is judged. Write one to three complete sentences and name
+the passages that should bear them out; without any, all are searched.
 Example: {"claim": "The bridge is 1,280 m long.", "passages": [7]}"""
 
 
 class VerifyClaim:
-    """`ask` gives somebody to judge by; without it only the rules check. `transcript` is the turn's so far."""
+    """`ask` gives somebody to judge by; without it only the rules check. `transcript` is the turn's so
+    far."""
 
     spec = ToolSpec(
         name="verify_claim",

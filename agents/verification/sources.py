@@ -91,8 +91,10 @@ class Sources:
 
     def __init__(self, transcript: Transcript, passages: Iterable[Passage]) -> None:
         rollbacks = [_rollback(note) for note in transcript.notes if note.kind is NoteKind.ROLLBACK]
-        steps = {call.call.id: step.number for step in transcript.steps for call in step.calls}
-        taken_back = {call_id for call_id, step in steps.items() if is_taken_back(step, rollbacks)}
+        numbers = (step.number for step in transcript.steps)
+        self.undone_steps = frozenset(number for number in numbers if is_taken_back(number, rollbacks))
+        undone = (step for step in transcript.steps if step.number in self.undone_steps)
+        taken_back = {call.call.id for step in undone for call in step.calls}
         self.stored: Mapping[int, Passage] = {
             passage.number: passage for passage in passages if passage.call_id not in taken_back
         }

@@ -45,10 +45,11 @@ class Verifier:
             return None
         sources = Sources(transcript, await self._passages.passages())
         examined = await examine(step.content, sources, ask=ask if self._judges else None)
-        if not examined.findings:
+        said_before = await asyncio.to_thread(_said_before, transcript, sources)
+        if not examined.findings and not said_before:
             return None
         revision = len(drafts(transcript.notes)) + 1
-        return _note(step, examined, revision=revision, may_revise=may_revise)
+        return _note(step, examined, said_before, revision=revision, may_revise=may_revise)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,24 @@ _NOT_REACHED = Finding(verdict=Verdict.UNCHECKED, fault=Fault.NOT_JUDGED)
 # ---- the outcome
 
 
-def _note(step: Step, examined: Examined, *, revision: int, may_revise: bool) -> Note:
+def _said_before(transcript: Transcript, sources: Sources) -> list[dict[str, Any]]:
+    """What is wrong in the words beside the calls of earlier steps: they stand in the answer too, and can
+    only be marked."""
+    sent_back, undone = drafts(transcript.notes), sources.undone_steps
+    rows = []
+    for step in transcript.steps[:-1]:
+        if step.content.strip() and step.number not in sent_back | undone:
+            split = sentences.split(step.content)
+            findings = zip(split, checks.check(split, sources), strict=True)
+            rows += [
+                _row(step, sentence, found) for sentence, found in findings if found and found.verdict.is_bad
+            ]
+    return rows
+
+
+def _note(
+    step: Step, examined: Examined, said_before: Sequence[dict[str, Any]], *, revision: int, may_revise: bool
+) -> Note:
     split, findings = examined.sentences, examined.findings
     bad = {index: finding for index, finding in findings.items() if finding.sends_back}
     must_revise = bool(bad) and may_revise and revision <= MAX_REVISIONS
@@ -159,11 +177,14 @@ def _note(step: Step, examined: Examined, *, revision: int, may_revise: bool) ->
         data={
             "must_revise": must_revise,
             "revision": revision,
-            "sentences": [_row(split[index], finding) for index, finding in findings.items()],
+            "sentences": [
+                *said_before,
+                *(_row(step, split[index], finding) for index, finding in findings.items()),
+            ],
             "num_sentences": len(split),
-            "num_checked": len(findings),
+            "num_checked": len(findings) + len(said_before),
             "num_supported": verdicts.count(Verdict.SUPPORTED),
-            "num_unsupported": sum(verdict.is_bad for verdict in verdicts),
+            "num_unsupported": sum(verdict.is_bad for verdict in verdicts) + len(said_before),
             "num_unchecked": verdicts.count(Verdict.UNCHECKED),
             "num_uncited": verdicts.count(Verdict.UNCITED),
             "judge_calls": examined.num_judge_calls,
@@ -172,8 +193,10 @@ def _note(step: Step, examined: Examined, *, revision: int, may_revise: bool) ->
     )
 
 
-def _row(sentence: Sentence, finding: Finding) -> dict[str, Any]:
+def _row(step: Step, sentence: Sentence, finding: Finding) -> dict[str, Any]:
+    """`start` and `end` are places in the step's content."""
     return {
+        "step": step.number,
         "start": sentence.start,
         "end": sentence.end,
         "verdict": finding.verdict.value,
