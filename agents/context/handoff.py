@@ -19,6 +19,7 @@ HEADING_TOKENS = 80  # what the platform says around the parts, and the message'
 MAX_GOAL_CHARS = 600
 MAX_LESSONS = 10
 MAX_TEAM_CHARS = 1_500
+MAX_THOUGHT_CHARS = 240
 
 _INSTRUCTION = """\
 The context is nearly full: the steps above are about to leave it, and you will go on from your own note
@@ -83,7 +84,8 @@ class Writer:
         else:
             words, usage = cut(self._last_words(), self._allowance.note // 2, self._count), Usage()
             index_tokens = self._allowance.index + self._allowance.note - self._count(words)
-        text = self._within(compose(words, memory, self.index(through_step, max_tokens=index_tokens)))
+        index = self.index(through_step, max_tokens=index_tokens, has_thoughts=asked is None)
+        text = self._within(compose(words, memory, index))
         start = text.find(words)
         return Note(
             step=self._branch.last_step,
@@ -98,14 +100,16 @@ class Writer:
             self._transcript, self._notebook, max_tokens=self._allowance.memory, count_tokens=self._count
         )
 
-    def index(self, through_step: int, *, max_tokens: int) -> str:
-        """A line for each call, as many of the newest as fit."""
-        lines = (
-            f"- {record.call.id} {rendering.synopsis(record)}"
-            for step in reversed(self._branch.steps(through=through_step))
-            for record in reversed(step.calls)
-        )
-        return "\n".join(fitting_lines(lines, max_tokens, self._count))
+    def index(self, through_step: int, *, max_tokens: int, has_thoughts: bool = False) -> str:
+        """A line for each call, and what the model thought before it where that is told nowhere else: as many
+        of the newest as fit."""
+        lines: list[str] = []
+        for step in self._branch.steps(through=through_step):
+            if has_thoughts and (step.reasoning or step.content):
+                thought = rendering.one_line(step.content or step.reasoning, MAX_THOUGHT_CHARS)
+                lines.append(f"- I thought: {thought}")
+            lines.extend(rendering.indexed(record) for record in step.calls)
+        return "\n".join(fitting_lines(reversed(lines), max_tokens, self._count))
 
     async def _ask(self, ask: Ask | None, conversation: Sequence[ChatMessage]) -> Asked | None:
         if ask is None or not conversation:

@@ -42,14 +42,22 @@ def hidden(record: CallRecord) -> str:
     return f'[hidden; recall("{record.call.id}") brings it back] {synopsis(record)}'
 
 
-def synopsis(record: CallRecord) -> str:
-    """One line: the tool, its arguments, and how its result begins."""
+def synopsis(record: CallRecord, *, quotes: bool = True) -> str:
+    """One line: the tool, its arguments, and how its result begins, unless that is not to be quoted."""
     call = f"{record.call.name}({short_arguments(record.call)})"
     if record.result is None:
         return f"{call}: {INTERRUPTED}"
     text = record.result.for_model
     kind = "error" if record.result.is_error else "result"
-    return f"{call}: {kind} of {len(text)} characters: {one_line(text, FIRST_CHARS)}"
+    size = f"{call}: {kind} of {len(text)} characters"
+    return f"{size}: {one_line(text, FIRST_CHARS)}" if quotes else size
+
+
+def indexed(record: CallRecord) -> str:
+    """A line for a call whose step has left the view. It stands in a message of the platform, so it does not
+    quote what a stranger may have written there for the model to obey."""
+    is_safe = record.result is not None and record.result.trust.is_trusted
+    return f"- {record.call.id} {synopsis(record, quotes=is_safe)}"
 
 
 def short_arguments(call: ToolCall) -> str:

@@ -56,49 +56,84 @@ class Book:
         return ToolResult(for_model=f"Chapter {number}. {self._filler}{secret}{self._filler}")
 
 
-@dataclass
-class Reader:
-    """A `ChatBackend` that reads chapter after chapter, then answers.
+@dataclass(frozen=True)
+class Seen:
+    """What a request holds: all its text, and the last message if it is a result of `read`."""
+
+    text: str
+    last_result: str
+    last_call_id: str
+    may_call: bool
+
+
+@dataclass(frozen=True)
+class Said:
+    reasoning: str
+    content: str = ""
+    tool: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
+class Mind:
+    """Reads chapter after chapter, then answers.
 
     `remembers`: it keeps the secret by the tool `remember` once it has read it. `copies`: it thinks of the
     secret when it reads it, and carries what it still sees of it over into each handoff note. `forgets`:
-    neither. With `can_sum_up` False requests for a
-    handoff are refused.
+    neither.
     """
 
     num_chapters: int
     habit: Habit
+    num_words: int = 150  # of thought, in each step
+
+    def says(self, seen: Seen) -> Said:
+        chapter = last_chapter(seen.text)
+        secret = _SECRET.search(seen.text)
+        has_just_read_it = SECRET in seen.last_result
+        noticed = SECRET if self.habit == "copies" and has_just_read_it else ""
+        reasoning = f"I have read chapter {chapter}. {noticed} " + "Hm. " * self.num_words
+        if not seen.may_call or chapter >= self.num_chapters:
+            return Said(reasoning, content=f"It is {secret[1]}." if secret else UNKNOWN)
+        if self.habit == "remembers" and has_just_read_it:
+            arguments = json.dumps({"fact": SECRET, "evidence": [seen.last_call_id]})
+            return Said(reasoning, tool="remember", arguments=arguments)
+        return Said(reasoning, tool="read", arguments=json.dumps({"chapter": chapter + 1}))
+
+    def hands_off(self, text: str) -> str:
+        secret = _SECRET.search(text)
+        known = secret[0] if secret and self.habit == "copies" else ""
+        return f"I have read up to chapter {last_chapter(text)}. {known} I read on."
+
+
+@dataclass
+class Reader:
+    """A `ChatBackend` with a mind. With `can_sum_up` False requests for a handoff are refused."""
+
+    mind: Mind
     context_tokens: int
     can_sum_up: bool = True
-    num_words_of_thought: int = 150
     requests: list[ChatRequest] = field(default_factory=list)
     num_handoffs: int = 0
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         self._check(request)
-        text = "\n".join(f"{message.reasoning}\n{message.content}" for message in request.messages)
-        text += "".join(call.arguments for message in request.messages for call in message.tool_calls)
-        secret = _SECRET.search(text)
         if not request.tools:
             if not self.can_sum_up:
                 raise RequestRejected("no handoff today")
             self.num_handoffs += 1
-            known = secret[0] if secret and self.habit == "copies" else ""
-            yield ContentDelta(f"I have read up to chapter {_last_chapter(text)}. {known} I read on.")
+            yield ContentDelta(self.mind.hands_off(_seen(request).text))
             yield self._finished(request, FinishReason.STOP)
             return
         self.requests.append(request)
-        chapter = _last_chapter(text)
+        said = self.mind.says(_seen(request))
         if request.thinking.enabled:
-            noticed = SECRET if self.habit == "copies" and SECRET in request.messages[-1].content else ""
-            hm = "Hm. " * self.num_words_of_thought
-            yield ReasoningDelta(f"I have read chapter {chapter}. {noticed} {hm}")
-        if request.tool_choice == "none" or chapter >= self.num_chapters:
-            yield ContentDelta(f"It is {secret[1]}." if secret else UNKNOWN)
-            yield self._finished(request, FinishReason.STOP)
-            return
-        yield self._call(request, chapter)
-        yield self._finished(request, FinishReason.TOOL_CALLS)
+            yield ReasoningDelta(said.reasoning)
+        if said.tool:
+            yield ToolCallDelta(index=0, id="x", name=said.tool, arguments=said.arguments)
+        else:
+            yield ContentDelta(said.content)
+        yield self._finished(request, FinishReason.TOOL_CALLS if said.tool else FinishReason.STOP)
 
     async def is_ready(self) -> bool:
         return True
@@ -106,22 +141,26 @@ class Reader:
     async def aclose(self) -> None:
         """Nothing is held open."""
 
-    def _call(self, request: ChatRequest, chapter: int) -> ToolCallDelta:
-        last = request.messages[-1]
-        if self.habit == "remembers" and last.name == "read" and SECRET in last.content:
-            arguments = {"fact": SECRET, "evidence": [last.tool_call_id]}
-            return ToolCallDelta(index=0, id="x", name="remember", arguments=json.dumps(arguments))
-        arguments = {"chapter": chapter + 1}
-        return ToolCallDelta(index=0, id="x", name="read", arguments=json.dumps(arguments))
-
     def _check(self, request: ChatRequest) -> None:
         """Refuse what a provider would."""
         assert_paired(request.messages)
         assert _size(request) + (request.sampling.max_tokens or 0) <= self.context_tokens, "it does not fit"
 
     def _finished(self, request: ChatRequest, reason: FinishReason) -> Finished:
-        usage = Usage(input_uncached_tokens=_size(request), output_tokens=self.num_words_of_thought + 20)
+        usage = Usage(input_uncached_tokens=_size(request), output_tokens=self.mind.num_words + 20)
         return Finished(reason=reason, usage=usage)
+
+
+def _seen(request: ChatRequest) -> Seen:
+    messages, last = request.messages, request.messages[-1]
+    parts = [f"{message.reasoning}\n{message.content}" for message in messages]
+    parts += [call.arguments for message in messages for call in message.tool_calls]
+    return Seen(
+        text="\n".join(parts),
+        last_result=last.content if last.name == "read" else "",
+        last_call_id=last.tool_call_id or "",
+        may_call=request.tool_choice != "none",
+    )
 
 
 def _size(request: ChatRequest) -> int:
@@ -131,5 +170,5 @@ def _size(request: ChatRequest) -> int:
     return num_tokens + sum(quarters(call.id + call.name + call.arguments) for call in calls)
 
 
-def _last_chapter(text: str) -> int:
+def last_chapter(text: str) -> int:
     return max((int(number) for number in _CHAPTER.findall(text.casefold())), default=0)

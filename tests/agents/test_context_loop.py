@@ -13,7 +13,7 @@ from agents.tools.memory import Recall, Remember
 from agents.toolset import Toolset
 from agents.transcript import NoteKind
 from inference.schema import ChatMessage, FinishReason, Role
-from tests.agents.reading import PASSWORD, UNKNOWN, Book, Habit, Reader
+from tests.agents.reading import PASSWORD, UNKNOWN, Book, Habit, Mind, Reader
 from tests.agents.stage import Stage
 from tests.agents.transcripts import quarters
 
@@ -34,8 +34,9 @@ class Reading:
         book: Book | None = None,
         question: ChatMessage = QUESTION,
         can_sum_up: bool = True,
+        mind: Mind | None = None,
     ) -> None:
-        self.reader = Reader(num_chapters, habit, context_tokens=window, can_sum_up=can_sum_up)
+        self.reader = Reader(mind or Mind(num_chapters, habit), context_tokens=window, can_sum_up=can_sum_up)
         self.stage = Stage(backend=self.reader, limits=LONG, opening=(question,))
         notebook = InMemoryNotebook(self.stage.progress.transcript)
         self.stage.setting = replace(
@@ -116,8 +117,8 @@ async def test_a_question_larger_than_the_window_is_answered_as_far_as_it_is_rea
 
 @pytest.mark.parametrize("window", [2_048, 4_096, 8_192])
 async def test_small_windows_are_kept_within(window):
-    reading = Reading("remembers", num_chapters=30, window=window, book=Book(num_words=100))
-    reading.reader.num_words_of_thought = 10
+    mind = Mind(num_chapters=30, habit="remembers", num_words=10)
+    reading = Reading(mind=mind, window=window, book=Book(num_words=100))
     reading.stage.setting = replace(reading.stage.setting, reply_tokens=256)
     assert (await reading.outcome()).finish_reason is FinishReason.STOP
     assert reading.answer == f"It is {PASSWORD}."
