@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from agents.tool import ToolContext
 from agents.tools.calculate import Calculate
@@ -160,3 +161,9 @@ async def test_a_fault_of_the_model_is_in_its_calls(fault: str, client: Client) 
     [faulty] = (await client.reply(asked)).tool_calls
     [right] = (await client.reply([ChatMessage(role=Role.USER, content="Go. forge: steps=2")])).tool_calls
     assert faulty != right
+
+
+def test_a_fault_that_nobody_knows_is_refused_with_the_list_of_those_there_are() -> None:
+    with pytest.raises(CommandError, match=r"meteor.* busy, .*cut") as refused:
+        call_command("loopforge", "--faults", "meteor@3")
+    assert "kind@step" in str(refused.value)
