@@ -264,6 +264,7 @@ TOOL_APPROVAL = choices_by_name("TOOL_APPROVAL", "always", "untrusted", "never")
 APPROVAL_HOURS = number("APPROVAL_HOURS", 168, minimum=1)  # then a call that nobody decided on is refused
 # No tool sends these anywhere, whatever the model asks for.
 KEPT_SECRETS = (SECRET_KEY, *secrets_of_environment(), str(DATABASES["default"].get("PASSWORD") or ""))
+TEAMS = text("TEAMS")  # TOML of the operator's own teams of agents, as in agents/teams/teams.toml
 MCP_SERVERS = text("MCP_SERVERS")  # TOML: chat/tool_servers.py reads it at the start
 
 # ---- limits
@@ -277,6 +278,9 @@ CONCURRENT_REQUESTS = number("CONCURRENT_REQUESTS", 32, minimum=1)  # of a user
 TURNS_PER_MINUTE = number("TURNS_PER_MINUTE", 30, minimum=1)  # of a user, in the chat
 CONCURRENT_TURNS = number("CONCURRENT_TURNS", 4, minimum=1)
 EVENT_LOG_TTL_S = number("EVENT_LOG_TTL_S", 86_400, minimum=60)
+
+# ---- traces: OTEL_EXPORTER_OTLP_ENDPOINT switches them on, see webapp/telemetry.py
+TRACING_CAPTURES_CONTENT = flag("TRACING_CAPTURES_CONTENT", default=False)  # what people and models write
 
 # ---- language and time
 LANGUAGE_CODE = "en"

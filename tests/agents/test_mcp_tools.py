@@ -41,9 +41,11 @@ def test_hints_of_harmlessness_loosen_nothing() -> None:
     assert traits(Treatment(), hints) == traits(Treatment())
 
 
-@pytest.mark.parametrize("hints", [{"read_only_hint": False}, {"destructive_hint": True}])
-def test_hints_of_danger_stand_above_what_the_operator_said_of_the_server(hints: dict[str, bool]) -> None:
-    loose, strict = traits(LOOSE), traits(LOOSE, ToolAnnotations(**hints, idempotent_hint=False))
+@pytest.mark.parametrize(
+    "hints", [ToolAnnotations(read_only_hint=False), ToolAnnotations(destructive_hint=True)]
+)
+def test_hints_of_danger_stand_above_what_the_operator_said_of_the_server(hints: ToolAnnotations) -> None:
+    loose, strict = traits(LOOSE), traits(LOOSE, hints.model_copy(update={"idempotent_hint": False}))
     assert (loose.effect, loose.is_idempotent, loose.approval) == (Effect.NONE, True, Approval.NEVER)
     assert (strict.effect, strict.is_idempotent) == (Effect.EXTERNAL, False)
 
@@ -68,7 +70,7 @@ def test_the_operators_words_on_asking_are_handed_on() -> None:
 
 
 def test_tools_that_no_model_can_be_offered_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    bad = {
+    bad: dict[str, dict[str, Any]] = {
         "remote": {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:1/schema"}}},
         "wrong": {"type": "object", "properties": {"a": {"type": "colour"}}},
         "big": {"type": "object", "description": "x" * tools.MAX_SCHEMA_CHARS},

@@ -1,6 +1,8 @@
 """MCP servers to talk to: in the sandbox, and on the loopback."""
 
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -8,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from agents.mcp import servers
@@ -42,7 +45,7 @@ def pool() -> Iterator[MakePool]:
     pools: list[Pool] = []
 
     def make(**sections: dict[str, Any]) -> Pool:
-        pools.append(Pool(servers.parse({"servers": sections}, lookup={}.__getitem__)))
+        pools.append(Pool(servers.parse({"servers": sections}, lookup=os.environ.__getitem__)))
         return pools[-1]
 
     yield make
@@ -64,7 +67,7 @@ def raw(tmp_path: Path) -> Iterator[dict[str, Any]]:
 def sdk_over_stdio() -> Iterator[dict[str, Any]]:
     if not can_sandbox() or not same_python():
         pytest.skip("the system's Python is another version, or there is no bubblewrap")
-    packages = Path(servers.url_guard.httpx2.__file__).parent.parent
+    packages = Path(httpx2.__file__).parent.parent
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     program = shutil.copy(HERE / "sdk_server.py", folder)
@@ -91,8 +94,6 @@ def sdk_over_http() -> Iterator[dict[str, Any]]:
 
 
 def _listens(port: int) -> bool:
-    import socket
-
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:

@@ -7,11 +7,13 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
+Message = dict[str, Any]
 NOTES = os.environ.get("NOTES_FILE", "/tmp/notes")
 
 
-def tool(name: str, schema: dict | None = None, **more: object) -> dict:
+def tool(name: str, schema: Message | None = None, **more: object) -> Message:
     return {"name": name, "description": name, "inputSchema": schema or {"type": "object"}, **more}
 
 
@@ -36,7 +38,7 @@ def answer(id: object, text: str, *, is_error: bool = False) -> None:
     send(id=id, result={"content": [{"type": "text", "text": text}], "isError": is_error})
 
 
-def call(id: object, name: str, arguments: dict, meta: dict) -> None:
+def call(id: object, name: str, arguments: Message, meta: Message) -> None:
     texts = {
         "echo": lambda: arguments["text"],
         "pid": lambda: f"{STARTED} {meta.get('kimi-k2/idempotency-key', '')}",
@@ -74,7 +76,7 @@ def serve() -> None:
         method, id = message.get("method"), message.get("id")
         parameters = message.get("params") or {}
         if method == "initialize":
-            capabilities = {"tools": {}}
+            capabilities: Message = {"tools": {}}
             info = {"name": "raw", "version": "1"}
             version = parameters["protocolVersion"]
             send(id=id, result={"protocolVersion": version, "capabilities": capabilities, "serverInfo": info})

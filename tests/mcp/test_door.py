@@ -7,10 +7,14 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import TextContent
 
+from chat import dispatch, reports
+from chat.frames import TurnSend
 from chat.models import Conversation, Message, Part, Turn
 from tests.api.conftest import database_url, serving
 from webapp.accounts import keys
@@ -52,8 +56,10 @@ async def brought(client: Client, tool: str, **arguments: Any) -> dict[str, Any]
 
 async def refusal(client: Client, tool: str, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
+    (text,) = result.content
     assert result.is_error
-    return result.content[0].text
+    assert isinstance(text, TextContent)
+    return text.text
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -97,15 +103,10 @@ async def test_a_run_can_be_cancelled(platform: str, key: str, scripted_model, s
 
 def stored_turn(user: User, model, text: str) -> str:
     """A turn of somebody, as a row: nobody drives it."""
-    from chat import dispatch
-    from chat.frames import TurnSend
-
     return str(dispatch.submit_turn(user, TurnSend(client_id=str(uuid4()), text=text, model=model.name)).id)
 
 
 async def test_anothers_run_is_not_there(platform: str, key: str, scripted_model, script, bob: User) -> None:
-    from asgiref.sync import sync_to_async
-
     script("text: secret")
     run = await sync_to_async(stored_turn)(bob, scripted_model, "The password is walrus.")
     async with connected(platform, key) as client:
@@ -144,8 +145,6 @@ async def test_nobody_comes_in_without_a_key(
 
 
 async def test_a_revoked_key_opens_nothing(platform: str, key: str, alice: User) -> None:
-    from asgiref.sync import sync_to_async
-
     await sync_to_async(lambda: keys.revoke(alice.api_keys.get()))()
     async with httpx2.AsyncClient(trust_env=False) as http:
         answer = await http.post(f"{platform}/mcp", headers={"authorization": f"Bearer {key}"}, json={})
@@ -156,8 +155,6 @@ async def test_a_revoked_key_opens_nothing(platform: str, key: str, alice: User)
 def test_a_search_finds_all_words_in_any_order_and_only_in_texts(
     db: None, alice: User, scripted_model
 ) -> None:
-    from chat import reports
-
     turn = Turn.objects.get(id=stored_turn(alice, scripted_model, "The Walrus and the Carpenter"))
     answer = Message.objects.create(turn=turn, step=1, role=Message.Role.ASSISTANT)
     Part.objects.create(message=answer, position=0, kind=Part.Kind.REASONING, text="walrus, carpenter")
