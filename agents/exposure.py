@@ -9,19 +9,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents import outgoing
-from agents.tool import ToolResult, Trust, least_trusted
+from agents.tool import Fault, ToolResult, Trust, least_trusted
 from agents.transcript import CallRecord, Transcript
 from inference.schema import ChatMessage, Role
 
+_NOT_RUN = (Fault.UNKNOWN_TOOL, Fault.BAD_ARGUMENTS, Fault.REFUSED)
 _LONG_WORD = re.compile(r"[A-Za-z0-9@._-]{5,}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
-    """`known_urls` are in the spelling of `agents.outgoing.plain`."""
+    """`known_urls` are in the spelling of `agents.outgoing.plain`. `told_bits` is what addresses that the
+    model made up after a stranger's text have told their hosts."""
 
     trust: Trust = Trust.USER
     known_urls: frozenset[str] = frozenset()
+    told_bits: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Exposed:
         self._opening = opening
         self._trust = opening.exposure.trust
         self._known = set(opening.exposure.known_urls)
+        self._told_bits = opening.exposure.told_bits
         self._num_steps: int | None = None
 
     def before(self, transcript: Transcript, step: int) -> Exposure:
@@ -51,7 +55,8 @@ class Exposed:
             for record in transcript.steps[self._num_steps].calls:
                 self._read_result(record)
             self._num_steps += 1
-        return Exposure(trust=self._trust, known_urls=frozenset(self._known))
+        known = frozenset(self._known)
+        return Exposure(trust=self._trust, known_urls=known, told_bits=self._told_bits)
 
     def _read_opening(self, messages: Iterable[ChatMessage]) -> None:
         for message in messages:
@@ -62,9 +67,17 @@ class Exposed:
     def _read_result(self, record: CallRecord) -> None:
         if record.result is None:
             return
+        if not self._trust.is_trusted and record.result.fault not in _NOT_RUN:
+            self._told_bits += self._told_by(record.call.arguments)
         self._learn(passage.source for passage in record.result.passages)
         self._learn(self._found_in(record.result, record.call.arguments))
         self._trust = least_trusted(self._trust, record.result.trust)
+
+    def _told_by(self, arguments: str) -> float:
+        known = frozenset(self._known)
+        told = sum(outgoing.new_bits(url, known) for url in outgoing.urls_of(arguments))
+        # More than a call may tell by itself was a person's decision.
+        return told if told <= outgoing.MAX_NEW_BITS else 0.0
 
     def _found_in(self, result: ToolResult, arguments: str) -> Iterable[str]:
         """The addresses that a result brings. Not those that may have been put together out of what the model
@@ -73,9 +86,10 @@ class Exposed:
         is_told = not self._trust.is_trusted
         if result.trust in (Trust.AGENT, Trust.MCP) or (is_told and result.trust is Trust.OPERATOR):
             return []
-        known = "\n".join(self._known)
+        urls = list(outgoing.urls_of(result.for_model))
+        known = "\n".join(self._known) if urls else ""
         asked = {word for word in _LONG_WORD.findall(arguments) if word not in known}
-        return [url for url in outgoing.urls_of(result.for_model) if not any(word in url for word in asked)]
+        return [url for url in urls if not any(word in url for word in asked)]
 
     def _learn(self, urls: Iterable[str]) -> None:
         self._known.update(outgoing.plain(url) for url in urls)

@@ -3,20 +3,24 @@
 import base64
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os.path import commonprefix
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 SHORTEST_SECRET = 12
-MAX_URL_CHARS = 200  # of an address that is made up
-MAX_NEW_BITS = 40.0  # about ten letters that no known address has
+MAX_URL_CHARS = 200
+MAX_NEW_BITS = 20.0  # of an address that is made up: four letters that no known address has
+MAX_TOLD_BITS = 32.0  # of all of them in a turn: data may also leave in pieces
 
 _URL = re.compile(r"(?i)\b(?:[a-z][a-z0-9+.-]{1,20}:)?//[^\s\"'<>\\^`{|}]+")
 _BARE = re.compile(r"(?i)\A[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?::\d+)?(?:[/?]\S*)?\Z")
 _TRAILING = ".,;:!?)]*_"
+_WORD = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]+")
+_COMMON = frozenset(("html", "htm", "php", "asp", "aspx", "index", "page", "pdf", "txt", "json", "xml"))
+_COMMON_BITS = 4.0
 _SIGNS = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -126,24 +130,29 @@ def plain(url: str) -> str:
     return f"{parts.scheme or 'https'}://{user}{host}{parts.path or '/'}{query}"
 
 
-def is_harmless(url: str, known: frozenset[str]) -> bool:
-    """Whether the address is known, or is on a known host and says little that no known address says.
+def new_bits(url: str, known: frozenset[str]) -> float:
+    """How much the address says beyond the known address that it goes on from; without end where no address
+    of its host is known, and for one that is odd.
 
     `known` in the spelling of `plain`.
     """
     # A fragment is not sent, but the page that is opened may read it.
-    fragment, url = url.partition("#")[2], plain(url)
+    _, mark, fragment = url.partition("#")
+    url = plain(url)
     if url in known:
-        return _bits(unquote(fragment)) <= MAX_NEW_BITS
+        return _bits(fragment)
     parts = _split(url)
-    if parts is None or "@" in parts.netloc or len(url) > MAX_URL_CHARS:
-        return False
-    neighbours = [other for other in map(_split, known) if other and other.netloc == parts.netloc]
-    if not neighbours or parts.scheme not in ("http", "https"):
-        return False
-    said = {word for other in neighbours for word in _words(other)}
-    new = "".join(word for word in _words(parts) if word not in said)
-    return _bits(new + unquote(fragment)) <= MAX_NEW_BITS
+    if (
+        parts is None
+        or "@" in parts.netloc
+        or len(url) > MAX_URL_CHARS
+        or parts.scheme not in ("http", "https")
+    ):
+        return math.inf
+    host = f"{parts.scheme}://{parts.netloc}/"
+    told = url + mark + fragment
+    shared = [len(commonprefix((told, other))) for other in known if other.startswith(host)]
+    return _bits(told[max(shared) :]) if shared else math.inf
 
 
 def _split(url: str) -> SplitResult | None:
@@ -153,16 +162,18 @@ def _split(url: str) -> SplitResult | None:
         return None
 
 
-def _words(parts: SplitResult) -> list[str]:
-    """The pieces of path and query."""
-    return [word for word in re.split(r"[/?&=;]", f"{parts.path}?{unquote(parts.query)}") if word]
-
-
 def _bits(text: str) -> float:
-    """What the text says at most, guessed from how often each of its characters comes."""
-    if not text:
-        return 0.0
-    counts = Counter(text)
-    each = -sum(times / len(text) * math.log2(times / len(text)) for times in counts.values())
-    # A single character over and over has no entropy by itself, but its number says something.
-    return len(text) * max(each, 1.0)
+    """What the text says at most, as if each of its characters were drawn from all of its kind."""
+    return sum(
+        _COMMON_BITS if word in _COMMON else len(word) * math.log2(_kind(word))
+        for word in _WORD.findall(text)
+    )
+
+
+def _kind(word: str) -> int:
+    """Of how many characters those of the word are."""
+    if word.isdigit():
+        return 10
+    if word.isalpha() and word.islower():
+        return 26
+    return 62 if word.isalnum() else 8

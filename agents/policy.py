@@ -4,7 +4,7 @@ Rules by the flow of data, none by the model's judgement: once a stranger's text
 the model gives may be the stranger's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,9 @@ class Grant:
 
 @dataclass(frozen=True)
 class Run:
-    """Go ahead."""
+    """Go ahead. `told_bits` is what addresses that the model made up tell their hosts."""
+
+    told_bits: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,7 @@ class Policy:
             return Run()
         if approval is Approval.UNTRUSTED_CONTEXT or self._has_effect(tool, traits):
             return Ask(AFTER_OUTSIDE_TEXT)
-        if sends_out(traits) and (url := _made_up(arguments, context.known_urls)):
-            return Ask(MADE_UP_ADDRESS + url[:300])
-        return Run()
+        return _judge_addresses(arguments, context) if sends_out(traits) else Run()
 
     def _has_effect(self, tool: str, traits: Traits) -> bool:
         """An operator who wrote "never" for a tool has taken the risk."""
@@ -94,7 +94,10 @@ def sends_out(traits: Traits) -> bool:
     return traits.effect is Effect.EXTERNAL or traits.trust in (Trust.WEB, Trust.MCP)
 
 
-def _made_up(arguments: Mapping[str, Any], known: Iterable[str]) -> str:
-    """The first address among the arguments that could carry data away; empty when there is none."""
-    known = frozenset(known)
-    return next((url for url in outgoing.urls_in(arguments) if not outgoing.is_harmless(url, known)), "")
+def _judge_addresses(arguments: Mapping[str, Any], context: ToolContext) -> Verdict:
+    """Run while the addresses tell little, this call's and those of the calls before it taken together."""
+    told = {url: outgoing.new_bits(url, context.known_urls) for url in outgoing.urls_in(arguments)}
+    bits = sum(told.values())
+    if bits > outgoing.MAX_NEW_BITS or (bits and context.told_bits + bits > outgoing.MAX_TOLD_BITS):
+        return Ask(MADE_UP_ADDRESS + max(told, key=lambda url: told[url])[:300])
+    return Run(told_bits=bits)

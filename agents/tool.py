@@ -89,9 +89,12 @@ class Traits:
 @dataclass(frozen=True, kw_only=True)
 class ToolContext:
     """Whose call it is. `key` is the same when a call is run again after a crash, so that no effect happens
-    twice. `tenant` is the user's id; `trust` the least trusted text in the model's view, `known_urls` those
-    that no model has made up. An agent's `top_turn_id` is the turn that it works for. `decided` is a person's
-    word, of a call that waited for one."""
+    twice. `tenant` is the user's id. An agent's `top_turn_id` is the turn that it works for. `decided` is a
+    person's word, of a call that waited for one.
+
+    What the model had read: `trust` is the least trusted of it, `known_urls` those that no model has made up,
+    `told_bits` what those that it made up have told (agents.exposure).
+    """
 
     key: str
     turn_id: str = ""
@@ -101,6 +104,7 @@ class ToolContext:
     tenant: str = ""
     trust: Trust = Trust.USER
     known_urls: frozenset[str] = frozenset()
+    told_bits: float = 0.0
     decided: "Decided | None" = None
 
 

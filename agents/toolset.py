@@ -13,7 +13,7 @@ from typing import Any
 
 from agents import result_text, tool_cache
 from agents.arguments import ArgumentReader, BadArguments, BadSchema
-from agents.policy import Ask, Policy, Refuse
+from agents.policy import Ask, Policy, Refuse, Run
 from agents.tool import (
     CanReconcile,
     Decision,
@@ -56,6 +56,8 @@ class Toolset:
         self._is_fresh = is_fresh
         self._tools: dict[str, Tool] = {}
         self._readers: dict[str, ArgumentReader] = {}
+        # Calls of one step do not see one another in their contexts.
+        self._told: dict[tuple[int, str], float] = {}
         for tool in tools:
             self._add(tool)
 
@@ -139,9 +141,15 @@ class Toolset:
     def _forbidden(
         self, tool: Tool, arguments: Mapping[str, Any], intent: Intent, context: ToolContext
     ) -> ToolResult | Waiting | None:
+        beside = sum(
+            bits for (step, key), bits in self._told.items() if step == intent.step and key != intent.key
+        )
+        context = replace(context, told_bits=context.told_bits + beside)
         verdict = self._policy.judge(intent.name, tool.traits, arguments, context)
         if isinstance(verdict, Refuse):
             return _fault(verdict.why, Fault.REFUSED)
+        if isinstance(verdict, Run) and verdict.told_bits:
+            self._told[intent.step, intent.key] = verdict.told_bits
         is_approved = intent.decided is not None and intent.decided.decision is Decision.APPROVED
         if isinstance(verdict, Ask) and not is_approved:
             return Waiting(
