@@ -50,7 +50,7 @@ class Desk:
 
 async def test_a_written_plan_is_kept_and_everybody_hears_of_all_of_it():
     desk = Desk()
-    done = {
+    done: dict[str, Any] = {
         "text": "Find it",
         "phase": "gather",
         "status": "done",

@@ -9,7 +9,7 @@ from typing import Any
 from agents import context
 from agents.happenings import NoteAdded, PlanLine
 from agents.notebook import InMemoryNotebook
-from agents.tool import Fault, ToolContext, ToolResult, Traits
+from agents.tool import Fault, Tool, ToolContext, ToolResult, Traits
 from agents.tools.rollback import Rollback
 from agents.toolset import Toolset
 from agents.transcript import Note, NoteKind
@@ -153,7 +153,7 @@ async def test_a_wrong_result_of_step_40_found_at_45_is_undone_in_view_and_files
     workspace, surveyor = Workspace(tmp_path), Surveyor()
     stage = Stage(backend=surveyor, limits=replace(WIDE, max_steps=100))
     notebook = InMemoryNotebook(stage.progress.transcript)
-    tools = [Gauge(workspace), Rollback(notebook, workspace)]
+    tools: list[Tool] = [Gauge(workspace), Rollback(notebook, workspace)]
     stage.setting = replace(stage.setting, toolset=Toolset(tools), notebook=notebook)
     await stage.drive(max_steps=46)
     step_40, after = surveyor.requests[39], context.view(stage.progress.transcript)
