@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agents import outgoing
 from agents.tool import Fault, ToolResult, Trust, least_trusted
-from agents.transcript import CallRecord, Transcript
+from agents.transcript import CallRecord, NoteKind, Transcript
 from inference.schema import ChatMessage, Role
 
 _NOT_RUN = (Fault.UNKNOWN_TOOL, Fault.BAD_ARGUMENTS, Fault.REFUSED)
@@ -45,6 +45,7 @@ class Exposed:
         self._known = set(opening.exposure.known_urls)
         self._told_bits = opening.exposure.told_bits
         self._num_steps: int | None = None
+        self._num_notes = 0
 
     def before(self, transcript: Transcript, step: int) -> Exposure:
         """What the model had read when it made the calls of this step. Steps never go down."""
@@ -55,6 +56,10 @@ class Exposed:
             for record in transcript.steps[self._num_steps].calls:
                 self._read_result(record)
             self._num_steps += 1
+        while self._num_notes < len(transcript.notes) and transcript.notes[self._num_notes].step < step:
+            if transcript.notes[self._num_notes].kind is NoteKind.TEAM:
+                self._trust = least_trusted(self._trust, Trust.AGENT)
+            self._num_notes += 1
         known = frozenset(self._known)
         return Exposure(trust=self._trust, known_urls=known, told_bits=self._told_bits)
 
