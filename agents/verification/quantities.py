@@ -15,7 +15,7 @@ from agents.verification.units import PERCENT, Unit
 
 ROUNDING_SHARE = Fraction(12, 100)  # that a rounded number may be off
 ABOUT_SHARE = Fraction(5, 100)
-CONVERSION_SHARE = Fraction(2, 100)
+CALENDAR_SHARE = Fraction(2, 100)
 BOUND_SHARE = Fraction(1, 2)
 _HEDGED_SHARES = {"about": Fraction(6, 100), "over": BOUND_SHARE, "under": BOUND_SHARE}
 
@@ -37,6 +37,14 @@ class Quantity:
     @property
     def in_first_unit(self) -> Fraction:
         return self.unit.to_first(self.value) if self.unit else self.value
+
+    @property
+    def rounded_to(self) -> Fraction:
+        """What it may have been rounded to when it was converted: 160 km for 100 miles, to tens."""
+        resolution = self.resolution
+        while self.value and (self.value / (resolution * 10)).denominator == 1:
+            resolution *= 10
+        return resolution
 
     @property
     def is_bare(self) -> bool:
@@ -223,17 +231,16 @@ def _agree_in_units(claim: Quantity, source: Quantity) -> bool:
     if claim.unit == source.unit:
         return _close(claim, source.value, claim.value, claim.resolution)
     value, told = claim.in_first_unit, source.in_first_unit
-    off_by_conversion = abs(told) * CONVERSION_SHARE
-    return (
-        _close(claim, told, value, claim.resolution * claim.unit.factor)
-        or abs(value - told) <= off_by_conversion
-    )
+    if _close(claim, told, value, claim.rounded_to * claim.unit.factor):
+        return True
+    # Months and years have no exact length.
+    return claim.unit.dimension == "time" and abs(value - told) <= abs(told) * CALENDAR_SHARE
 
 
 def bands(claim: Quantity) -> Iterator[tuple[float, float]]:
     """Where any number lies that agrees with the claim: as written, in the first unit, or as a share of it
     where it is a percentage."""
-    share = _HEDGED_SHARES.get(claim.hedge, CONVERSION_SHARE) + Fraction(1, 1000)
+    share = _HEDGED_SHARES.get(claim.hedge, CALENDAR_SHARE) + Fraction(1, 1000)
     factor = claim.unit.factor if claim.unit else Fraction(1)
     scaled = (
         (claim.value, Fraction(1)),
@@ -241,7 +248,7 @@ def bands(claim: Quantity) -> Iterator[tuple[float, float]]:
         (claim.value / 100, Fraction(1, 100)),
     )
     for value, scale in dict.fromkeys(scaled):
-        slack = abs(value) * share + claim.resolution * scale / 2
+        slack = abs(value) * share + claim.rounded_to * scale / 2
         try:
             yield float(abs(value) - slack), float(abs(value) + slack + claim.spans)
         except OverflowError:

@@ -74,7 +74,7 @@ _SOURCES = re.compile(
     r"\b(sources?|references|citations|bibliography|footnotes)\b|来源|參考|参考|引用|資料|资料", re.I
 )
 _MATH = re.compile(r"\$\$.*?\$\$|\\\[.*?\\\]", re.DOTALL)
-_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
+_CODE = re.compile(r"(?<!`)(?:`[^`\n]+`|``(?!`)[^\n]{1,1000}?``)(?!`)")
 _TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>\n]{0,200}>")
 _AUTOLINK = re.compile(r"<(https?://[^<>\s]+)>")
 _LINK = re.compile(
@@ -84,7 +84,7 @@ _ADDRESS = re.compile(r"https?://[^\s<>\"'`\[\]{}|\\^，。；、）】」]+")
 
 _END = re.compile(r"[.!?…]+[\"'”’»)*_]*(?=\s|$)|[。！？]+[\"'”’」』）*_]*|\n\s*\n")
 _ABBREVIATIONS = """
-    e.g i.e etc vs cf approx ca no nos fig figs eq dr mr mrs ms prof st jr sr inc ltd co corp al vol pp ed
+    e.g i.e etc vs cf approx ca no nos fig figs eq dr mr mrs ms prof st jr sr inc ltd co corp al vol p pp ed
     est gen gov sen rep dept u.s u.k u.n jan feb mar apr jun jul aug sep sept oct nov dec art sec ch
 """
 _SHORT = frozenset(_ABBREVIATIONS.split())
