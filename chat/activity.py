@@ -3,7 +3,7 @@ the cache spared. Changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -77,6 +77,15 @@ class AgentView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vote:
+    """The short form of an agent's answer, and how many gave it."""
+
+    answer: str = ""
+    num_votes: int = 0
+    wins: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Savings:
     """What the turn's tool calls did not cost because their results were at hand."""
 
@@ -129,41 +138,42 @@ def phases(turn: Turn) -> list[PhaseView]:
     ]
 
 
-def agents(turn: Turn, *, currency: str, votes: dict[str, tuple[int, bool]] | None = None) -> list[AgentView]:
+def agents(turn: Turn, *, currency: str, votes: Mapping[str, Vote]) -> list[AgentView]:
     """In the order they were started."""
-    counted = votes or {}
-    shown = []
-    for number, agent in enumerate(_started(turn), start=1):
-        num_votes, wins = counted.get(str(agent.id), (0, False))
-        shown.append(
-            AgentView(
-                id=agent.id,
-                role=agent.role,
-                task=_task(agent),
-                number=number,
-                status=agent.status,
-                waiting_for=agent.waiting_for,
-                finish_reason=agent.finish_reason,
-                num_steps=agent.next_step - 1,
-                answer=_answer(agent),
-                cost=pricing.to_decimal(agent.budget_spent_nano) if agent.budget_spent_nano else None,
-                currency=currency,
-                votes=num_votes,
-                wins=wins,
-            )
-        )
-    return shown
+    return [
+        _agent(agent, number=number, currency=currency, vote=votes.get(str(agent.id), Vote()))
+        for number, agent in enumerate(_started(turn), start=1)
+    ]
 
 
-def votes(notes: list[Note]) -> dict[str, tuple[int, bool]]:
-    """Of each agent that voted: how many gave its answer, and whether that answer won."""
-    note = next(
-        (note for note in reversed(notes) if note.kind is NoteKind.TEAM and "votes" in note.data), None
+def _agent(agent: Turn, *, number: int, currency: str, vote: Vote) -> AgentView:
+    return AgentView(
+        id=agent.id,
+        role=agent.role,
+        task=_task(agent),
+        number=number,
+        status=agent.status,
+        waiting_for=agent.waiting_for,
+        finish_reason=agent.finish_reason,
+        num_steps=agent.next_step - 1,
+        answer=vote.answer or _answer(agent),
+        cost=pricing.to_decimal(agent.budget_spent_nano) if agent.budget_spent_nano else None,
+        currency=currency,
+        votes=vote.num_votes,
+        wins=vote.wins,
     )
+
+
+def votes(notes: list[Note]) -> dict[str, Vote]:
+    """The vote of each agent that was counted. The first ballot with an answer is the winner."""
+    found = (note for note in reversed(notes) if note.kind is NoteKind.TEAM and "votes" in note.data)
+    note = next(found, None)
     return {
-        agent: (len(vote["agents"]), bool(vote.get("wins")))
-        for vote in (note.data["votes"] if note else [])
-        for agent in vote["agents"]
+        agent: Vote(
+            answer=ballot["answer"], num_votes=ballot["votes"], wins=place == 0 and bool(ballot["answer"])
+        )
+        for place, ballot in enumerate(note.data["votes"] if note else ())
+        for agent in ballot["agents"]
     }
 
 

@@ -1,12 +1,14 @@
 """What the composer offers and starts with: the presets of each effort, the choices of the last turn."""
 
 from dataclasses import dataclass
+from functools import cache
 from decimal import Decimal
 
 from django.utils.translation import gettext as _
 
 from agents import limits
 from agents.limits import Effort, Limits
+from agents.teams import roles
 from chat.models import Turn
 from webapp.billing import pricing
 from webapp.catalog.models import ServedModel
@@ -39,11 +41,12 @@ class Choice:
 
 
 def presets() -> list[Preset]:
-    """Low to High; a model with shorter replies lowers their reasoning tokens on the page."""
+    """Low to Heavy; a model with shorter replies lowers their reasoning tokens on the page."""
     described: list[tuple[Effort, str, str, str]] = [
         ("low", _("Low"), _("Brief reasoning, then the answer."), "moon-crescent"),
         ("auto", _("Auto"), _("Thinks as long as the question deserves."), "moon-half"),
         ("high", _("High"), _("Plans, calls tools and checks itself."), "moon-full"),
+        ("heavy", _("Heavy"), _("Eight paths at once, one answer by their votes."), "moon-ring"),
     ]
     return [
         Preset(
@@ -68,3 +71,13 @@ def choice(models: list[ServedModel], last_turn: Turn | None) -> Choice:
         long_thinking=last_turn.long_thinking,
         effort=last_turn.effort,
     )
+
+
+def teams() -> list[str]:
+    """The teams that a turn can be given to."""
+    return list(_teams())
+
+
+@cache
+def _teams() -> tuple[str, ...]:
+    return tuple(roles.load().teams)

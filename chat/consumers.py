@@ -19,7 +19,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
-from chat import dispatch, frames, replay
+from chat import dispatch, frames, replay, steering
 from chat.dispatch import Refusal
 from chat.models import Turn
 from webapp.accounts.models import User
@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 SIGNED_OUT = 4401
 TOO_SLOW = 4408
-TRY_AGAIN = 1013
+TRY_AGAIN = 4503  # a server may close with 1000 or a code of 3000 to 4999: no other reaches the page
 CHECK_SESSION_S = 60.0
 SEND_WITHIN_S = 60.0  # one frame, to a reader that takes nothing
 MAX_FOLLOWED = 32
 
 A = TypeVar("A")
-S = TypeVar("S", frames.TurnSend, frames.TurnRegenerate)
+S = TypeVar("S", frames.TurnSend, frames.TurnRegenerate, frames.TurnContinue)
 R = TypeVar("R")
 
 _COMMAND: msgspec.json.Decoder[frames.Command] = msgspec.json.Decoder(frames.Command)
@@ -89,10 +89,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._start(dispatch.submit_turn, command)
         elif isinstance(command, frames.TurnRegenerate):
             await self._start(dispatch.regenerate, command)
+        elif isinstance(command, frames.TurnContinue):
+            await self._start(dispatch.continue_turn, command)
         elif isinstance(command, frames.TurnStop):
             await self._call(dispatch.stop, command.turn)
         elif isinstance(command, frames.TurnAttach):
             self._attach(await self._call(dispatch.visible_turn, command.turn), after=command.after)
+        elif isinstance(command, frames.CallDecide):
+            await self._call(steering.decide_call, command)
+        elif isinstance(command, frames.PlanEdit):
+            await self._call(steering.edit_plan, command)
 
     async def _start(self, submit: Callable[[User, S], Turn], command: S) -> None:
         turn = await self._call(submit, command)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import groupby
 from math import ceil
 
-from chat.history import StepView
+from chat.step_views import StepView
 
 MOST_OPEN = 24  # steps of a turn that are drawn without a fold
 LAST_OPEN = 4  # of a longer turn

@@ -5,57 +5,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.utils.translation import gettext as _
+from django.conf import settings
+from django.db.models import Q
 
 from agents import verification
 from agents.happenings import NoteAdded
 from agents.transcript import Note, NoteKind
-from chat import activity, branches, frames
-from chat.models import Conversation, Message, Part, ToolRun, Turn
+from chat import activity, answer_marks, branches, frames, step_views
+from chat.activity import AgentView, Savings
+from chat.models import Conversation, Message, Passage, ToolRun, Turn
+from chat.step_views import StepView
 from inference.schema import ChatMessage, Role, ToolCall, Usage
 from webapp.billing import pricing
 from webapp.billing.models import UsageRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolCallView:
-    """`result` is None while the call runs or waits. `decision` is what a person said to it."""
-
-    id: str
-    name: str
-    arguments: str
-    result: str | None
-    is_error: bool
-    duration_ms: int
-    is_cached: bool = False
-    is_waiting: bool = False
-    decision: str = ""
-    is_edited: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepView:
-    """One model call, its tool calls and what the platform noted behind them. `num_tokens` and `duration_ms`
-    are the reasoning's. What a draft or an undone step says is no part of the answer."""
-
-    number: int
-    reasoning: str
-    reasoning_html: str
-    num_tokens: int
-    duration_ms: int
-    content: str
-    content_html: str
-    tool_calls: tuple[ToolCallView, ...]
-    finish_reason: str
-    at: datetime
-    notes: tuple[Note, ...] = ()
-    is_draft: bool = False
-    is_undone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +30,8 @@ class TurnView:
     """A turn as the page shows it. `siblings` are the turns with the same parent, itself among them at
     `index`, oldest first.
 
-    `usage`, `cost` and `currency` are what was billed; before the turn is finished `cost` is None.
+    `usage`, `cost` and `currency` are what was billed; before the turn is finished `cost` is None. `passages`
+    are those that the answer of a finished turn cites.
     """
 
     turn: Turn
@@ -79,6 +47,9 @@ class TurnView:
     siblings: tuple[UUID, ...]
     index: int
     last_seq: int
+    agents: list[AgentView]
+    savings: Savings
+    passages: Mapping[int, Passage]
 
     @property
     def is_finished(self) -> bool:
@@ -92,6 +63,11 @@ class TurnView:
     def notes(self) -> list[Note]:
         """All of them, those from before the first step included."""
         return notes_of(self.turn)
+
+    @property
+    def opening_notes(self) -> list[Note]:
+        """Those from before the first step."""
+        return [note for note in self.notes if note.step == 0]
 
     @property
     def previous(self) -> UUID | None:
@@ -108,12 +84,14 @@ def branch(conversation: Conversation) -> list[TurnView]:
     path = branches.path(family, conversation.current_turn_id)
     turns = Turn.objects.select_related("model").prefetch_related(*activity.prefetches()).in_bulk(path)
     bills = UsageRecord.objects.filter(hold__turn__in=path).in_bulk(field_name="hold_id")
-    return [_view(turns[turn_id], bills.get(turns[turn_id].hold_id), family) for turn_id in path]
+    found = [_view(turns[turn_id], bills.get(turns[turn_id].hold_id), family) for turn_id in path]
+    return _with_passages(found)
 
 
 def turn_view(turn: Turn) -> TurnView:
     family = branches.family(turn.conversation)
-    return _view(turn, UsageRecord.objects.filter(hold_id=turn.hold_id).first(), family)
+    [view] = _with_passages([_view(turn, UsageRecord.objects.filter(hold_id=turn.hold_id).first(), family)])
+    return view
 
 
 def steps_of(turn: Turn) -> tuple[StepView, ...]:
@@ -128,7 +106,7 @@ def steps_of(turn: Turn) -> tuple[StepView, ...]:
     notes = notes_of(turn)
     drafts, undone = verification.drafts(notes), _undone(notes)
     return tuple(
-        _step(
+        step_views.of_messages(
             messages,
             turn,
             runs=runs.get(number, {}),
@@ -306,6 +284,7 @@ def _view(turn: Turn, bill: UsageRecord | None, family: Mapping[UUID, UUID | Non
     siblings = tuple(turn_id for turn_id, parent_id in family.items() if parent_id == turn.parent_id)
     if turn.spawned_by_id:
         siblings = (turn.id,)
+    currency = bill.currency if bill else settings.BILLING_CURRENCY
     return TurnView(
         turn=turn,
         user_text=user_text(turn),
@@ -315,73 +294,24 @@ def _view(turn: Turn, bill: UsageRecord | None, family: Mapping[UUID, UUID | Non
         error=turn.error,
         usage=stored_usage(turn),
         cost=pricing.to_decimal(bill.cost_nano) if bill else None,
-        currency=bill.currency if bill else "",
+        currency=currency,
         model_label=turn.model.label,
         siblings=siblings,
         index=siblings.index(turn.id),
         last_seq=turn.last_seq,
+        agents=activity.agents(turn, currency=currency, votes=activity.votes(notes_of(turn))),
+        savings=activity.savings(turn),
+        passages={},
     )
 
 
-def _step(
-    messages: list[Message],
-    turn: Turn,
-    *,
-    runs: Mapping[str, ToolRun],
-    notes: tuple[Note, ...],
-    is_draft: bool,
-    is_undone: bool,
-) -> StepView:
-    reply = messages[0]
-    parts = list(reply.parts.all()) if reply.role == Message.Role.ASSISTANT else []
-    reasoning = _part(parts, Part.Kind.REASONING)
-    content = _part(parts, Part.Kind.TEXT)
-    results = {
-        part.tool_call_id: part
-        for message in messages[1:]
-        if message.role == Message.Role.TOOL
-        for part in message.parts.all()
-    }
-    is_over = turn.status == Turn.Status.FINISHED
-    return StepView(
-        number=reply.step,
-        reasoning=reasoning.text,
-        reasoning_html=reasoning.html,
-        num_tokens=reasoning.num_tokens,
-        duration_ms=reasoning.duration_ms,
-        content=content.text,
-        content_html=content.html,
-        tool_calls=tuple(_calls(parts, results, runs, is_over=is_over)),
-        finish_reason=reply.finish_reason,
-        at=reply.created_at,
-        notes=notes,
-        is_draft=is_draft,
-        is_undone=is_undone,
+def _with_passages(views: list[TurnView]) -> list[TurnView]:
+    """The views with the passages that their answers cite, in one query for all of them."""
+    cited = {view.turn.id: answer_marks.cited(view.answer) for view in views if view.is_finished}
+    wanted = Q(
+        *[Q(turn=turn, number__in=numbers) for turn, numbers in cited.items() if numbers], _connector=Q.OR
     )
-
-
-def _part(parts: list[Part], kind: Part.Kind) -> Part:
-    return next((part for part in parts if part.kind == kind), Part(kind=kind))
-
-
-def _calls(
-    parts: list[Part], results: dict[str, Part], runs: Mapping[str, ToolRun], *, is_over: bool
-) -> Iterable[ToolCallView]:
-    for part in parts:
-        if part.kind != Part.Kind.TOOL_CALL:
-            continue
-        result = results.get(part.tool_call_id)
-        run = runs.get(part.tool_call_id)
-        missing = _("Stopped before it had a result.") if is_over else None
-        yield ToolCallView(
-            id=part.tool_call_id,
-            name=part.tool_name,
-            arguments=part.text,
-            result=result.text if result else missing,
-            is_error=result.is_error if result else is_over,
-            duration_ms=result.duration_ms if result else 0,
-            is_cached=run is not None and run.is_cached,
-            is_waiting=run is not None and not is_over and run.state == ToolRun.State.WAITING,
-            decision=run.decision if run else "",
-            is_edited=run is not None and run.edition > 0,
-        )
+    found: dict[UUID, dict[int, Passage]] = {}
+    for passage in Passage.objects.filter(wanted) if wanted else ():
+        found.setdefault(passage.turn_id, {})[passage.number] = passage
+    return [replace(view, passages=found.get(view.turn.id, {})) for view in views]

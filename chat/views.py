@@ -63,12 +63,6 @@ def head(request: PageRequest, conversation_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_GET
-def turn(request: PageRequest, turn_id: UUID) -> HttpResponse:
-    return render(request, "chat/_turn.html", {"view": history.turn_view(_turn(request, turn_id))})
-
-
-@login_required
 @require_POST
 def show_branch(request: PageRequest, turn_id: UUID) -> HttpResponse:
     chosen = _turn(request, turn_id)
@@ -122,6 +116,7 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
         "models": models,
         "chosen": composer.choice(models, last_turn),
         "presets": composer.presets(),
+        "teams": composer.teams(),
         "highest": limits.HIGHEST,
         "currency": settings.BILLING_CURRENCY,
         "max_message_chars": settings.MAX_MESSAGE_CHARS,

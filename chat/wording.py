@@ -1,30 +1,50 @@
-"""Why a turn ended, in the language of the person who asked."""
+"""Why a turn ended, what the platform noted and why it asks, in the language of the person who reads."""
 
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from agents import policy
 from agents.limits import Limit
+from agents.transcript import Note, NoteKind
+from agents.verification.finding import Verdict
 from chat.models import Turn
 from webapp.billing import pricing
 
 
 def of_limit(limit: Limit, turn: Turn) -> str:
     with translation.override(language(turn)):
-        if limit is Limit.STEPS:
-            return _("Stopped at the limit of %(most)d steps.") % {"most": turn.max_steps}
-        if limit is Limit.SECONDS:
-            return _("Stopped at the time limit of %(most)d seconds.") % {"most": turn.max_seconds}
-        if limit is Limit.OUTPUT_TOKENS:
-            return _("Stopped at the limit of %(most)d tokens.") % {"most": turn.max_output_tokens}
-        cost = pricing.to_decimal(turn.max_cost_nano or 0).normalize() + Decimal(0)
-        currency = turn.hold.account.currency
-        return _("Stopped at the cost limit of %(most)s %(currency)s.") % {
-            "most": f"{cost:f}",
-            "currency": currency,
+        if limit is Limit.COST:
+            cost = pricing.to_decimal(turn.max_cost_nano or 0).normalize() + Decimal(0)
+            price = {"most": f"{cost:f}", "currency": turn.hold.account.currency}
+            return _("Stopped at the cost limit of %(most)s %(currency)s.") % price
+        said = {
+            Limit.STEPS: (_("Stopped at the limit of %(most)d steps."), turn.max_steps),
+            Limit.SECONDS: (_("Stopped at the time limit of %(most)d seconds."), turn.max_seconds),
+            Limit.OUTPUT_TOKENS: (_("Stopped at the limit of %(most)d tokens."), turn.max_output_tokens),
+            Limit.TOTAL_TOKENS: (
+                _("Stopped at the limit of %(most)d tokens, read and written."),
+                turn.max_total_tokens,
+            ),
+            Limit.SANDBOX_SECONDS: (
+                _("Stopped at the limit of %(most)d seconds of computing by tools."),
+                turn.max_sandbox_seconds,
+            ),
+            Limit.FETCHED_BYTES: (
+                _("Stopped at the limit of %(most)d bytes fetched by tools."),
+                turn.max_fetched_bytes,
+            ),
         }
+        if limit in said:
+            words, most = said[limit]
+            return words % {"most": most or 0}
+        if limit is Limit.CONTEXT:
+            return _("Stopped because nothing more fits into what the model can read at once.")
+        return _("Stopped because the model made the same calls again and again.")
 
 
 def trouble(turn: Turn) -> str:
@@ -34,3 +54,91 @@ def trouble(turn: Turn) -> str:
 
 def language(turn: Turn) -> str:
     return turn.conversation.user.language or settings.LANGUAGE_CODE
+
+
+# ---- what a turn's trace shows, in the language of the page
+
+
+def of_note(note: Note) -> str:
+    """What a note of the platform is about, in a line."""
+    data = note.data
+    if note.kind is NoteKind.BUDGET:
+        return _of_budget(str(data.get("limit", "")), float(data.get("share", 0)))
+    if note.kind is NoteKind.GUARD:
+        return _("%(tool)s was called %(times)d times in the same way") % {
+            "tool": data.get("tool", ""),
+            "times": data.get("times", 0),
+        }
+    if note.kind is NoteKind.HIDDEN:
+        return _("Earlier results were put away, up to step %(step)d") % {"step": data.get("through_step", 0)}
+    if note.kind is NoteKind.HANDOFF:
+        return _("The steps up to %(step)d were summed up to make room") % {
+            "step": data.get("through_step", 0)
+        }
+    if note.kind is NoteKind.ROLLBACK:
+        back = data.get("to_step", 0)
+        return _("Went back to step %(step)d") % {"step": back} if back else _("Went back to the beginning")
+    if note.kind is NoteKind.CHECK:
+        return _of_check(note)
+    if note.kind is NoteKind.PLAN:
+        return _("You changed the plan")
+    return _("The agents reported")
+
+
+def _of_budget(limit: str, share: float) -> str:
+    names = {
+        Limit.STEPS: _("steps"),
+        Limit.SECONDS: _("time"),
+        Limit.OUTPUT_TOKENS: _("written tokens"),
+        Limit.TOTAL_TOKENS: _("tokens"),
+        Limit.COST: _("money"),
+        Limit.SANDBOX_SECONDS: _("computing time"),
+        Limit.FETCHED_BYTES: _("bytes to fetch"),
+        Limit.CONTEXT: _("room to read"),
+    }
+    if limit == Limit.REPEATS:
+        return _("The same calls again and again: the model was told to answer")
+    name = next((words for known, words in names.items() if known == limit), limit)
+    if share >= 1:
+        return _("Limit reached (%(limit)s): the model was told to answer") % {"limit": name}
+    return _("%(percent)d %% of the limit used (%(limit)s)") % {"percent": round(share * 100), "limit": name}
+
+
+def _of_check(note: Note) -> str:
+    if "claim" in note.data:
+        return _("A claim was checked")
+    num_bad = num_unsupported(note)
+    if note.data.get("must_revise"):
+        return _("This draft was sent back: nothing supports a part of it")
+    if num_bad:
+        return ngettext(
+            "Checked: %(bad)d sentence is not supported",
+            "Checked: %(bad)d sentences are not supported",
+            num_bad,
+        ) % {"bad": num_bad}
+    return _("Checked: nothing speaks against the answer")
+
+
+def unsupported(note: Note) -> list[dict[str, Any]]:
+    """The findings of a check on sentences that nothing supports, or that something contradicts."""
+    return [one for one in note.data.get("sentences", ()) if Verdict(one["verdict"]).is_bad]
+
+
+def num_unsupported(note: Note) -> int:
+    return len(unsupported(note))
+
+
+def of_prompt(prompt: str) -> str:
+    """Why a call waits for a person; what a tool itself asks stays as it is."""
+    if prompt.startswith(policy.MADE_UP_ADDRESS):
+        words = _(
+            "The model has read text from outside and now made up this address, which could carry data away: "
+        )
+        return words + prompt.removeprefix(policy.MADE_UP_ADDRESS)
+    known = {
+        policy.BY_CONSENT: _("This tool is run only with your consent."),
+        policy.AFTER_OUTSIDE_TEXT: _(
+            "The model has read text from outside, which may have told it to do this."
+        ),
+    }
+    return known.get(prompt, prompt)

@@ -145,6 +145,12 @@ function watch(section) {
   stream.attach(live.id, 0, (frame) => live?.id === frame.turn && live.apply(frame));
 }
 
+/** An agent of a turn, opened while it works: its own events, beside those of the turn. */
+document.addEventListener("turn-opened", ({ detail: section }) => {
+  const view = new TurnView(section, { onFinished: (over) => stream.detach(over.id) });
+  stream.attach(view.id, 0, (frame) => view.apply(frame));
+});
+
 function finished(view) {
   stream.detach(view.id);
   if (live === view) live = null;

@@ -3,7 +3,8 @@
 
 import { figure, say } from "./words.js";
 
-const LIMITS = ["max_steps", "max_seconds", "max_reasoning_tokens", "max_cost"];
+const LIMITS = ["max_steps", "max_seconds", "max_reasoning_tokens", "max_total_tokens", "max_cost", "max_calls_per_tool"];
+const AS_WRITTEN = { max_cost: (text) => text, max_calls_per_tool: callsPerTool };
 
 export class Composer extends EventTarget {
   unsent = ""; // what was sent and the server has not taken yet
@@ -22,6 +23,8 @@ export class Composer extends EventTarget {
     this.models = [...form.querySelectorAll("[data-model]")];
     this.efforts = [...form.querySelectorAll("[data-effort]")].filter((item) => item.role === "radio");
     this.limits = Object.fromEntries(LIMITS.map((name) => [name, form.querySelector(`[name=${name}]`)]));
+    this.team = form.querySelector("[name=team]");
+    this.planFirst = form.querySelector("[name=plan_needs_approval]");
     this.#recall();
     this.#listen();
     this.write(this.input.value || drafts.read(conversation)); // typed before this script ran, or kept from before
@@ -51,6 +54,8 @@ export class Composer extends EventTarget {
       long_thinking: isOn,
       effort: this.effort.dataset.effort,
       limits: isOn ? this.#chosenLimits() : {},
+      team: isOn ? this.team?.value ?? "" : "",
+      plan_needs_approval: isOn && this.planFirst.checked,
     };
   }
 
@@ -189,7 +194,7 @@ export class Composer extends EventTarget {
   }
 
   #preset(name) {
-    const value = this.effort.getAttribute(`data-${name.replaceAll("_", "-")}`);
+    const value = this.effort.getAttribute(`data-${name.replaceAll("_", "-")}`) ?? "";
     return name === "max_reasoning_tokens" ? String(Math.min(value, this.model?.dataset.maxReasoningTokens ?? value)) : value;
   }
 
@@ -201,6 +206,11 @@ export class Composer extends EventTarget {
 
   #chosenLimits() {
     const edited = this.#edited[this.effort.dataset.effort] ?? {};
-    return Object.fromEntries(Object.entries(edited).map(([name, value]) => [name, name === "max_cost" ? value : Number(value)]));
+    return Object.fromEntries(Object.entries(edited).map(([name, value]) => [name, (AS_WRITTEN[name] ?? Number)(value)]));
   }
+}
+
+/** "search 20, python 5" as { search: 20, python: 5 }. */
+function callsPerTool(text) {
+  return Object.fromEntries(text.split(",").map((one) => one.trim().split(/\s+/)).map(([tool, times]) => [tool, Number(times)]));
 }

@@ -50,6 +50,10 @@ class Follower {
     else this.#offer();
   }
 
+  get isFollowing() {
+    return this.#isFollowing;
+  }
+
   toEnd() {
     this.#isFollowing = true;
     this.keep();
@@ -80,3 +84,6 @@ export function follow(scroller, jump) {
   follower = new Follower(scroller, jump);
   return follower;
 }
+
+/** Whether the reader is at the end, where new text appears. */
+export const isFollowing = () => follower?.isFollowing ?? false;

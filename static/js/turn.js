@@ -6,6 +6,11 @@ import { repaint } from "./paint.js";
 import { ReasoningStream } from "./reasoning.js";
 import { announce, clone, duration, figure, say } from "./words.js";
 
+// What most turns have not: steps in such numbers that they fold, and all that is neither text nor a call.
+const MOST_OPEN = 30;
+const work = () => import("./work.js");
+const folding = () => import("./folding.js");
+
 const OUTCOMES = { error: "failed", cancelled: "stopped" };
 
 let clockOffset = 0;
@@ -25,7 +30,8 @@ export class TurnView {
   constructor(section, { onFinished }) {
     this.section = section;
     this.id = section.dataset.turn;
-    this.stepped = section.querySelector(".stepped");
+    this.reply = section.querySelector(".reply");
+    this.stepped = this.reply.querySelector(":scope > .stepped");
     this.onFinished = onFinished;
   }
 
@@ -57,6 +63,10 @@ export class TurnView {
       case "turn.finished":
         void this.#finish(event);
         return;
+      case "turn.started":
+        break;
+      default:
+        this.#happened(event);
     }
     repaint(this);
   }
@@ -70,7 +80,20 @@ export class TurnView {
 
   /** The answer's text so far: the content of every step, joined. */
   get text() {
-    return [...this.#steps.values()].map((step) => step.answer?.stream.text ?? "").join("");
+    return [...this.#steps.values()].map((step) => (step.isAside ? "" : step.answer?.stream.text ?? "")).join("");
+  }
+
+  /** These steps are no part of the answer any more: sent back ("draft"), or undone. They fold away. */
+  setAside(kind, first, last) {
+    const aside = [...this.#steps].filter(([number, step]) => number >= first && number <= last && !step.isAside);
+    if (aside.length === 0) return;
+    const fold = clone(`${kind}-template`);
+    aside[0][1].element.before(fold);
+    for (const [, step] of aside) {
+      this.#endAnswer(step);
+      step.isAside = true;
+      fold.querySelector(".fold__body").append(step.element);
+    }
   }
 
   /** Nothing more comes: its clock stands, what is shown stays. */
@@ -81,7 +104,7 @@ export class TurnView {
       this.#endReasoning(step.reasoning);
       this.#endAnswer(step);
     }
-    this.section.querySelector(".reply").removeAttribute("aria-busy");
+    this.reply.removeAttribute("aria-busy");
     this.section.removeAttribute("data-live");
   }
 
@@ -92,8 +115,25 @@ export class TurnView {
     this.#wait();
   }
 
+  /** A note, a wait, the plan, an agent: drawn by the server, from what is stored. */
+  #happened(event) {
+    if (event.type === "turn.waiting") {
+      this.#stopWaiting();
+      this.isParked = true;
+    } else if (event.type === "turn.resumed") {
+      this.isParked = false;
+      this.#wait();
+    }
+    const { data } = event;
+    if (event.kind === "check" && data.must_revise) this.setAside("draft", event.step, event.step);
+    if (event.kind === "rollback") this.setAside("undone", data.to_step + 1, event.step);
+    void work().then(({ happened }) => happened(this, event));
+  }
+
   /** A step begins: what was shown of it or of a later one is void. */
   #startStep({ step, at_ms }) {
+    for (const notes of this.stepped.querySelectorAll("[data-notes]")) if (notes.dataset.notes >= step) notes.remove();
+    if (this.stepped.childElementCount > MOST_OPEN) void folding().then(({ fold }) => fold(this.stepped));
     for (const [number, shown] of this.#steps) {
       if (number < step) this.#endAnswer(shown);
       else {
@@ -111,17 +151,17 @@ export class TurnView {
       element.className = "stepped";
       element.dataset.step = number;
       this.stepped.append(element);
-      this.#steps.set(number, { element, reasoning: null, answer: null, calls: new Map() });
+      this.#steps.set(number, { element, reasoning: null, answer: null, calls: new Map(), isAside: false });
     }
     return this.#steps.get(number);
   }
 
   #wait() {
-    if (!this.section.querySelector(".waiting")) this.stepped.after(clone("waiting-template"));
+    if (!this.isParked && !this.reply.querySelector(":scope > .waiting")) this.reply.append(clone("waiting-template"));
   }
 
   #stopWaiting() {
-    this.section.querySelector(".waiting")?.remove();
+    this.reply.querySelector(":scope > .waiting")?.remove();
   }
 
   #reasoning(number) {
@@ -206,14 +246,14 @@ export class TurnView {
     restoreFold(this.id, element);
   }
 
-  #finishCall({ step, id, result, is_error, duration_ms }) {
+  #finishCall({ step, id, result, is_error, duration_ms, is_cached }) {
     const call = this.#steps.get(step)?.calls.get(id);
     if (!call) return;
     call.isDone = true;
     call.element.classList.toggle("call--error", is_error);
     call.element.querySelector(".moon")?.replaceWith(clone(is_error ? "warning-template" : "tools-template"));
     call.element.querySelector(".call__result").textContent = result.length > 60 ? `${result.slice(0, 59)}…` : result;
-    call.element.querySelector(".call__time").textContent = duration(duration_ms);
+    call.element.querySelector(".call__time").textContent = is_cached ? say("at_hand") : duration(duration_ms);
     call.element.querySelector("[data-slot=result]").textContent = result;
     announce(say("tool", { name: call.name }));
     this.#wait();
@@ -225,7 +265,7 @@ export class TurnView {
     this.onFinished(this, finish_reason);
     try {
       const final = await fetchFragment(`/turns/${this.id}/`);
-      if (this.#hasCallsOf(final) && (await this.#shows(text_sha256))) this.#complete(final);
+      if (this.#hasCallsOf(final) && (await this.#shows(text_sha256))) await this.#complete(final);
       else this.#replace(final);
     } catch (error) {
       announce(say("unfinished"));
@@ -237,7 +277,7 @@ export class TurnView {
   /** False when a call was stopped before its end, or was written and never run. */
   #hasCallsOf(final) {
     const calls = [...this.#steps.values()].flatMap((step) => [...step.calls.values()]);
-    return calls.every(({ isDone }) => isDone) && calls.length === final.querySelectorAll(".call").length;
+    return calls.every(({ isDone }) => isDone) && calls.length === Number(final.dataset.calls);
   }
 
   /** True when the page shows all of the answer, drawn as the server draws it. */
@@ -249,22 +289,25 @@ export class TurnView {
   }
 
   /** Keep what was streamed; add what is known only now: tools, notice, tokens and cost. */
-  #complete(final) {
+  async #complete(final) {
+    if (final.querySelector(".slot > *, [data-marked]") || this.section.querySelector(".slot > *")) {
+      (await work()).settle(this.section, final);
+    }
     const tools = final.querySelector(".ask__tools");
     this.section.querySelector(".ask__tools").replaceWith(tools);
     for (const head of final.querySelectorAll(".reasoning[data-fold] .reasoning__meta")) {
       const fold = CSS.escape(head.closest(".reasoning").dataset.fold); // an estimate until now
       this.section.querySelector(`[data-fold="${fold}"] .reasoning__meta`)?.replaceWith(head);
     }
-    const added = [...final.querySelector(".reply").children].filter((child) => child.matches(".notice, .foot"));
-    this.section.querySelector(".reply").append(...added);
+    const added = [...final.querySelector(".reply").children].filter((child) => child.matches(".notice, .foot, .passages"));
+    this.reply.append(...added);
     this.section.dataset.parent = final.dataset.parent;
-    this.section.querySelector(".reply > .hidden-label").replaceWith(final.querySelector(".reply > .hidden-label"));
-    wake(tools);
+    this.reply.querySelector(":scope > .hidden-label").replaceWith(final.querySelector(".reply > .hidden-label"));
+    [tools, ...added].forEach(wake);
   }
 
   #replace(final) {
-    for (const fold of this.section.querySelectorAll("details[open]")) {
+    for (const fold of this.section.querySelectorAll("details[data-fold][open]")) {
       final.querySelector(`[data-fold="${CSS.escape(fold.dataset.fold)}"]`)?.setAttribute("open", "");
     }
     this.section.replaceWith(final);
@@ -278,12 +321,13 @@ export class TurnView {
 export function adorn(section) {
   section.querySelectorAll(".answer").forEach(decorate);
   section.querySelectorAll("details[data-fold]").forEach((fold) => restoreFold(section.dataset.turn, fold));
+  if (section.querySelector("[data-agent], [data-asks]")) void work().then(({ attend }) => attend(section));
 }
 
 const folds = new Set(JSON.parse(sessionStorage.getItem("folds") ?? "[]"));
 
 /** A fold that the reader opened stays open until they close it, over reloads too. */
-function restoreFold(turn, element) {
+export function restoreFold(turn, element) {
   const key = `${turn} ${element.dataset.fold}`;
   if (folds.has(key)) element.open = true;
   element.addEventListener("toggle", () => {

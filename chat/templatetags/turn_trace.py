@@ -1,0 +1,249 @@
+"""What the templates of a turn ask of it: how its steps are laid out, its notes in words, its answer with
+citations and doubts."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from agents.happenings import PlanLine
+from agents.transcript import Note, NoteKind
+from chat import activity, answer_marks, evidence, folding, forms, plan_text, wording
+from chat.activity import AgentView, PhaseView, Savings, WaitView
+from chat.answer_marks import Doubt
+from chat.history import TurnView
+from chat.models import Artifact, Passage
+from chat.step_views import StepView
+from chat.templatetags.chat_page import icon
+
+register = template.Library()
+
+STATUS_ICONS = {"todo": "moon-new", "doing": "moon-half", "done": "check", "dropped": "close"}
+NOTE_ICONS = {
+    NoteKind.BUDGET: "hourglass",
+    NoteKind.GUARD: "again",
+    NoteKind.HIDDEN: "archive",
+    NoteKind.HANDOFF: "archive",
+    NoteKind.ROLLBACK: "branch",
+    NoteKind.CHECK: "shield",
+    NoteKind.TEAM: "lanes",
+    NoteKind.PLAN: "edit",
+}
+
+
+@register.filter
+def stretches(steps: Sequence[StepView]) -> list[folding.Stretch]:
+    return folding.stretches(steps)
+
+
+@register.filter
+def num_calls(view: TurnView) -> int:
+    return sum(len(step.tool_calls) for step in view.steps)
+
+
+# ---- notes
+
+
+@register.filter
+def note_icon(note: Note) -> str:
+    return NOTE_ICONS[note.kind]
+
+
+@register.filter
+def note_title(note: Note) -> str:
+    return wording.of_note(note)
+
+
+@register.filter
+def note_tone(note: Note) -> str:
+    """How much a note is to be noticed."""
+    is_end = note.kind is NoteKind.BUDGET and note.data.get("share", 0) >= 1
+    is_bad = note.kind is NoteKind.CHECK and wording.num_unsupported(note)
+    return "warning" if is_end or is_bad else "plain"
+
+
+@register.filter
+def doubts_of(note: Note) -> list[str]:
+    """Why each bad sentence of a checked answer is bad."""
+    return [_why(finding) for finding in wording.unsupported(note)]
+
+
+# ---- the answer
+
+
+@register.simple_tag
+def answer_html(view: TurnView, step: StepView) -> SafeString:
+    """The step's content; of a finished turn with its citations and the sentences that nothing supports."""
+    passages = view.passages
+    html: str = step.content_html or answer_marks.plain(step.content)
+    if findings := _doubts(step):
+        doubts = [Doubt(start=finding["start"], end=finding["end"]) for finding in findings]
+        html = answer_marks.with_doubts(
+            step.content,
+            doubts,
+            draw=lambda index: _doubt(view, step, index, _why(findings[index])),
+        )
+    if passages:
+        html = answer_marks.with_citations(html, passages, draw=lambda number: _citation(view, number))
+    return mark_safe(html)
+
+
+def _why(finding: dict[str, Any]) -> str:
+    words = evidence.reason(str(finding.get("fault", "")), str(finding.get("detail", "")))
+    return words or str(finding.get("reason", ""))
+
+
+def _doubts(step: StepView) -> list[dict[str, Any]]:
+    """In the order of the text."""
+    checks = [note for note in step.notes if note.kind is NoteKind.CHECK and "sentences" in note.data]
+    if not checks or step.is_draft:
+        return []
+    here = [one for one in wording.unsupported(checks[-1]) if one.get("step", step.number) == step.number]
+    return sorted(here, key=lambda finding: finding["start"])
+
+
+def _doubt(view: TurnView, step: StepView, index: int, why: str) -> str:
+    return format_html(
+        '<button class="doubt__why" type="button" popovertarget="{id}" aria-label="{label}">?</button>'
+        '<span class="card" id="{id}" popover role="note">'
+        '<span class="card__title">{title}</span>{why}</span>',
+        id=f"doubt-{view.turn.pk}-{step.number}-{index}",
+        label=_("Not supported: why"),
+        title=_("Nothing found supports this sentence"),
+        why=why,
+    )
+
+
+def _citation(view: TurnView, number: int) -> str:
+    return format_html(
+        '<button class="cite" type="button" popovertarget="passage-{turn}-{number}"'
+        ' aria-label="{label}">{number}</button>',
+        turn=view.turn.pk,
+        number=number,
+        label=_("Source %(number)d") % {"number": number},
+    )
+
+
+@register.filter
+def is_annotated(view: TurnView, step: StepView) -> bool:
+    return bool(view.passages and answer_marks.cited(step.content) & set(view.passages)) or bool(
+        _doubts(step)
+    )
+
+
+@register.filter
+def cited_passages(view: TurnView) -> list[Passage]:
+    return [view.passages[number] for number in sorted(view.passages)]
+
+
+@register.filter
+def artifacts(view: TurnView) -> list[Artifact]:
+    return list(view.turn.artifacts.defer("text")) if view.savings.num_calls else []
+
+
+# ---- waits
+
+
+@register.filter
+def waits(view: TurnView) -> list[WaitView]:
+    return activity.waits(view.turn)
+
+
+@register.filter
+def fingerprint(wait: WaitView) -> str:
+    return forms.fingerprint(wait.arguments)
+
+
+@register.filter
+def pretty(arguments: str) -> str:
+    """JSON with a line for each value; what is no JSON as it is."""
+    try:
+        return json.dumps(json.loads(arguments or "{}"), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return arguments
+
+
+@register.filter
+def why(wait: WaitView) -> str:
+    return wording.of_prompt(wait.prompt)
+
+
+@register.filter
+def ms(wait: WaitView) -> int:
+    return int(wait.expires_at.timestamp() * 1000) if wait.expires_at else 0
+
+
+@register.filter
+def days_left(wait: WaitView) -> int:
+    return max(0, (wait.expires_at - timezone.now()).days) if wait.expires_at else 0
+
+
+# ---- the plan
+
+
+@register.filter
+def phases(view: TurnView) -> list[PhaseView]:
+    return activity.phases(view.turn)
+
+
+@register.filter
+def proposed(wait: WaitView) -> str:
+    """A plan that waits for approval, as its editor shows it."""
+    return plan_text.write(forms.planned(wait.arguments))
+
+
+@register.filter
+def as_text(phases: Sequence[PhaseView]) -> str:
+    return plan_text.write(
+        PlanLine(text=item.text, phase=item.phase, status=item.status)
+        for phase in phases
+        for item in phase.items
+    )
+
+
+@register.filter
+def num_done(phases: Sequence[PhaseView]) -> int:
+    return sum(item.status == "done" for phase in phases for item in phase.items)
+
+
+@register.filter
+def num_items(phases: Sequence[PhaseView]) -> int:
+    return sum(item.status != "dropped" for phase in phases for item in phase.items)
+
+
+@register.simple_tag
+def status_icon(status: str) -> SafeString:
+    return icon(STATUS_ICONS.get(status, "moon-new"))
+
+
+# ---- agents, the foot
+
+
+@register.filter
+def agents(view: TurnView) -> list[AgentView]:
+    return view.agents
+
+
+@register.filter
+def savings(view: TurnView) -> Savings:
+    return view.savings
+
+
+@register.filter
+def last_check(view: TurnView) -> dict[str, int] | None:
+    """The check of the answer that was shipped."""
+    checks = [note for note in view.notes if note.kind is NoteKind.CHECK and "num_sentences" in note.data]
+    if not checks or checks[-1].data.get("must_revise"):
+        return None
+    return checks[-1].data
+
+
+@register.simple_tag
+def new_id() -> str:
+    return str(uuid4())

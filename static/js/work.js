@@ -1,0 +1,175 @@
+// What happens in a turn besides its text and calls: notes, waits, the plan, agents. Loaded when it first happens.
+// The server draws all of it; this puts the pieces in place without disturbing what the reader has in hand.
+
+import { fetchFragment, wake } from "./fragment.js";
+import { adorn, restoreFold } from "./turn.js";
+import { announce, clone, say } from "./words.js";
+
+const PARTS = {
+  "plan.changed": "plan",
+  "agent.started": "agents",
+  "agent.finished": "agents",
+  "turn.waiting": "waits",
+  "turn.resumed": "waits",
+  "note.added": "notes",
+};
+const SETTLE_MS = 60; // eight agents that start at once are one look
+const SECONDS_TO_COUNT = 3600;
+
+const wanted = new Map(); // "turn part step" → whether it is to be looked at again
+
+/** An event of this turn's log, other than text and calls. */
+export function happened(view, { type, step }) {
+  const part = PARTS[type];
+  if (!part || !view.section.isConnected) return;
+  if (part === "notes") place(view, step);
+  if (part === "waits") globalThis.htmx.trigger("#conversations", "conversations-changed");
+  void look(view, part, part === "notes" ? step : 0);
+}
+
+/** The notes of a step stand behind it, or behind the fold that it went into. */
+function place(view, step) {
+  if (view.stepped.querySelector(`[data-notes="${step}"]`)) return;
+  const notes = document.createElement("div");
+  notes.className = "notes";
+  notes.dataset.notes = step;
+  let last = view.stepped.querySelector(`[data-step="${step}"]`);
+  if (last?.parentElement.closest(".fold--draft, .fold--undone")) last = last.closest(".fold");
+  if (last) last.after(notes);
+  else view.stepped.prepend(notes);
+}
+
+async function look(view, part, step) {
+  const key = `${view.id} ${part} ${step}`;
+  if (wanted.has(key)) {
+    wanted.set(key, true);
+    return;
+  }
+  wanted.set(key, true);
+  while (wanted.get(key)) {
+    await new Promise((resolve) => { setTimeout(resolve, SETTLE_MS); });
+    wanted.set(key, false);
+    await draw(view, part, step);
+  }
+  wanted.delete(key);
+}
+
+async function draw(view, part, step) {
+  try {
+    const fresh = await fetchFragment(`/turns/${view.id}/parts/${part}/?step=${step}`);
+    if (part === "notes") drawNotes(view, step, fresh.querySelector("[data-notes]"));
+    else patch(slot(view.section, part), fresh);
+    attend(view.section);
+  } catch (error) {
+    console.warn("could not load a part of the turn", error); // the turn's end brings it
+  }
+}
+
+const slot = (section, part) => section.querySelector(`:scope > .reply > .slot[data-slot="${part}"]`);
+
+function drawNotes(view, step, fresh) {
+  const shown = view.stepped.querySelector(`[data-notes="${step}"]`);
+  if (!shown || !fresh) return;
+  shown.replaceWith(fresh);
+  fresh.querySelectorAll("details").forEach((fold) => restoreFold(view.id, fold));
+  announce(fresh.querySelector(".remark:last-child .remark__title").textContent);
+}
+
+/** Bring `shown` to what `fresh` holds, piece by piece: one that the reader has opened or is writing in stays. */
+function patch(shown, fresh) {
+  const known = new Map([...shown.children].map((piece) => [piece.dataset.key, piece]));
+  for (const piece of [...fresh.children]) {
+    const old = known.get(piece.dataset.key);
+    known.delete(piece.dataset.key);
+    if (!old) append(shown, piece);
+    else if (piece.matches(".crew")) patch(old, piece);
+    else if (piece.matches(".lane")) swapHead(old, piece);
+    else if (!piece.hasAttribute("data-asks") && !old.contains(document.activeElement)) swap(old, piece);
+  }
+  for (const gone of known.values()) gone.remove();
+}
+
+function append(shown, piece) {
+  shown.append(piece);
+  wake(piece);
+  const turn = shown.closest(".turn").dataset.turn;
+  for (const fold of [piece, ...piece.querySelectorAll("details")]) if (fold.matches("details[data-fold]")) restoreFold(turn, fold);
+}
+
+function swap(old, piece) {
+  for (const fold of [old, ...old.querySelectorAll("details")]) {
+    if (!fold.open) continue;
+    const same = fold === old ? piece : piece.querySelector(`[data-fold="${CSS.escape(fold.dataset.fold)}"]`);
+    same?.setAttribute("open", "");
+  }
+  old.replaceWith(piece);
+  wake(piece);
+}
+
+function swapHead(old, piece) {
+  old.querySelector("summary").replaceChildren(...piece.querySelector("summary").childNodes);
+  old.className = piece.className;
+}
+
+/** The turn is over: its parts as they ended, and the answer with its citations and doubts. */
+export function settle(section, final) {
+  for (const part of ["plan", "agents", "waits"]) patch(slot(section, part), slot(final, part));
+  for (const answer of final.querySelectorAll("[data-marked]")) {
+    const step = answer.closest("[data-step]").dataset.step;
+    section.querySelector(`[data-step="${step}"] > .answer`)?.replaceWith(answer);
+  }
+  adorn(section);
+}
+
+// ---- what waits for the person
+
+let title = "";
+
+/** See to the agents that can be opened and the calls that wait, in this part of the page. */
+export function attend(section) {
+  for (const lane of section.querySelectorAll("[data-agent]:not([data-seen])")) {
+    lane.dataset.seen = "";
+    lane.addEventListener("toggle", () => lane.open && void open(lane));
+    if (lane.open) void open(lane);
+  }
+  const asks = document.querySelector("[data-asks]");
+  if (asks && !title) {
+    title = document.title;
+    document.title = `${say("for_you")} · ${title}`;
+    announce(say("for_you"));
+    countDown();
+  } else if (!asks && title) {
+    document.title = title;
+    title = "";
+  }
+}
+
+function countDown() {
+  const clocks = document.querySelectorAll("[data-until]");
+  for (const clock of clocks) {
+    const seconds = Math.round((clock.dataset.until - Date.now()) / 1000);
+    if (seconds > 0 && seconds < SECONDS_TO_COUNT) {
+      const rest = String(seconds % 60).padStart(2, "0");
+      clock.textContent = say("left_to_decide", { time: `${Math.floor(seconds / 60)}:${rest}` });
+    }
+  }
+  if (clocks.length) setTimeout(countDown, 1000);
+}
+
+document.addEventListener("htmx:after:swap", () => attend(document));
+
+/** An agent's own trace: what is stored of it, and what is still to come. */
+async function open(lane) {
+  const body = lane.querySelector(".lane__body");
+  if (body.querySelector(".turn")) return;
+  body.replaceChildren(clone("waiting-template"));
+  try {
+    const section = await fetchFragment(`/turns/${lane.dataset.agent}/`);
+    body.replaceChildren(section);
+    wake(section);
+    adorn(section);
+    if (section.hasAttribute("data-live")) document.dispatchEvent(new CustomEvent("turn-opened", { detail: section }));
+  } catch {
+    body.textContent = say("unfinished");
+  }
+}
