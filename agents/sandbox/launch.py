@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ NOBODY = 65_534  # who the program believes to be
 OWN_UID = 64_900  # who it is outside when we are root, unless it has a uid of its own
 LINE_BYTES = 8 * 1024 * 1024
 KILL_WAIT_S = 5.0
+TRIAL_S = 10.0
 
 # Files of /etc that programs need; no accounts, no host name, no secrets.
 _ETC = ("ld.so.cache", "alternatives", "localtime", "ssl", "ca-certificates", "pki", "fonts")
@@ -86,6 +88,24 @@ def fence() -> Fence:
         prlimit=paths["prlimit"] or "",
         setpriv=paths["setpriv"] if is_root else None,
     )
+
+
+def fault() -> str:
+    """Why no program can be run in a sandbox here; empty when one can. Tries it."""
+    try:
+        command = arguments(Program(command=("true",)), fence=fence(), environment_fd=0)
+    except SandboxMissing as missing:
+        return str(missing)
+    tried = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={},
+        timeout=TRIAL_S,
+        check=False,
+    )
+    return "" if tried.returncode == 0 else tried.stderr.strip() or f"it ended with status {tried.returncode}"
 
 
 def arguments(program: Program, *, fence: Fence, environment_fd: int) -> list[str]:

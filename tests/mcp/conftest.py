@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,9 @@ PYTHON = "/usr/bin/python3"
 MakePool = Callable[..., Pool]
 
 
+@cache
 def can_sandbox() -> bool:
-    try:
-        launch.fence()
-    except launch.SandboxMissing:
-        return False
-    return Path(PYTHON).exists()
+    return not launch.fault() and Path(PYTHON).exists()
 
 
 def same_python() -> bool:

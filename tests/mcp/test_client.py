@@ -13,6 +13,7 @@ from agents.mcp.servers import BEHIND_PUBLIC_PORTS, BadServers, Remote, Server
 from agents.sandbox import launch
 from agents.tool import Effect, Fault, Intent, ToolContext, ToolResult
 from agents.toolset import Toolset
+from tests.mcp import raw_http
 from tests.mcp.conftest import MakePool, can_sandbox
 from tests.services import wait_until
 
@@ -99,6 +100,17 @@ async def test_a_server_that_dies_hangs_or_floods_fails_that_call_alone(
     assert (result.is_error, result.fault) == (True, fault)
     assert time.monotonic() - began < 8
     assert (await called(misbehaving, "mcp__raw__echo", text="again")).for_model == "again"
+
+
+@pytest.mark.parametrize("tool", ["die", "hang", "flood", "big", "packed", "redirect", "garbage", "error"])
+async def test_a_server_over_http_that_misbehaves_fails_that_call_alone(pool: MakePool, tool: str) -> None:
+    with raw_http.serving() as (url, handler):
+        misbehaving = pool(raw={"url": url, "private": True, "timeout_s": 1})
+        began = time.monotonic()
+        assert (await called(misbehaving, f"mcp__raw__{tool}")).is_error
+        assert time.monotonic() - began < 8
+        assert (await called(misbehaving, "mcp__raw__echo")).for_model == "here"
+        assert handler.num_elsewhere == 0
 
 
 @sandboxed

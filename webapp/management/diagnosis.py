@@ -15,6 +15,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from packaging.requirements import Requirement
 
+from agents.sandbox import launch
 from inference import registry
 from webapp import settings as environment
 from webapp.catalog.seeds import NO_MODEL
@@ -44,6 +45,7 @@ def findings(*, port: int) -> Iterator[Finding]:
     yield _disk()
     yield _port(port)
     yield _browser()
+    yield _sandbox()
 
 
 def _python() -> Finding:
@@ -147,6 +149,15 @@ def _port(port: int) -> Finding:
     if is_taken:
         return Finding("port", f"{port} is in use", f"make run PORT={port + 1}", is_needed=False)
     return Finding("port", f"{port} is free")
+
+
+def _sandbox() -> Finding:
+    if fault := launch.fault():
+        fix = (
+            "apt-get install bubblewrap; in a container, allow it user namespaces; or use MCP servers by URL"
+        )
+        return Finding("sandbox", f"MCP servers cannot be started: {fault}", fix, is_needed=False)
+    return Finding("sandbox", "bubblewrap works")
 
 
 def _browser() -> Finding:
