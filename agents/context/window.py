@@ -29,10 +29,10 @@ class Room:
         spare = min(SPARE_TOKENS, window * SPARE_TOKENS // FULL_WINDOW)
         hand_off = min(int(window * HAND_OFF_SHARE), window - spare) - overhead_tokens
         hide = int(window * HIDE_SHARE) - overhead_tokens
-        hand_off = max(min(hand_off, int(most * 0.9)), most // 2)
+        hand_off = max(min(hand_off, int(most * 0.95)), most * 2 // 3)
         return cls(
             window=window,
-            hide=max(min(hide, int(most * 0.75)), most // 3),
+            hide=max(min(hide, int(most * 0.75)), most // 2),
             hand_off=hand_off,
             most=most,
             opening=int(most * OPENING_SHARE),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agents import context
 from agents.asking import Asked, AskFailed
 from agents.context.sizes import tokens_of
+from agents.context.window import Room
 from agents.happenings import PlanLine
 from agents.notebook import InMemoryNotebook
 from agents.tool import ToolResult, Trust
@@ -301,3 +302,23 @@ async def test_whatever_comes_it_fits_and_is_decided_in_three_notes(data):
         except context.ContextFull:
             await run.fit(is_final=True)
             return
+
+
+@pytest.mark.parametrize(
+    ("window", "hide", "hand_off"),
+    [(262_144, 157_286, 212_144), (32_768, 19_660, 26_518), (8_192, 4_915, 6_630)],
+)
+def test_the_stages_begin_at_sixty_percent_and_with_fifty_thousand_tokens_left_or_their_share(
+    window, hide, hand_off
+):
+    overhead = window // 100
+    room = Room.of(window, overhead_tokens=overhead, reply_tokens=window // 10)
+    assert (room.hide + overhead, room.hand_off + overhead) == (hide, hand_off)
+    assert room.most + overhead + window // 10 == window
+
+
+@pytest.mark.parametrize("window", [2_048, 8_192, 262_144])
+@pytest.mark.parametrize(("overhead", "reply"), [(0, 0), (1_000, 10**6), (10**6, 10**6)])
+def test_the_stages_stand_in_order_whatever_else_the_window_must_hold(window, overhead, reply):
+    room = Room.of(window, overhead_tokens=overhead, reply_tokens=reply)
+    assert 0 < room.opening < room.hide < room.hand_off < room.most <= window
