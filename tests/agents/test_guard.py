@@ -3,8 +3,11 @@
 import pytest
 
 from agents import guard
+from agents.limits import Limit
+from agents.loop import Outcome
 from agents.tool import Fault
 from agents.transcript import Note, NoteKind
+from tests.agents.stage import Stage
 from tests.agents.transcripts import Story
 
 
@@ -130,3 +133,15 @@ def test_calls_of_one_step_count_one_by_one_and_wait_for_their_results():
 
 def test_nothing_is_said_of_an_empty_turn():
     assert guard.advice(Story().transcript) is None
+
+
+async def test_a_model_that_only_repeats_itself_is_warned_silenced_and_made_to_answer():
+    stage = Stage('call: calculate {"expression": "1 + 1"}', guard=guard.advice)
+    outcome = await stage.drive()
+    assert isinstance(outcome, Outcome)
+    assert outcome.limit is Limit.REPEATS
+    said = [note.data["level"] for note in stage.kept.notes if note.kind is NoteKind.GUARD]
+    assert said == ["advise", "check", "text_only", "stop"]
+    choices = [request.tool_choice for request in stage.kept.requests]
+    assert choices[8] == "none", "the step after the eighth repeat"
+    assert choices[-1] == "none"
