@@ -82,7 +82,7 @@ class PlanItem(models.Model):
     """A line of the turn's plan, in phases. `evidence` holds ids of calls, passages or facts."""
 
     class Status(models.TextChoices):
-        TODO = "todo", _("To do")
+        OPEN = "todo", _("To do")
         DOING = "doing", _("Under way")
         DONE = "done", _("Done")
         DROPPED = "dropped", _("Dropped")
