@@ -11,3 +11,7 @@ class ChatConfig(AppConfig):
             from chat import tool_servers
 
             tool_servers.configured()  # a mistake in it stops the start
+        if settings.TEAMS:
+            from chat import conductors
+
+            conductors.teams()  # and so does one in these

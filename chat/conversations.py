@@ -1,6 +1,7 @@
 """Changes to a conversation as a whole: its name, its branch on show, its end."""
 
 from django.db import transaction
+from django.db.models import F
 
 from chat import branches, turns
 from chat.models import Conversation, Turn
@@ -21,6 +22,7 @@ def delete(conversation: Conversation) -> None:
     """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the
     bill."""
     with transaction.atomic():
-        for turn in conversation.turns.exclude(status=Turn.Status.FINISHED):
+        still_open = conversation.turns.exclude(status=Turn.Status.FINISHED)
+        for turn in still_open.order_by(F("spawned_by").asc(nulls_last=True)):  # agents first
             turns.abandon(turn)
         conversation.delete()

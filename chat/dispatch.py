@@ -5,6 +5,7 @@ Every refusal is one exception with a stable code and a message for the person; 
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from uuid import UUID, uuid5
@@ -17,7 +18,8 @@ from redis.exceptions import RedisError
 
 from agents import limits
 from agents.limits import Limits
-from chat import events, history, segment, tasks, turns
+from agents.teams.roles import Team
+from chat import conductors, events, history, segment, tasks, toolsets, turns
 from chat.frames import TurnRegenerate, TurnSend
 from chat.models import Conversation, Turn
 from chat.turns import Question
@@ -48,13 +50,16 @@ def submit_turn(user: User, command: TurnSend) -> Turn:
     if (started := _started(user, client_id)) is not None:
         return started
     model = _model(command.model)
+    team = _team(command)
+    limits_asked = _limits(command, model)
     question = Question(
         text=_text(command.text),
         model=model,
         client_id=client_id,
         long_thinking=command.long_thinking,
         effort=command.effort,
-        limits=_limits(command, model),
+        limits=team.bounded(limits_asked) if team else limits_asked,
+        team=command.team,
     )
     conversation = _conversation(user, command.conversation)
     parent = _parent(conversation, command)
@@ -67,6 +72,8 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
     if (started := _started(user, client_id)) is not None:
         return started
     first = _turn(user, command.turn)
+    if first.spawned_by_id is not None:
+        raise unknown_conversation()  # an agent is on no branch that a turn could stand beside
     question = Question(
         text=history.user_text(first),
         model=_model(first.model.name),
@@ -74,6 +81,7 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
         long_thinking=first.long_thinking,
         effort=first.effort,
         limits=turns.limits_of(first),
+        team=first.team,
     )
     return _start(user, question, conversation=first.conversation, parent=first.parent)
 
@@ -82,7 +90,8 @@ def stop(user: User, turn_id: str | UUID) -> None:
     """Ask for the turn's end; harmless when it is over. Raises Refusal for nobody's or another's turn."""
     turn = _turn(user, str(turn_id))
     turns.request_stop(turn.id)
-    async_to_sync(_tell)(turn.id)
+    agents = turn.agents.exclude(status=Turn.Status.FINISHED).values_list("id", flat=True)
+    async_to_sync(_tell)(turn.id, agents=list(agents))
 
 
 def visible_turn(user: User, turn_id: str) -> UUID:
@@ -90,11 +99,12 @@ def visible_turn(user: User, turn_id: str) -> UUID:
     return _turn(user, turn_id).id
 
 
-async def _tell(turn_id: UUID) -> None:
+async def _tell(turn_id: UUID, *, agents: Sequence[UUID]) -> None:
     """The database knows already; Redis makes it quick, and a turn that nobody drives is driven to its end
     here."""
     try:
-        await events.ask_to_stop(turn_id)
+        for each in (turn_id, *agents):
+            await events.ask_to_stop(each)
         await segment.drive(turn_id)
     except RedisError:
         logger.warning("turn %s: Redis is away, its worker will see the stop in the database", turn_id)
@@ -107,7 +117,7 @@ def _start(user: User, question: Question, *, conversation: Conversation | None,
     _check_backend(question.model)
     # The same sending makes the same conversation, so that two resends at once cannot open two.
     new_id = uuid5(question.client_id, str(user.pk))
-    tools = segment.tool_specs(question.model, long_thinking=question.long_thinking)
+    tools = toolsets.specs_for(question.model, long_thinking=question.long_thinking)
     try:
         with transaction.atomic():
             target = conversation or turns.open_conversation(user, conversation_id=new_id, text=question.text)
@@ -185,7 +195,7 @@ def _parent(conversation: Conversation | None, command: TurnSend) -> Turn | None
     if command.parent is None:
         return None
     key = _uuid(command.parent, fault=unknown_conversation())
-    parent = conversation.turns.filter(id=key).first()
+    parent = conversation.turns.filter(id=key, spawned_by=None).first()
     if parent is None:
         raise unknown_conversation()
     return parent
@@ -222,6 +232,20 @@ def _limits(command: TurnSend, model: ServedModel) -> Limits:
         ),
         max_cost_nano=_cost_nano(wanted.max_cost, preset.max_cost_nano),
     )
+
+
+def _team(command: TurnSend) -> Team | None:
+    """The team that was asked for, if any; it works with Long Thinking only."""
+    if not command.team:
+        return None
+    team = conductors.teams().teams.get(command.team)
+    if team is None or not command.long_thinking:
+        raise Refusal(
+            "bad_team",
+            _("There is no team %(name)s, or Long Thinking is off. Choose a team and switch it on.")
+            % {"name": command.team[:40]},
+        )
+    return team
 
 
 def _within(wanted: int | None, preset: int, *, fewest: int = 1, most: int) -> int:

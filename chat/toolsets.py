@@ -21,9 +21,11 @@ from agents.tools.calculate import Calculate
 from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
+from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
-from chat import history, tool_servers
+from chat import conductors, history, tool_servers
 from chat import notebook as notebooks
+from chat.evidence import StoredPassages
 from chat.frames import ToolTerms
 from chat.models import Passage, ToolRun, Turn
 from chat.notebook import DatabaseNotebook
@@ -40,7 +42,10 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
     """What of the tools goes into the model's prompt, as far as it is known before there is a turn."""
     if not may_call_tools(model, long_thinking=long_thinking):
         return ()
-    platform = (Calculate.spec, AskUser.spec, Plan.spec, Remember.spec, Recall.spec, Rollback.spec)
+    platform = (
+        *(Calculate.spec, AskUser.spec, VerifyClaim.spec),
+        *(Plan.spec, Remember.spec, Recall.spec, Rollback.spec),
+    )
     return (*platform, *Toolset(custom_tools.installed()).specs)
 
 
@@ -55,9 +60,12 @@ async def opened(
     theirs = await tool_servers.tools()
     terms = msgspec.convert(turn.tool_terms, ToolTerms)
     # An agent has no person of its own to ask.
-    platform: list[Tool] = [Calculate()] if turn.spawned_by_id else [Calculate(), AskUser()]
+    asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
+    platform = [Calculate(), *asking, VerifyClaim(StoredPassages(turn.id))]
     # The platform's first: of two tools with one name the first is kept.
     tools = [*platform, *notebooks.tools_of(turn, notebook), *own, *custom_tools.installed(), *theirs]
+    if (allowed := conductors.tools_of(turn)) is not None:
+        tools = [tool for tool in tools if tool.spec.name in allowed]
     policy = replace(
         _policy(),
         approvals={**approvals_of(theirs), **_policy().approvals},

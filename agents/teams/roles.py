@@ -12,10 +12,11 @@ from agents.limits import Limits
 
 BUILT_IN = Path(__file__).with_name("teams.toml")
 NANO = 10**9
+NAME_CHARS = 40
 
 
 class TeamsError(ValueError):
-    """The file cannot be used; the text names it and says why."""
+    """The operator's teams cannot be used, and why."""
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,35 +69,35 @@ class Teams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return () if found is None else found.tools
 
 
-def load(path: Path | None = None) -> Teams:
-    """The built-in teams, and those of the operator's file. Raises TeamsError."""
-    built_in = _read(BUILT_IN)
-    own = _read(path) if path is not None else Teams()
+def load(own_toml: str = "") -> Teams:
+    """The built-in teams, and the operator's own in TOML. Raises TeamsError."""
+    built_in = _read(BUILT_IN.read_text(encoding="utf-8"))
+    own = _read(own_toml)
     together = Teams(roles=built_in.roles | own.roles, teams=built_in.teams | own.teams)
     for name, team in together.teams.items():
-        _check(name, team, together, path or BUILT_IN)
+        _check(name, team, together)
     return together
 
 
-def _read(path: Path) -> Teams:
+def _read(toml: str) -> Teams:
     try:
-        plain: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        plain: dict[str, Any] = tomllib.loads(toml)
         return msgspec.convert(plain, Teams, strict=False)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise TeamsError(f"The teams in {path} cannot be read: {error}") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise TeamsError(f"they cannot be read: {error}") from error
 
 
-def _check(name: str, team: Team, together: Teams, path: Path) -> None:
+def _check(name: str, team: Team, together: Teams) -> None:
+    if len(name) > NAME_CHARS or any(len(role) > NAME_CHARS for role in team.names):
+        raise TeamsError(f"the name of team {name} or of a role of it is longer than {NAME_CHARS} characters")
     if unknown := [role for role in team.names if role not in together.roles]:
-        raise TeamsError(f"The teams in {path}: team {name} names roles that do not exist: {unknown}")
+        raise TeamsError(f"team {name} names roles that do not exist: {', '.join(unknown)}")
     if not team.members:
-        raise TeamsError(f"The teams in {path}: team {name} has no members")
+        raise TeamsError(f"team {name} has no members")
     if team.pattern == "planner_led" and not team.planner:
-        raise TeamsError(f"The teams in {path}: team {name} is planner_led and has no planner")
-    if not (1 <= team.rounds <= 10 and 1 <= team.max_tasks <= 16 and len(team.members) <= 8):
-        raise TeamsError(
-            f"The teams in {path}: team {name} may have 1 to 10 rounds, 1 to 16 tasks and 1 to 8 members"
-        )
+        raise TeamsError(f"team {name} is planner_led and has no planner")
+    if not (1 <= team.rounds <= 8 and 1 <= team.max_tasks <= 16 and len(team.members) <= 8):
+        raise TeamsError(f"team {name} may have 1 to 8 rounds, 1 to 16 tasks and 1 to 8 members")
 
 
 def _least(first: int | None, second: int | None) -> int | None:

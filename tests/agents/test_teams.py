@@ -1,8 +1,7 @@
-"""Several minds on one question: heavy mode, a discussion, a team with a planner. All they know is kept in the
-agents and the turn's notes, so each wake may find another worker."""
+"""Several minds on one question: heavy mode, a discussion, a team with a planner. All they know is kept in
+the agents and the turn's notes, so each wake may find another worker."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,9 +214,8 @@ def test_a_plan_is_read_from_whatever_surrounds_it() -> None:
 # ---- an operator's file
 
 
-def test_an_operators_teams_come_on_top_of_the_built_in_ones(tmp_path: Path) -> None:
-    own = tmp_path / "teams.toml"
-    own.write_text(
+def test_an_operators_teams_come_on_top_of_the_built_in_ones() -> None:
+    own = (
         '[roles.writer]\ninstructions = "Write."\ntools = ["calculate"]\n'
         '[teams.desk]\npattern = "round_robin"\nmembers = ["writer", "critic"]\n'
         "max_cost = 0.5\nmax_steps = 7\n"
@@ -240,7 +238,6 @@ def test_an_operators_teams_come_on_top_of_the_built_in_ones(tmp_path: Path) -> 
         ("[", "cannot be read"),
     ],
 )
-def test_a_file_of_teams_that_cannot_be_used_says_why(tmp_path: Path, text: str, fault: str) -> None:
-    (tmp_path / "teams.toml").write_text(text)
+def test_teams_that_cannot_be_used_say_why(text: str, fault: str) -> None:
     with pytest.raises(roles.TeamsError, match=fault):
-        roles.load(tmp_path / "teams.toml")
+        roles.load(text)
