@@ -94,14 +94,15 @@ def turn_view(turn: Turn) -> TurnView:
     return view
 
 
-def steps_of(turn: Turn) -> tuple[StepView, ...]:
-    """The stored steps of a turn, in order."""
+def steps_of(turn: Turn, *, with_runs: bool = True) -> tuple[StepView, ...]:
+    """The stored steps of a turn, in order; what is known of their calls besides the results only
+    `with_runs`."""
     steps: dict[int, list[Message]] = {}
     for message in turn.messages.all():
         if message.step:
             steps.setdefault(message.step, []).append(message)
     runs: dict[int, dict[str, ToolRun]] = {}
-    for run in turn.tool_runs.all():
+    for run in turn.tool_runs.all() if with_runs else ():
         runs.setdefault(run.step, {})[run.call_id] = run  # the newest edition is the last
     notes = notes_of(turn)
     drafts, undone = verification.drafts(notes), _undone(notes)
@@ -214,8 +215,8 @@ def shown_events(turn: Turn, steps: Iterable[StepView]) -> list[frames.PlainEven
 
 
 def finished_event(turn: Turn) -> frames.TurnFinished:
-    """The last event of a turn that has ended."""
-    answer = final_text(steps_of(turn))
+    """The last event of a turn that has ended. Reads its messages and nothing else."""
+    answer = final_text(steps_of(turn, with_runs=False))
     return frames.TurnFinished(
         finish_reason=turn.finish_reason,
         error=turn.error,
