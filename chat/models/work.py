@@ -91,7 +91,7 @@ class PlanItem(models.Model):
     position = models.PositiveSmallIntegerField()
     phase = models.CharField(max_length=80, blank=True)
     text = models.CharField(max_length=500)
-    status = models.CharField(max_length=8, choices=Status, default=Status.TODO)
+    status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
     evidence = models.JSONField(default=list, blank=True)
 
     class Meta:
