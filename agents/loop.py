@@ -3,148 +3,49 @@
 Knows no Django, no Celery and no Redis: a store keeps what must last, a listener hears what happens.
 """
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 from uuid import uuid4
 
-import msgspec
+from agents import calls, context, limits, model_call
+from agents.budget import Grant
+from agents.context import ContextFull
+from agents.happenings import NoteAdded
+from agents.limits import Limit, Spent
+from agents.model_call import CallFailed, CallStopped, PromptIsTooLong
+from agents.progress import Outcome, Parked, Progress
+from agents.reply import Reply
+from agents.setting import Patience, Setting
+from agents.stopping import Interrupted, Why
+from agents.store import BudgetExhausted
+from agents.teams import conductor
+from agents.tool import WaitingFor
+from agents.transcript import Note, NoteKind
+from inference.schema import ChatMessage, ChatRequest, FinishReason, Sampling, Thinking
 
-from agents import limits
-from agents.limits import Limit, Limits, Spent
-from agents.reply import Draft, Listener, Reply
-from agents.stopping import Interrupted, StopSignal, Why
-from agents.tool import Intent, ToolContext, ToolResult, Waiting
-from agents.toolset import Toolset
-from inference.backends.base import (
-    BackendError,
-    BackendOverloaded,
-    BackendUnavailable,
-    ChatBackend,
-    StreamBroken,
-)
-from inference.schema import (
-    ChatMessage,
-    ChatRequest,
-    FinishReason,
-    Role,
-    Sampling,
-    Thinking,
-    ToolCall,
-    Usage,
-)
+__all__ = ["Outcome", "Parked", "Patience", "Progress", "Setting", "drive", "note", "step"]
 
-MAX_TOOLS_AT_ONCE = 8
+TRIES_TO_FIT = 2
+SHARE_OF_WINDOW_LEFT = 0.8
+SHARE_FOR_FINAL_ANSWER = 0.1  # of the output tokens, at most so many: what is there even when all are used
+TOKENS_FOR_FINAL_ANSWER = 1_024
+NO_ANSWER = "The model ended its answer before it had said anything, twice. Ask again, or ask differently."
+
+End = Outcome | Parked
 
 
-class BudgetExhausted(Exception):
-    """There is no money for another model call; the text is for the person."""
-
-
-class Store(Protocol):
-    """What must last. Each method commits before it returns. What it raises once another worker has taken
-    over passes through the loop, which then writes nothing more."""
-
-    async def reserve(self, request: ChatRequest, *, spent: Usage) -> None:
-        """Set money aside for this call. Raises BudgetExhausted."""
-        ...
-
-    async def save_reply(self, reply: Reply) -> None:
-        """Keep the reply, and with it the intent to run its calls."""
-        ...
-
-    async def save_result(
-        self, step: int, index: int, call: ToolCall, result: ToolResult, *, duration_ms: int
-    ) -> None:
-        """Keep what call number `index` of the step brought."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a model call that fails is tried again."""
-
-    max_tries: int = 5
-    max_seconds: float = 60.0
-    poll_seconds: float = 0.25
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What stays the same during a turn."""
-
-    turn_id: str
-    model: str
-    tenant: str
-    backend: ChatBackend
-    toolset: Toolset
-    limits: Limits
-    thinks: bool
-    reply_tokens: int
-    emit: Listener
-    store: Store
-    stop: StopSignal
-    cost_nano: Callable[[Usage], int]
-    count_tokens: Callable[[str], int]
-    patience: Patience = Patience()
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far a turn has come. `pending` are the stored calls of step `next_step - 1` that have no result, by
-    their index.
-
-    `answer` is set when the last stored reply was the answer: its worker died before it could say so.
-    """
-
-    messages: list[ChatMessage]
-    next_step: int = 1
-    pending: dict[int, ToolCall] = field(default_factory=dict)
-    usage: Usage = Usage()
-    answer: "Outcome | None" = None
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def calls(self) -> list[ToolCall]:
-        """Every call of the conversation so far."""
-        return [call for message in self.messages for call in message.tool_calls]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """Why the turn is over: `limit` where one of its limits ended it; else `detail` says what happened and
-    what to do, where there is something to say."""
-
-    finish_reason: FinishReason
-    detail: str = ""
-    limit: Limit | None = None
-
-
-class _CallFailed(Exception):
-    """The model call was given up; what its last attempt showed is kept."""
-
-    def __init__(self, message: str, shown: Draft) -> None:
-        super().__init__(message)
-        self.shown = shown
-
-
-async def drive(setting: Setting, progress: Progress, *, max_steps: int, until: float) -> Outcome | None:
-    """Go on with the turn to its end, or for `max_steps` steps or until the monotonic time `until`: then
-    None.
+async def drive(setting: Setting, progress: Progress, *, max_steps: int, until: float) -> End | None:
+    """Go on with the turn to its end, until it has to wait, or for `max_steps` steps or until the monotonic
+    time `until`: then None.
 
     A limit, a stop and a fault of the backend end the turn with what was answered so far. Raises Interrupted
     (LOST) when another worker has taken over.
     """
-    if progress.answer is not None:
-        return progress.answer
     try:
-        await _run_pending(setting, progress)
+        if (end := await _begin(setting, progress)) is not None:
+            return end
         for _ in range(max_steps):
-            if (outcome := await step(setting, progress)) is not None:
-                return outcome
+            if (end := await step(setting, progress)) is not None:
+                return end
             if time.monotonic() >= until:
                 break
     except Interrupted as interruption:
@@ -152,33 +53,74 @@ async def drive(setting: Setting, progress: Progress, *, max_steps: int, until: 
     return None
 
 
-async def step(setting: Setting, progress: Progress) -> Outcome | None:
+async def _begin(setting: Setting, progress: Progress) -> End | None:
+    """What is left to be done of the steps so far."""
+    if progress.ended is not None:
+        return await _end(setting, progress, progress.ended)
+    if setting.conductor is not None:
+        end = await setting.conductor.conduct(setting, progress)
+        if end is not None:
+            return end
+    return await calls.run(setting, progress)
+
+
+async def step(setting: Setting, progress: Progress) -> End | None:
     """One model call and its tools; None when another step is to follow. Raises Interrupted between and
     inside its waits."""
     setting.stop.check()
-    spent = _spent(setting, progress)
-    if limit := limits.reached(setting.limits, spent):
-        return Outcome(finish_reason=FinishReason.LENGTH, limit=limit)
-    request = _request(setting, progress, spent)
+    for heard in await setting.store.heard():
+        progress.take_note(heard)
+    await _say_what_must_be_said(setting, progress)
     try:
-        await setting.store.reserve(request, spent=progress.usage)
-        reply = await _call(setting, progress, request)
+        reply = await _reply(setting, progress)
     except BudgetExhausted as fault:
         return Outcome(finish_reason=FinishReason.LENGTH, detail=str(fault))
-    except _CallFailed as fault:
-        await _keep(setting, await fault.shown.cut(finish_reason=FinishReason.ERROR))
+    except CallStopped as stopped:
+        if stopped.why is not Why.LOST:
+            await _keep_cut(setting, stopped.cut)
+        raise Interrupted(stopped.why) from stopped
+    except CallFailed as fault:
+        if fault.retry_after_s is not None and fault.retry_after_s > setting.patience.max_seconds:
+            return Parked(waiting_for=WaitingFor.QUOTA, wake_in_s=fault.retry_after_s)
+        await _keep_cut(setting, fault.cut)
         return Outcome(finish_reason=FinishReason.ERROR, detail=str(fault))
-    await setting.store.save_reply(reply)
-    _remember(progress, reply)
-    if reply.finish_reason in (FinishReason.ERROR, FinishReason.LENGTH) or not reply.tool_calls:
-        return Outcome(finish_reason=_plain(reply.finish_reason), detail=reply.detail)
-    await _run_pending(setting, progress)
-    return None
+    return await _take(setting, progress, reply)
 
 
-def _plain(reason: FinishReason) -> FinishReason:
-    """A model that says it calls tools and calls none has stopped."""
-    return FinishReason.STOP if reason is FinishReason.TOOL_CALLS else reason
+async def _reply(setting: Setting, progress: Progress) -> Reply:
+    """The model's reply; asked for with less and less of the turn in view, where that was too long for it."""
+    for _ in range(TRIES_TO_FIT):
+        try:
+            return await model_call.call(setting, progress, await _paid_request(setting, progress))
+        except PromptIsTooLong:
+            # Our estimate of its tokens was too low: by so much at least.
+            progress.window_share *= SHARE_OF_WINDOW_LEFT
+    return await model_call.call(setting, progress, await _paid_request(setting, progress))
+
+
+async def note(setting: Setting, progress: Progress, new: Note) -> None:
+    """Say it to the turn's readers, keep it, and go on with it."""
+    shown = NoteAdded(step=new.step, kind=new.kind, text=new.text, data=new.data)
+    await setting.emit.happened(shown)
+    await setting.store.save_note(new)
+    progress.take_note(new)
+
+
+def end_of(reason: FinishReason, *, detail: str = "", forced: Limit | None = None) -> Outcome:
+    """How a turn ends with a reply that called nothing, or whose calls are not to be run."""
+    if reason in (FinishReason.ERROR, FinishReason.CANCELLED):
+        return Outcome(finish_reason=reason, detail=detail)
+    if forced is not None:
+        return Outcome(finish_reason=FinishReason.LENGTH, limit=forced)
+    # A model that says it calls tools and calls none has stopped.
+    reason = FinishReason.STOP if reason is FinishReason.TOOL_CALLS else reason
+    return Outcome(finish_reason=reason, detail=detail)
+
+
+def runs_calls(reason: FinishReason, *, forced: Limit | None) -> bool:
+    """Whether the calls of a reply with this end are run. A model that says it has stopped and calls tools
+    has called them; those of a reply that was cut may be half a call."""
+    return forced is None and reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
 
 
 def _interrupted(why: Why) -> Outcome:
@@ -189,184 +131,190 @@ def _interrupted(why: Why) -> Outcome:
     raise Interrupted(why)
 
 
+async def _keep_cut(setting: Setting, cut: Reply) -> None:
+    if not cut.is_empty:
+        await setting.store.save_reply(cut, [])
+
+
+# ---- what the model is told before a step
+
+
+async def _say_what_must_be_said(setting: Setting, progress: Progress) -> None:
+    """Advice where calls repeat, a warning for each limit that is near, and the last word when one is
+    reached."""
+    if setting.guard is not None and (advice := setting.guard(progress.transcript)) is not None:
+        await note(setting, progress, advice)
+    if progress.forced is not None:
+        return
+    spent = _spent(setting, progress)
+    if (limit := limits.reached(setting.limits, spent)) is not None:
+        await force(setting, progress, limit)
+        return
+    for limit, share in limits.near(setting.limits, spent).items():
+        await _warn(setting, progress, limit, share, of=str(limit))
+    for tool, most in setting.limits.max_calls_per_tool.items():
+        if most and (share := progress.calls_of_tool[tool] / most) >= limits.SHARE_TO_WARN:
+            await _warn(setting, progress, Limit.CALLS, share, of=f"calls of {tool}")
+
+
+async def force(setting: Setting, progress: Progress, limit: Limit) -> None:
+    """From here on the turn has one reply left: its answer."""
+    text = "A limit of this turn is reached. Answer now, with what you know; say what is missing. No tools."
+    data = {"limit": str(limit), "share": 1.0}
+    await note(setting, progress, Note(step=progress.last_step, kind=NoteKind.BUDGET, text=text, data=data))
+
+
+async def _warn(setting: Setting, progress: Progress, limit: Limit, share: float, *, of: str) -> None:
+    if of in progress.warned:
+        return
+    what = of.replace("_", " ")
+    text = f"{share:.0%} of this turn's limit of {what} is used. Come to an answer before it is reached."
+    # A share of 1 is the last word: `force` says it.
+    data = {"limit": str(limit), "share": min(round(share, 3), 0.999), "of": of}
+    await note(setting, progress, Note(step=progress.last_step, kind=NoteKind.BUDGET, text=text, data=data))
+
+
 def _spent(setting: Setting, progress: Progress) -> Spent:
-    return Spent(
-        step=progress.next_step,
-        seconds=time.monotonic() - progress.began,
-        usage=progress.usage,
-        cost_nano=setting.cost_nano(progress.usage),
+    return progress.spent(
+        cost_nano=setting.cost_nano(progress.usage), last_cost_nano=setting.cost_nano(progress.last_usage)
     )
 
 
-def _request(setting: Setting, progress: Progress, spent: Spent) -> ChatRequest:
-    bounds = setting.limits
-    max_tokens = min(setting.reply_tokens, bounds.max_output_tokens - spent.usage.output_tokens)
-    budget = min(bounds.max_reasoning_tokens, int(max_tokens * limits.SHARE_TO_REASON))
+# ---- the request
+
+
+async def _paid_request(setting: Setting, progress: Progress) -> ChatRequest:
+    """The request with money set aside for it. Raises BudgetExhausted."""
+    request = await _request(setting, progress)
+    grant = await setting.store.reserve(request, spent=progress.usage)
+    if grant.is_final and progress.forced is None:
+        await force(setting, progress, Limit.COST)
+        return await _request(setting, progress, grant=grant)
+    if grant.max_tokens < (request.sampling.max_tokens or grant.max_tokens):
+        return await _request(setting, progress, grant=grant)
+    return request
+
+
+async def _request(setting: Setting, progress: Progress, *, grant: Grant | None = None) -> ChatRequest:
+    messages = await _messages(setting, progress)
+    max_tokens = _max_tokens(setting, progress, grant)
+    budget = min(setting.limits.max_reasoning_tokens, int(max_tokens * limits.SHARE_TO_REASON))
+    thinks = setting.thinks and budget > 0 and not progress.was_empty(progress.last_step)
     return ChatRequest(
         id=f"{setting.turn_id}.{progress.next_step}.{uuid4().hex[:8]}",
         model=setting.model,
-        messages=tuple(progress.messages),
+        messages=messages,
         tools=setting.toolset.specs,
         # The tools stay in the prompt, so that its prefix is found in the cache; they are only forbidden.
-        tool_choice="none" if limits.must_wind_up(bounds, spent) else "auto",
-        sampling=Sampling(max_tokens=max_tokens),
-        thinking=Thinking(
-            enabled=setting.thinks and budget > 0, budget_tokens=budget if setting.thinks else None
-        ),
+        tool_choice="none" if _forbids_tools(progress) else "auto",
+        sampling=Sampling(max_tokens=max_tokens, seed=setting.seed),
+        thinking=Thinking(enabled=thinks, budget_tokens=budget if setting.thinks else None),
         tenant=setting.tenant,
     )
 
 
-def _remember(progress: Progress, reply: Reply) -> None:
-    progress.messages.append(
-        ChatMessage(
-            role=Role.ASSISTANT, content=reply.content, reasoning=reply.reasoning, tool_calls=reply.tool_calls
-        )
-    )
-    progress.usage += reply.usage
-    progress.pending = dict(enumerate(reply.tool_calls))
-    progress.next_step = reply.step + 1
-
-
-# ---- the model call
-
-
-async def _call(setting: Setting, progress: Progress, request: ChatRequest) -> Reply:
-    """The reply to the request, tried again while the backend is away. Raises _CallFailed or Interrupted.
-
-    A further attempt announces the step only when it brings something, so that what the attempt before it
-    brought stays on show until then.
-    """
-    gives_up_at = time.monotonic() + setting.patience.max_seconds
-    shown = draft = _draft(setting, progress)
-    await draft.open()
-    for attempt in range(1, setting.patience.max_tries + 1):
-        try:
-            await setting.stop.guard(_stream(setting.backend, _attempt(request, attempt), draft))
-            return _whole(draft, progress, request)
-        except BackendError as fault:
-            shown = draft if draft.is_open else shown
-            if not _is_passing(fault) or attempt == setting.patience.max_tries:
-                raise _CallFailed(str(fault), shown) from fault
-            if not await _is_back(setting, fault, shown, request, gives_up_at):
-                raise _CallFailed(str(fault), shown) from fault
-        except Interrupted as interruption:
-            await _keep_cut(setting, draft if draft.is_open else shown, request, interruption.why)
-            raise
-        draft = _draft(setting, progress)
-    raise AssertionError("the last attempt ends the loop")
-
-
-def _draft(setting: Setting, progress: Progress) -> Draft:
-    return Draft(step=progress.next_step, emit=setting.emit, count_tokens=setting.count_tokens)
-
-
-def _attempt(request: ChatRequest, attempt: int) -> ChatRequest:
-    """The request under an id of its own: an id names one call."""
-    return request if attempt == 1 else msgspec.structs.replace(request, id=f"{request.id}.{attempt}")
-
-
-async def _stream(backend: ChatBackend, request: ChatRequest, draft: Draft) -> None:
-    async with aclosing(backend.stream(request)) as deltas:
-        async for delta in deltas:
-            await draft.take(delta)
-    if draft.finished is None:
-        raise StreamBroken("The model's answer ended before it was complete. Try again.")
-
-
-def _whole(draft: Draft, progress: Progress, request: ChatRequest) -> Reply:
-    calls = progress.calls
-    return draft.whole(
-        prompt=_prompt(request),
-        ids_taken=frozenset(call.id for call in calls),
-        num_calls_before=len(calls),
+def _forbids_tools(progress: Progress) -> bool:
+    return (
+        progress.forced is not None or progress.is_text_only or conductor.forbids_tools(progress.transcript)
     )
 
 
-def _prompt(request: ChatRequest) -> str:
-    """The text that the request's tokens are estimated from, where the backend did not count them."""
-    return "".join(message.content for message in request.messages)
-
-
-def _is_passing(fault: BackendError) -> bool:
-    return isinstance(fault, BackendUnavailable | BackendOverloaded | StreamBroken)
-
-
-async def _is_back(
-    setting: Setting, fault: BackendError, shown: Draft, request: ChatRequest, gives_up_at: float
-) -> bool:
-    """Wait until the backend would serve again; False when that takes too long. Raises Interrupted."""
-    delay = fault.retry_after_s if isinstance(fault, BackendOverloaded) else setting.patience.poll_seconds
+async def _messages(setting: Setting, progress: Progress) -> tuple[ChatMessage, ...]:
+    """The model's view, made to fit its window. Where it cannot be, this is the last step."""
     try:
-        while (time_left := gives_up_at - time.monotonic()) > 0:
-            await setting.stop.sleep(min(delay, time_left))
-            if await setting.stop.guard(setting.backend.is_ready()):
-                return True
-            delay = setting.patience.poll_seconds
-    except Interrupted as interruption:
-        await _keep_cut(setting, shown, request, interruption.why)
-        raise
-    return False
+        return await _fitted(setting, progress, is_final=progress.forced is not None)
+    except ContextFull:
+        if progress.forced is None:
+            await force(setting, progress, Limit.CONTEXT)
+        return await _fitted(setting, progress, is_final=True)
 
 
-async def _keep_cut(setting: Setting, draft: Draft, request: ChatRequest, why: Why) -> None:
-    """Keep what a stopped call has shown. Its tokens were made for the person, so they are estimated and
-    count."""
-    if why is Why.LOST:
-        return
-    reason = FinishReason.CANCELLED if why is Why.CANCELLED else FinishReason.LENGTH
-    await _keep(setting, await draft.cut(finish_reason=reason, prompt=_prompt(request)))
+async def _fitted(setting: Setting, progress: Progress, *, is_final: bool) -> tuple[ChatMessage, ...]:
+    async def save(new: Note) -> None:
+        await note(setting, progress, new)
 
-
-async def _keep(setting: Setting, reply: Reply) -> None:
-    if not reply.is_empty:
-        await setting.store.save_reply(reply)
-
-
-# ---- the tools
-
-
-async def _run_pending(setting: Setting, progress: Progress) -> None:
-    """Run the calls that have no result yet, several at a time, and keep each result as it comes."""
-    if not progress.pending:
-        return
-    step_number = progress.next_step - 1
-    for call in progress.pending.values():
-        await setting.emit.tool_call_started(step_number, call)
-    slots = asyncio.Semaphore(MAX_TOOLS_AT_ONCE)
-    calls = dict(progress.pending)
-    results = await setting.stop.guard(
-        _together(*(_run_one(setting, step_number, index, call, slots) for index, call in calls.items()))
+    messages = await context.fit(
+        progress.transcript,
+        window=_window(setting, progress),
+        overhead_tokens=setting.overhead_tokens,
+        reply_tokens=setting.reply_tokens,
+        count_tokens=setting.count_tokens,
+        save=save,
+        ask=model_call.asker(setting, progress),
+        notebook=setting.notebook,
+        is_final=is_final,
     )
-    progress.messages.extend(
-        ChatMessage(role=Role.TOOL, content=result.for_model, tool_call_id=call.id, name=call.name)
-        for call, result in zip(calls.values(), results, strict=True)
-    )
-    progress.pending = {}
+    return tuple(messages)
 
 
-async def _together(*runs: Coroutine[Any, Any, ToolResult]) -> list[ToolResult]:
-    """All results; the first exception cancels the other runs and is raised by itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run) for run in runs]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]
+def _window(setting: Setting, progress: Progress) -> int:
+    return int(setting.context_tokens * progress.window_share)
 
 
-async def _run_one(
-    setting: Setting, step_number: int, index: int, call: ToolCall, slots: asyncio.Semaphore
-) -> ToolResult:
-    async with slots:
-        began = time.monotonic()
-        key = f"{setting.turn_id}.{step_number}.{index}"
-        intent = Intent(
-            step=step_number, index=index, call_id=call.id, name=call.name, arguments=call.arguments, key=key
-        )
-        result = await setting.toolset.run(intent, ToolContext(key=key))
-        assert not isinstance(result, Waiting)
-        duration_ms = int((time.monotonic() - began) * 1000)
-        await setting.store.save_result(step_number, index, call, result, duration_ms=duration_ms)
-        await setting.emit.tool_call_finished(step_number, call, result, duration_ms=duration_ms)
-        return result
+def _max_tokens(setting: Setting, progress: Progress, grant: Grant | None) -> int:
+    most = setting.limits.max_output_tokens
+    kept = max(1, min(TOKENS_FOR_FINAL_ANSWER, int(most * SHARE_FOR_FINAL_ANSWER)))
+    left = max(most - progress.usage.output_tokens, kept)
+    view = context.num_tokens(progress.transcript, count_tokens=setting.count_tokens)
+    room = max(_window(setting, progress) - setting.overhead_tokens - view, kept)
+    return min(setting.reply_tokens, left, room, grant.max_tokens if grant else left)
+
+
+# ---- the reply
+
+
+async def _take(setting: Setting, progress: Progress, reply: Reply) -> End | None:
+    """Keep the reply and run its calls, or end with it."""
+    runs = bool(reply.tool_calls) and runs_calls(reply.finish_reason, forced=progress.forced)
+    intents = calls.intents_of(setting, reply) if runs else []
+    await setting.store.save_reply(reply, intents)
+    said = "".join([reply.reasoning, reply.content, *(call.arguments for call in reply.tool_calls)])
+    progress.take_reply(reply, intents, num_tokens=setting.count_tokens(said))
+    if runs:
+        return await calls.run(setting, progress)
+    outcome = end_of(reply.finish_reason, detail=reply.detail, forced=progress.forced)
+    return await _end(setting, progress, outcome)
+
+
+async def _end(setting: Setting, progress: Progress, outcome: Outcome) -> Outcome | None:
+    """The end, unless there is no answer yet or a check sends it back: then None."""
+    progress.ended = outcome
+    if outcome.finish_reason in (FinishReason.ERROR, FinishReason.CANCELLED):
+        return outcome
+    is_answered = bool(progress.transcript.steps[-1].content.strip())
+    goes_on = await (_must_revise if is_answered else _asks_again)(setting, progress)
+    if goes_on:
+        progress.ended = None
+        return None
+    if is_answered or outcome.finish_reason is not FinishReason.STOP:
+        return outcome
+    return Outcome(finish_reason=FinishReason.ERROR, detail=NO_ANSWER)
+
+
+async def _asks_again(setting: Setting, progress: Progress) -> bool:
+    """After a reply without an answer the model is asked once more."""
+    last = progress.last_step
+    if progress.was_empty(last):
+        return True  # a worker that died since had asked already
+    if progress.was_empty(last - 1) or progress.forced_before(last) is not None:
+        return False
+    has_thought = bool(progress.transcript.steps[-1].reasoning)
+    text = f"Your reply {'was all reasoning' if has_thought else 'was empty'}. Write your answer now."
+    data = {"level": "empty", "tool": "", "times": 1}
+    await note(setting, progress, Note(step=last, kind=NoteKind.GUARD, text=text, data=data))
+    return True
+
+
+async def _must_revise(setting: Setting, progress: Progress) -> bool:
+    """Whether the answer, checked, goes back to the model. Checked once, whoever asks again."""
+    if setting.verifier is None:
+        return False
+    may_revise = progress.forced_before(progress.last_step) is None
+    check = progress.check_of(progress.last_step)
+    if check is None:
+        ask = model_call.asker(setting, progress)
+        check = await setting.verifier.check(progress.transcript, ask=ask, may_revise=may_revise)
+        if check is None:
+            return False
+        await note(setting, progress, check)
+    return check.data.get("must_revise") is True and may_revise

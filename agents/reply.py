@@ -1,7 +1,7 @@
 """A model's reply while it streams in: gathers the deltas and emits them in order."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -19,7 +19,6 @@ from inference.schema import (
     Usage,
 )
 
-MAX_ID_CHARS = 128
 MAX_NAME_CHARS = 64
 
 
@@ -69,7 +68,6 @@ class Reply:
 
 @dataclass
 class _Call:
-    id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
 
@@ -112,38 +110,37 @@ class Draft:
             await self._emit.content(self._step, text)
         elif isinstance(delta, ToolCallDelta):
             call = self._calls.setdefault(delta.index, _Call())
-            call.id = call.id or plain_text.clean(delta.id)[:MAX_ID_CHARS]
             call.name = call.name or plain_text.clean(delta.name)[:MAX_NAME_CHARS]
             call.arguments.append(plain_text.clean(delta.arguments))
         else:
             self.finished = delta
 
-    def whole(self, *, prompt: str, ids_taken: frozenset[str], num_calls_before: int) -> Reply:
-        """The reply of a stream that finished. Every call gets an id that no other call of the conversation
-        has; tokens that the backend did not count are estimated."""
+    def whole(self, *, prompt: Callable[[], str], ids_taken: Set[str], num_calls_before: int) -> Reply:
+        """The reply of a stream that finished. Its calls are numbered on from those before them in the
+        conversation, whatever ids they came with: shown others, the model imitates them. Tokens that the
+        backend did not count are estimated."""
         if self.finished is None:
             raise ValueError("the stream has not finished")
-        calls, taken = [], set(ids_taken)
-        for index, (_, call) in enumerate(sorted(self._calls.items()), start=num_calls_before):
-            call_id = call.id
-            while not call_id or call_id in taken:
-                call_id = f"functions.{call.name}:{index}"
+        calls: list[ToolCall] = []
+        index = num_calls_before
+        for _, call in sorted(self._calls.items()):
+            while (call_id := f"functions.{call.name}:{index}") in ids_taken:
                 index += 1
-            taken.add(call_id)
             calls.append(ToolCall(id=call_id, name=call.name, arguments="".join(call.arguments) or "{}"))
+            index += 1
         so_far = self._so_far(finish_reason=self.finished.reason)
         reply = replace(so_far, tool_calls=tuple(calls), detail=self.finished.detail)
         usage = self.finished.usage
         if not usage.total_tokens and not reply.is_empty:
-            return self._estimated(reply, prompt)
+            return self._estimated(reply, prompt())
         return replace(reply, usage=usage, reasoning_tokens=usage.reasoning_tokens or reply.reasoning_tokens)
 
-    async def cut(self, *, finish_reason: FinishReason, prompt: str = "") -> Reply:
+    async def cut(self, *, finish_reason: FinishReason, prompt: Callable[[], str] | None = None) -> Reply:
         """The reply as far as it came, without its unfinished calls; with `prompt` its tokens are estimated,
         else none count."""
         await self._close_reasoning()
         reply = self._so_far(finish_reason=finish_reason)
-        return self._estimated(reply, prompt) if prompt else reply
+        return self._estimated(reply, prompt()) if prompt else reply
 
     def _estimated(self, reply: Reply, prompt: str) -> Reply:
         said = reply.content + "".join(call.arguments for call in reply.tool_calls)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-SECONDS_TO_CLEAN_UP = 5.0
+SECONDS_TO_CLEAN_UP = 1.8
 
 
 class Why(StrEnum):
@@ -43,7 +43,7 @@ class StopSignal:
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; raises Interrupted once the signal is set, when `work` is cancelled and has
-        cleaned up."""
+        cleaned up, or has had its time for that."""
         task = asyncio.ensure_future(work)
         waiter = asyncio.ensure_future(self._event.wait())
         try:
@@ -60,3 +60,13 @@ class StopSignal:
 
     async def sleep(self, seconds: float) -> None:
         await self.guard(asyncio.sleep(seconds))
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which a cancellation does not cut short: it is raised when the work is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

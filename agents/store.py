@@ -1,8 +1,10 @@
 """What must last of a turn: the port between the loop and whatever keeps it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
+from agents.budget import Grant
 from agents.reply import Reply
 from agents.tool import Intent, ToolResult, Waiting
 from agents.transcript import Note
@@ -14,10 +16,10 @@ class BudgetExhausted(Exception):
 
 
 class TurnStore(Protocol):
-    """Each method commits before it returns. What it raises once another worker has taken over passes through
-    the loop, which then writes nothing more."""
+    """Each method that saves commits before it returns. What it raises once another worker has taken over
+    passes through the loop, which then writes nothing more."""
 
-    async def reserve(self, request: ChatRequest, *, spent: Usage) -> None:
+    async def reserve(self, request: ChatRequest, *, spent: Usage) -> Grant:
         """Set money aside for this call, out of the turn's own hold and of the budget it shares with its
         agents. Raises BudgetExhausted."""
         ...
@@ -30,14 +32,22 @@ class TurnStore(Protocol):
         """Note that an external effect may happen from here on."""
         ...
 
-    async def save_result(self, intent: Intent, result: ToolResult, *, duration_ms: int) -> None:
-        """Keep what the call brought, its passages and artifacts with it."""
+    async def save_result(
+        self, intent: Intent, result: ToolResult, *, duration_ms: int, first_passage: int
+    ) -> None:
+        """Keep what the call brought: with it its notes, its artifacts and its passages, numbered from
+        `first_passage`."""
         ...
 
-    async def save_waiting(self, intent: Intent, waiting: Waiting) -> None:
-        """Keep what the call waits for; the decision comes with the next segment's intents."""
+    async def save_waiting(self, intent: Intent, waiting: Waiting) -> datetime | None:
+        """Keep what the call waits for, and until when: what is said first stays, and so does a decision made
+        meanwhile. The decision comes with the next segment's intents."""
         ...
 
     async def save_note(self, note: Note) -> None:
         """Keep the note behind what is there of its step."""
+        ...
+
+    async def heard(self) -> Sequence[Note]:
+        """The notes that others have put down since they were last asked for: kept already."""
         ...

@@ -85,7 +85,7 @@ class Hub:
             self._reader = asyncio.create_task(self._run())
         elif self._pubsub is not None:
             with suppress(RedisError):  # the reader finds the same fault, and subscribes to everything anew
-                await self._pubsub.subscribe(name)
+                await events.heeding(self._pubsub.subscribe(name))
         return subscription
 
     async def close(self, turn_id: UUID, subscription: Subscription) -> None:
@@ -98,7 +98,7 @@ class Hub:
             del self._channels[name]
             if self._pubsub is not None:
                 with suppress(RedisError):
-                    await self._pubsub.unsubscribe(name)
+                    await events.heeding(self._pubsub.unsubscribe(name))
 
     async def _run(self) -> None:
         """Read until nobody has listened for a while, over as many connections as that takes."""
@@ -121,7 +121,7 @@ class Hub:
     async def _read(self, pubsub: PubSub) -> None:
         idle_since: float | None = None
         while True:
-            message = await pubsub.get_message(timeout=1.0)
+            message = await events.heeding(pubsub.get_message(timeout=1.0))
             if message is not None:
                 self._handle(message)
             now = asyncio.get_running_loop().time()

@@ -9,10 +9,9 @@ from asgiref.sync import async_to_sync
 from celery import shared_task
 from django.conf import settings
 from django.db import close_old_connections
-from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from chat import segment, turns
+from chat import decisions, doorbell, fairness, segment, turns
 from chat.events import LogUnreachable
 from chat.models import Turn
 from webapp.billing import holds
@@ -23,24 +22,23 @@ HEARTBEAT_KEY = "platform:heartbeat:celery"  # set by each sweep: beat and a Cel
 HEARTBEAT_TTL_S = 5
 
 
-def ring(turn_id: UUID) -> None:
-    """Have a Celery worker look at the turn. If the broker is away, the sweep rings again."""
-    try:
-        drive_turn.apply_async(kwargs={"turn_id": str(turn_id)}, queue="turns", retry=False)
-    except OperationalError:
-        logger.warning("turn %s: nobody to ring, left to the sweep", turn_id)
+ring = doorbell.ring
 
 
 @shared_task(ignore_result=True, acks_late=False)  # `ring` names its queue
 def drive_turn(*, turn_id: str) -> None:
-    """Drive the turn for one segment, and ring for the next."""
+    """Drive the turn, or one that deserves it more, for one segment, and ring for the next."""
     close_old_connections()
     try:
-        goes_on = async_to_sync(segment.drive)(UUID(turn_id))
+        rung = UUID(turn_id)
+        chosen = fairness.choose(rung)
+        goes_on = async_to_sync(segment.drive)(chosen)
     finally:
         close_old_connections()
     if goes_on:
-        ring(UUID(turn_id))
+        ring(chosen)
+    elif chosen != rung:
+        ring(rung)  # it gave way, and nobody else was rung for it
 
 
 @shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
@@ -48,6 +46,7 @@ def sweep() -> None:
     """Find what dead workers left: turns to go on with, ends to announce, money to give back."""
     close_old_connections()
     try:
+        decisions.expire_due()
         for turn_id in turns.take_due():
             ring(turn_id)
         for turn in turns.take_unannounced():

@@ -4,37 +4,39 @@ rows' own time.
 A worker's writes repeat its fence: a write that changes no row raises TurnLost, and the worker stops at once.
 """
 
-from dataclasses import dataclass
+import logging
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import DateTimeField, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from agents.limits import Limits
-from agents.reply import Reply
-from agents.tool import ToolResult
-from chat import budgets, history, markdown
+from agents.limits import Limit, Limits
+from agents.progress import Parked
+from agents.tool import WaitingFor
+from agents.transcript import Note
+from chat import budgets, doorbell, history, step_rows
+from chat import fence as fences
+from chat.fence import TurnLost as TurnLost
 from chat.models import Conversation, Message, Part, Turn
-from inference.schema import FinishReason, ToolCall, ToolSpec
+from inference.schema import FinishReason, ToolSpec, Usage
 from webapp.accounts.models import User
 from webapp.billing import estimates, holds, limits
 from webapp.billing.models import UsageRecord
 from webapp.catalog.models import ServedModel
 
+logger = logging.getLogger(__name__)
+
 RING_AGAIN_S = 3
+WHILE_WAITING = timedelta(days=365)  # a hold lives, while its turn waits for a person
 SPARE_S = 3_600  # that a hold outlives the turn's time limit
 PLACE_S = 300  # that a turn has its place among its user's turns, unless it is kept
 TITLE_CHARS = 60
 ERROR_CHARS = 500
-
-
-class TurnLost(Exception):
-    """Another worker holds the turn, or it has ended: nothing was changed, and nothing more may be
-    written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class Question:
     long_thinking: bool
     effort: str
     limits: Limits
+    team: str = ""
 
 
 def open_conversation(user: User, *, conversation_id: UUID, text: str) -> Conversation:
@@ -72,11 +75,8 @@ def start(
         model=question.model,
         long_thinking=question.long_thinking,
         effort=question.effort,
-        max_steps=question.limits.max_steps,
-        max_seconds=question.limits.max_seconds,
-        max_reasoning_tokens=question.limits.max_reasoning_tokens,
-        max_output_tokens=question.limits.max_output_tokens,
-        max_cost_nano=question.limits.max_cost_nano,
+        team=question.team,
+        **asdict(question.limits),
         wake_at=now + timedelta(seconds=RING_AGAIN_S),
     )
     messages = history.request_messages(turn, text=question.text)
@@ -97,54 +97,120 @@ def start(
 
 
 def has_open(conversation: Conversation) -> bool:
-    return _open().filter(conversation=conversation).exists()
+    return _open().filter(conversation=conversation, spawned_by=None).exists()
 
 
 def limits_of(turn: Turn) -> Limits:
-    return Limits(
-        max_steps=turn.max_steps,
-        max_seconds=turn.max_seconds,
-        max_reasoning_tokens=turn.max_reasoning_tokens,
-        max_output_tokens=turn.max_output_tokens,
-        max_cost_nano=turn.max_cost_nano,
-    )
+    return Limits(**{field.name: getattr(turn, field.name) for field in fields(Limits)})
 
 
 # ---- holding a turn
 
 
 def claim(turn_id: UUID) -> int | None:
-    """Take the lease of an open turn that nobody holds: its fence, for the one worker that got it."""
+    """Take the lease of an open turn that nobody holds: its fence, for the one worker that got it. A turn
+    that waits is only to be had when it is due."""
     now = timezone.now()
-    row = Turn.objects.filter(id=turn_id).values("fence", "status").first()
-    if row is None or row["status"] == Turn.Status.FINISHED:
+    row = Turn.objects.filter(id=turn_id).first()
+    if row is None or row.status == Turn.Status.FINISHED:
         return None
-    free = _open().filter(Q(lease_until=None) | Q(lease_until__lte=now), id=turn_id, fence=row["fence"])
+    is_waiting = row.status == Turn.Status.WAITING
+    if is_waiting and row.cancel_requested_at is None and (row.wake_at is None or row.wake_at > now):
+        return None
+    free = _open().filter(Q(lease_until=None) | Q(lease_until__lte=now), id=turn_id, fence=row.fence)
+    # Whoever gives a turn back gives back its lease: one that ran out was a dead worker's.
+    was_lost = row.status == Turn.Status.RUNNING and row.lease_until is not None
     taken = free.update(
-        fence=row["fence"] + 1,
-        lease_until=_lease(now),
+        fence=row.fence + 1,
+        lease_until=fences.lease(now),
         status=Turn.Status.RUNNING,
         wake_at=None,
+        parked_at=None,
+        waited_ms=row.waited_ms + (_ms(now - row.parked_at) if row.parked_at else 0),
+        num_lost=row.num_lost + was_lost,
         started_at=Coalesce(F("started_at"), now),
     )
-    return row["fence"] + 1 if taken else None
+    return row.fence + 1 if taken else None
 
 
-def renew(turn_id: UUID, *, fence: int, last_seq: int) -> bool:
-    """Keep the lease; True when the person has asked to stop. Raises TurnLost."""
-    _write(turn_id, fence, lease_until=_lease(timezone.now()), last_seq=last_seq)
-    return Turn.objects.filter(id=turn_id).exclude(cancel_requested_at=None).exists()
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What a worker learns of its turn when it renews the lease. `rung_at` changes with each wake."""
+
+    is_cancelled: bool
+    rung_at: datetime | None
+
+
+def renew(turn_id: UUID, *, fence: int, last_seq: int) -> News:
+    """Keep the lease. Raises TurnLost."""
+    fences.keep(turn_id, fence, last_seq=last_seq)
+    row = Turn.objects.filter(id=turn_id).values_list("cancel_requested_at", "wake_at").first()
+    cancelled_at, rung_at = row or (None, None)
+    return News(is_cancelled=cancelled_at is not None, rung_at=rung_at)
 
 
 def pause(turn_id: UUID, *, fence: int) -> None:
     """Give the lease back: the segment is over, the turn is not. Raises TurnLost."""
-    _write(turn_id, fence, lease_until=timezone.now())
+    fences.write(turn_id, fence, lease_until=None)
+
+
+def park(turn: Turn, parked: Parked, *, fence: int, last_seq: int, spent: Usage) -> bool:
+    """Leave the turn without a worker until it is woken; of its money only what is spent stays held. True
+    when it was woken already. Raises TurnLost."""
+    now = timezone.now()
+    wake_at = None if parked.wake_in_s is None else now + timedelta(seconds=parked.wake_in_s)
+    with transaction.atomic():
+        fences.write(
+            turn.id,
+            fence,
+            status=Turn.Status.WAITING,
+            lease_until=None,
+            parked_at=now,
+            waiting_for=str(parked.waiting_for),
+            last_seq=last_seq,
+        )
+        # A wake since the claim is not lost: it is due at once.
+        row = Turn.objects.filter(id=turn.id)
+        row.update(wake_at=Coalesce(F("wake_at"), Value(wake_at, output_field=DateTimeField())))
+        budgets.settle(turn, 0)
+        _hold_only(turn, spent)
+        if parked.waiting_for is not WaitingFor.AGENTS:
+            user_id, lease_id = turn.conversation.user_id, str(turn.id)
+            transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
+        return row.filter(wake_at__lte=now).exists()
+
+
+def resumed(turn: Turn, *, fence: int) -> None:
+    """Its readers know that the turn waits no more. Raises TurnLost."""
+    fences.write(turn.id, fence, waiting_for="")
+
+
+def wake(turn_id: UUID) -> None:
+    """Have a turn that waits go on; one that is just being driven comes back at once after it has parked.
+    Rings on commit."""
+    now = timezone.now()
+    rung = _open().filter(id=turn_id, status=Turn.Status.WAITING).update(**_due(now))
+    if not rung:
+        _open().filter(id=turn_id, status=Turn.Status.RUNNING).update(wake_at=now)
+    transaction.on_commit(lambda: doorbell.ring(turn_id))
+
+
+def add_note(turn_id: UUID, note: Note) -> None:
+    """Put a note down from outside; the model reads it before its next step."""
+    with transaction.atomic():
+        step_rows.add_note(turn_id, note)
+        # Its worker looks for news; a turn that waits goes on waiting.
+        _open().filter(id=turn_id, status=Turn.Status.RUNNING).update(wake_at=timezone.now())
 
 
 def request_stop(turn_id: UUID) -> None:
-    """Note that the person wants the turn to end; its worker sees that, or whoever claims it next."""
+    """Note that the person wants the turn and its agents to end; their workers see that, or whoever claims
+    them next."""
     asked = Coalesce(F("cancel_requested_at"), timezone.now())
-    _open().filter(id=turn_id).update(cancel_requested_at=asked)
+    concerned = _open().filter(Q(id=turn_id) | Q(spawned_by=turn_id))
+    for open_id in list(concerned.values_list("id", flat=True)):
+        _open().filter(id=open_id).update(cancel_requested_at=asked)
+        transaction.on_commit(partial(doorbell.ring, open_id))
 
 
 def take_due() -> list[UUID]:
@@ -152,72 +218,35 @@ def take_due() -> list[UUID]:
     while."""
     now = timezone.now()
     queued = Q(status=Turn.Status.QUEUED)
-    left = Q(status=Turn.Status.RUNNING, lease_until__lte=now)
-    due = _open().filter(queued | left).filter(Q(wake_at=None) | Q(wake_at__lte=now))
-    turn_ids = []
-    for turn_id in list(due.values_list("id", flat=True)[:500]):
-        turn_ids += [turn_id] * due.filter(id=turn_id).update(wake_at=now + timedelta(seconds=RING_AGAIN_S))
-    return turn_ids
+    left = Q(status=Turn.Status.RUNNING) & (Q(lease_until=None) | Q(lease_until__lte=now))
+    is_due = (queued | left) & (Q(wake_at=None) | Q(wake_at__lte=now))
+    waiting = Q(status=Turn.Status.WAITING, wake_at__lte=now)
+    turn_ids = list(_open().filter(is_due | waiting).values_list("id", flat=True)[:500])
+    return [turn_id for turn_id in turn_ids if _take_due(turn_id, is_due, waiting, now)]
 
 
-# ---- what a worker writes
+def _take_due(turn_id: UUID, is_due: Q, waiting: Q, now: datetime) -> bool:
+    """True for the one sweep that rings for it now."""
+    row = _open().filter(id=turn_id)
+    if row.filter(waiting).update(**_due(now)):
+        return True
+    return row.filter(is_due).update(wake_at=now + timedelta(seconds=RING_AGAIN_S)) == 1
 
 
-def save_reply(turn_id: UUID, reply: Reply, *, fence: int, last_seq: int) -> None:
-    """Keep a model's reply: its text, its usage, and its calls as intents to be run. Raises TurnLost."""
-    parts = list(_parts(reply))
-    with transaction.atomic():
-        _write(
-            turn_id, fence, next_step=reply.step + 1, last_seq=last_seq, lease_until=_lease(timezone.now())
-        )
-        message = Message.objects.create(
-            turn_id=turn_id,
-            step=reply.step,
-            role=Message.Role.ASSISTANT,
-            finish_reason=reply.finish_reason,
-            input_uncached_tokens=reply.usage.input_uncached_tokens,
-            input_cached_tokens=reply.usage.input_cached_tokens,
-            output_tokens=reply.usage.output_tokens,
-            reasoning_tokens=reply.usage.reasoning_tokens,
-            is_estimated=reply.is_estimated,
-            duration_ms=reply.duration_ms,
-        )
-        for position, part in enumerate(parts):
-            part.message = message
-            part.position = position
-        Part.objects.bulk_create(parts)
+def _due(now: datetime) -> dict[str, object]:
+    """What makes a turn that waits one that wants a worker, and is being rung for."""
+    return {"status": Turn.Status.QUEUED, "wake_at": now + timedelta(seconds=RING_AGAIN_S)}
 
 
-def save_result(
+def finish(
     turn_id: UUID,
-    call: ToolCall,
-    result: ToolResult,
     *,
-    step: int,
-    index: int,
     fence: int,
+    finish_reason: FinishReason,
+    error: str,
     last_seq: int,
-    duration_ms: int,
-) -> None:
-    """Keep what call number `index` of a step brought. Raises TurnLost."""
-    with transaction.atomic():
-        _write(turn_id, fence, last_seq=last_seq, lease_until=_lease(timezone.now()))
-        message = Message.objects.create(
-            turn_id=turn_id, step=step, position=index + 1, role=Message.Role.TOOL, duration_ms=duration_ms
-        )
-        Part.objects.create(
-            message=message,
-            position=0,
-            kind=Part.Kind.TOOL_RESULT,
-            text=result.for_model,
-            tool_name=call.name,
-            tool_call_id=call.id,
-            is_error=result.is_error,
-            duration_ms=duration_ms,
-        )
-
-
-def finish(turn_id: UUID, *, fence: int, finish_reason: FinishReason, error: str, last_seq: int) -> Turn:
+    limit: Limit | None = None,
+) -> Turn:
     """End the turn: its stored replies are billed, the rest of its hold is given back. Raises TurnLost.
 
     `last_seq` is the number of the event that is yet to say so; until `announced`, the sweep sees to it that
@@ -225,23 +254,36 @@ def finish(turn_id: UUID, *, fence: int, finish_reason: FinishReason, error: str
     """
     now = timezone.now()
     with transaction.atomic():
-        _write(
+        # Rows are locked agents first, then their turn, then the money: nobody waits in a circle.
+        _end_agents(turn_id)
+        fences.write(
             turn_id,
             fence,
             status=Turn.Status.FINISHED,
-            finish_reason=finish_reason,
+            finish_reason=str(finish_reason),
+            limit=str(limit or ""),
             error=error[:ERROR_CHARS],
             finished_at=now,
-            lease_until=_lease(now),
+            lease_until=fences.lease(now),
             last_seq=last_seq,
         )
         turn = _whole(turn_id)
         budgets.settle(turn, 0)
+        if turn.spawned_by_id is not None:
+            wake(turn.spawned_by_id)
         _settle(turn)
         user_id, lease_id = turn.conversation.user_id, str(turn_id)
         transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
-        Conversation.objects.filter(id=turn.conversation_id).update(updated_at=now)
+        if turn.spawned_by_id is None:
+            Conversation.objects.filter(id=turn.conversation_id).update(updated_at=now)
     return turn
+
+
+def _end_agents(turn_id: UUID) -> None:
+    """Nobody is left whom the turn's agents could tell anything."""
+    agents = _open().filter(spawned_by=turn_id)
+    for agent in list(agents.values_list("id", flat=True)):
+        request_stop(agent)
 
 
 def abandon(turn: Turn) -> None:
@@ -266,7 +308,9 @@ def take_unannounced() -> list[Turn]:
     left = Turn.objects.filter(status=Turn.Status.FINISHED, lease_until__lte=now)
     taken = []
     for turn in list(left[:100]):
-        if left.filter(id=turn.id, fence=turn.fence).update(fence=turn.fence + 1, lease_until=_lease(now)):
+        if left.filter(id=turn.id, fence=turn.fence).update(
+            fence=turn.fence + 1, lease_until=fences.lease(now)
+        ):
             taken.append(_whole(turn.id))
     return taken
 
@@ -278,50 +322,33 @@ def _open() -> "QuerySet[Turn]":
 def _whole(turn_id: UUID) -> Turn:
     return (
         Turn.objects.select_related("hold", "model", "conversation")
-        .prefetch_related("messages__parts")
+        .prefetch_related("messages__parts", "tool_runs")
         .get(id=turn_id)
     )
 
 
-def _lease(now: datetime) -> datetime:
-    return now + timedelta(seconds=settings.TURN_LEASE_S)
+def _ms(time: timedelta) -> int:
+    return max(int(time.total_seconds() * 1000), 0)
 
 
-def _write(turn_id: UUID, fence: int, **changes: object) -> None:
-    held = Turn.objects.filter(id=turn_id, fence=fence, status=Turn.Status.RUNNING)
-    if held.update(**changes) == 0:
-        raise TurnLost(f"turn {turn_id} is no more at fence {fence}")
-
-
-def _parts(reply: Reply) -> "list[Part]":
-    parts = []
-    if reply.reasoning:
-        parts.append(
-            Part(
-                kind=Part.Kind.REASONING,
-                text=reply.reasoning,
-                num_tokens=reply.reasoning_tokens,
-                duration_ms=reply.reasoning_ms,
-            )
-        )
-    if reply.content:
-        parts.append(Part(kind=Part.Kind.TEXT, text=reply.content, html=markdown.render(reply.content)))
-    parts.extend(
-        Part(kind=Part.Kind.TOOL_CALL, text=call.arguments, tool_name=call.name, tool_call_id=call.id)
-        for call in reply.tool_calls
-    )
-    return parts
+def _hold_only(turn: Turn, spent: Usage) -> None:
+    """Give back what was held for further calls, for as long as the turn waits."""
+    try:
+        holds.extend(turn.hold_id, spent=spent, max_input_tokens=0, max_output_tokens=0, ttl=WHILE_WAITING)
+    except holds.InsufficientFunds:
+        logger.warning("turn %s: its hold ran out before it had to wait", turn.id)
 
 
 def _settle(turn: Turn) -> None:
     """Bill what is stored. A model call that was lost in a crash is not stored, so it costs nothing."""
     replies = [message for message in turn.messages.all() if message.role == Message.Role.ASSISTANT]
-    if not replies:
+    usage = history.stored_usage(turn)
+    if not replies and not usage.total_tokens:
         holds.release(turn.hold_id)
         return
     holds.settle(
         turn.hold_id,
-        usage=history.stored_usage(turn),
+        usage=usage,
         source=UsageRecord.Source.CHAT,
         reference=str(turn.id),
         finish_reason=turn.finish_reason,

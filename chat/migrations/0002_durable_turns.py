@@ -237,6 +237,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="turn",
+            name="num_lost",
+            field=models.PositiveIntegerField(default=0),
+        ),
+        migrations.AddField(
+            model_name="turn",
             name="parked_at",
             field=models.DateTimeField(blank=True, null=True),
         ),

@@ -113,6 +113,7 @@ class Turn(models.Model):
     next_step = models.PositiveIntegerField(default=1)
     fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
+    num_lost = models.PositiveIntegerField(default=0)  # workers that died since the last stored step
     wake_at = models.DateTimeField(null=True, blank=True)
     waiting_for = models.CharField(max_length=12, blank=True)  # agents.tool.WaitingFor
     parked_at = models.DateTimeField(null=True, blank=True)

@@ -1,12 +1,13 @@
 """What the loop runs on in a test: a scripted backend, a store in memory, a listener that remembers."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from agents.happenings import Happening
 from agents.limits import Limits
-from agents.loop import BudgetExhausted, Outcome, Patience, Progress, Setting, drive
-from agents.reply import Reply
+from agents.loop import End, drive
+from agents.memory_store import MemoryStore
+from agents.progress import Progress
+from agents.setting import Patience, Setting
 from agents.stopping import StopSignal
 from agents.tool import Tool, ToolResult
 from agents.tools.calculate import Calculate
@@ -14,10 +15,11 @@ from agents.toolset import Toolset
 from inference.backends.base import ChatBackend
 from inference.backends.scripted import Reply as Line
 from inference.backends.scripted import Script, ScriptedBackend
-from inference.schema import ChatMessage, ChatRequest, Role, ToolCall, Usage
+from inference.schema import ChatMessage, Role, ToolCall
 
 BRIEF = Patience(max_tries=3, max_seconds=1, poll_seconds=0.01)
 WIDE = Limits(max_steps=50, max_seconds=60, max_reasoning_tokens=1_000, max_output_tokens=100_000)
+QUESTION = ChatMessage(role=Role.USER, content="What is it?")
 
 
 class Heard:
@@ -32,6 +34,9 @@ class Heard:
 
     def text_of(self, kind: str) -> str:
         return "".join(event[2] for event in self.events if event[0] == kind)
+
+    def happened_of(self, kind: type[Happening]) -> list[Any]:
+        return [event[1] for event in self.events if event[0] == "happened" and isinstance(event[1], kind)]
 
     async def step_started(self, step: int) -> None:
         self.events.append(("step", step))
@@ -57,30 +62,6 @@ class Heard:
         self.events.append(("happened", event))
 
 
-@dataclass
-class Kept:
-    """A store: what would have been committed."""
-
-    budget: int = 10**9
-    requests: list[ChatRequest] = field(default_factory=list)
-    replies: list[Reply] = field(default_factory=list)
-    results: dict[tuple[int, int], ToolResult] = field(default_factory=dict)
-
-    async def reserve(self, request: ChatRequest, *, spent: Usage) -> None:
-        self.requests.append(request)
-        if spent.output_tokens > self.budget:
-            raise BudgetExhausted("The account is empty.")
-
-    async def save_reply(self, reply: Reply) -> None:
-        self.replies.append(reply)
-
-    async def save_result(
-        self, step: int, index: int, call: ToolCall, result: ToolResult, *, duration_ms: int
-    ) -> None:
-        assert (step, index) not in self.results, "a result is kept once"
-        self.results[step, index] = result
-
-
 class Stage:
     def __init__(
         self,
@@ -89,11 +70,15 @@ class Stage:
         limits: Limits = WIDE,
         backend: ChatBackend | None = None,
         patience: Patience = BRIEF,
+        store: MemoryStore | None = None,
+        opening: tuple[ChatMessage, ...] = (QUESTION,),
+        **setting: Any,
     ) -> None:
         self.heard = Heard()
-        self.kept = Kept()
+        self.kept = store or MemoryStore()
         self.stop = StopSignal()
-        self.progress = Progress(messages=[ChatMessage(role=Role.USER, content="What is it?")])
+        self.opening = opening
+        self.progress: Progress = self.kept.progress(opening)
         replies = tuple(line for line in lines if isinstance(line, Line))
         script = Script(replies=replies) if replies else Script.of(*(str(line) for line in lines))
         self.setting = Setting(
@@ -111,7 +96,17 @@ class Stage:
             cost_nano=lambda usage: usage.output_tokens,
             count_tokens=lambda text: len(text.split()),
             patience=patience,
+            **setting,
         )
 
-    async def drive(self, *, max_steps: int = 100, until: float = float("inf")) -> Outcome | None:
+    def take_over(self) -> None:
+        """Go on as another worker would: from what is kept, with nothing else known."""
+        self.progress = self.kept.progress(self.opening)
+
+    async def drive(self, *, max_steps: int = 100, until: float = float("inf")) -> End | None:
         return await drive(self.setting, self.progress, max_steps=max_steps, until=until)
+
+    def results(self, step: int) -> list[ToolResult]:
+        """What the calls of this step brought, in their order."""
+        intents = [intent for intent in self.kept.intents.values() if intent.step == step]
+        return [self.kept.results[intent.key] for intent in intents if intent.key in self.kept.results]

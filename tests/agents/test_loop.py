@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from agents.limits import Limit
-from agents.loop import Outcome, Patience
+from agents.memory_store import MemoryStore
+from agents.progress import Outcome
+from agents.setting import Patience
 from agents.stopping import Interrupted, Why
 from agents.tool import ToolContext, ToolResult, Traits
 from inference.backends.base import StreamBroken
@@ -21,7 +23,6 @@ from inference.schema import (
     Finished,
     FinishReason,
     Role,
-    ToolCall,
     ToolCallDelta,
     ToolSpec,
     Usage,
@@ -96,7 +97,7 @@ async def test_the_loop_goes_on_until_no_tool_is_called() -> None:
         ("result", 1, "functions.calculate:0", "42"),
     ]
     assert stage.heard.text_of("content") == "It is 42."
-    assert stage.kept.results[1, 0].for_model == "42"
+    assert stage.results(1)[0].for_model == "42"
 
 
 async def test_the_second_request_holds_reasoning_call_and_result_of_the_first() -> None:
@@ -124,7 +125,7 @@ async def test_a_bad_call_is_a_result_for_the_model_and_the_turn_goes_on() -> No
         Line(step=2, lines=("text: I see.",)),
     )
     assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
-    unknown, no_json, misfit = (stage.kept.results[1, index] for index in range(3))
+    unknown, no_json, misfit = stage.results(1)
     assert unknown.is_error == no_json.is_error == misfit.is_error is True
     assert "no tool 'no_such_tool'" in unknown.for_model
     assert "not JSON" in no_json.for_model
@@ -139,48 +140,29 @@ async def test_a_segment_ends_between_steps_and_the_next_goes_on() -> None:
     assert len(stage.kept.replies) == 2
 
 
+class Dying(MemoryStore):
+    """Keeps no result: its worker dies."""
+
+    async def save_result(self, *_: Any, **__: Any) -> None:
+        raise ConnectionError("killed")
+
+
 async def test_calls_left_by_a_dead_worker_are_run_before_the_model_is_called() -> None:
-    stage = Stage(*CALL_AND_ANSWER)
-    await stage.drive(max_steps=1)
-    again = Stage(*CALL_AND_ANSWER)
-    again.progress.messages = stage.progress.messages[:2]
-    again.progress.next_step = 2
-    again.progress.pending = {
-        0: ToolCall(id="functions.calculate:0", name="calculate", arguments='{"expression": "6*7"}')
-    }
+    stage = Stage(*CALL_AND_ANSWER, store=Dying())
+    with pytest.raises(ConnectionError):
+        await stage.drive()
+    again = Stage(*CALL_AND_ANSWER, store=MemoryStore(replies=stage.kept.replies, intents=stage.kept.intents))
     assert await again.drive() == Outcome(finish_reason=FinishReason.STOP)
     assert again.heard.kinds[:3] == ["call", "result", "step"]
-    assert again.kept.results[1, 0].for_model == "42"
+    assert again.results(1)[0].for_model == "42"
 
 
 async def test_an_answer_left_by_a_dead_worker_ends_the_turn_without_a_call() -> None:
-    stage = Stage("text: never said")
-    stage.progress.answer = Outcome(finish_reason=FinishReason.STOP)
-    assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
-    assert stage.kept.requests == []
-
-
-async def test_the_last_step_may_not_call_tools() -> None:
-    stage = Stage('call: calculate {"expression": "1"}', limits=replace(WIDE, max_steps=3))
-    outcome = await stage.drive()
-    assert [request.tool_choice for request in stage.kept.requests] == ["auto", "auto", "none"]
-    assert outcome == Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.STEPS)
-
-
-async def test_the_model_is_told_to_wind_up_when_its_tokens_run_out() -> None:
-    limits = replace(WIDE, max_output_tokens=40)
-    stage = Stage("text: one two three four five", 'call: calculate {"expression": "1 + 1"}', limits=limits)
-    outcome = await stage.drive()
-    assert stage.kept.requests[-1].tool_choice == "none"
-    assert outcome == Outcome(finish_reason=FinishReason.LENGTH)
-    assert sum(reply.usage.output_tokens for reply in stage.kept.replies) <= 40 + 8
-
-
-async def test_a_cost_limit_ends_the_turn_with_what_was_answered() -> None:
-    stage = Stage("text: word", 'call: calculate {"expression": "1"}', limits=replace(WIDE, max_cost_nano=3))
-    outcome = await stage.drive()
-    assert outcome == Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.COST)
-    assert stage.kept.replies[0].content == "word"
+    stage = Stage("text: said")
+    await stage.drive()
+    again = Stage("text: never said", store=stage.kept)
+    assert await again.drive() == Outcome(finish_reason=FinishReason.STOP)
+    assert len(stage.kept.requests) == 1
 
 
 async def test_an_empty_account_ends_the_turn_before_the_next_call() -> None:
@@ -334,7 +316,7 @@ async def test_half_a_surrogate_pair_does_no_harm() -> None:
     assert stage.kept.replies[0].content == stage.heard.text_of("content") == "so ?"
 
 
-async def test_an_id_that_was_used_before_is_replaced() -> None:
+async def test_calls_are_numbered_over_the_whole_conversation_whatever_their_ids() -> None:
     class Repeating(ScriptedBackend):
         num_streams = 0
 
@@ -349,7 +331,8 @@ async def test_an_id_that_was_used_before_is_replaced() -> None:
 
     stage = Stage(backend=Repeating(Script.of()))
     assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
-    assert [call.id for call in stage.progress.calls] == ["call_0", "functions.calculate:1"]
+    ids = [record.call.id for record in stage.progress.transcript.calls()]
+    assert ids == ["functions.calculate:0", "functions.calculate:1"]
 
 
 async def test_an_id_made_for_a_call_is_not_that_of_another_call() -> None:

@@ -1,6 +1,7 @@
 """The event log by itself: coalescing, fencing, and what happens when Redis loses it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -8,8 +9,9 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from chat import events, frames
-from chat.events import LogTaken, Shown, TurnLog
+from chat import events, frames, turn_log
+from chat.events import LogTaken, Shown
+from chat.turn_log import TurnLog
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -26,10 +28,14 @@ async def connection(redis_url: str) -> "AsyncIterator[Client]":
 
 
 def log_of(connection: "Client", *, last_seq: int = 0) -> TurnLog:
-    return TurnLog(connection, TURN, last_seq=last_seq, shown=Shown())
+    return TurnLog(connection, TURN, last_seq=last_seq)
 
 
-async def entries(connection: "Client") -> list[frames.Event]:
+async def entries(connection: "Client", log: TurnLog | None = None) -> list[frames.Event]:
+    """What is in the log, once it has all that was said."""
+    async with asyncio.timeout(5):
+        while log is not None and await events.tail(connection, TURN) < log.last_seq:
+            await asyncio.sleep(0.001)
     return [events.decode(entry) for entry in await events.read(connection, TURN)]
 
 
@@ -45,19 +51,21 @@ async def test_the_first_piece_of_each_kind_goes_out_at_once_and_the_rest_togeth
         await log.content(1, word)
     pieces = [
         event
-        for event in await entries(connection)
+        for event in await entries(connection, log)
         if isinstance(event, frames.ContentPiece | frames.ReasoningPiece)
     ]
     assert [piece.text for piece in pieces] == ["a", "bc", "d"]
-    await asyncio.sleep(0.2)
-    assert (await entries(connection))[-1] == frames.ContentPiece(step=1, text="ef")
+    async with asyncio.timeout(5):
+        while await events.tail(connection, TURN) < 6:
+            await asyncio.sleep(0.01)
+    assert (await entries(connection, log))[-1] == frames.ContentPiece(step=1, text="ef")
 
 
 async def test_a_long_piece_does_not_wait_for_the_clock(connection: "Client") -> None:
     log = log_of(connection)
     await log.content(1, "first")
     await log.content(1, "x" * 300)
-    assert len(await entries(connection)) == 2
+    assert len(await entries(connection, log)) == 2
 
 
 async def test_numbers_are_dense_and_each_entry_names_its_own(connection: "Client") -> None:
@@ -75,8 +83,12 @@ async def test_numbers_are_dense_and_each_entry_names_its_own(connection: "Clien
 async def test_a_second_writer_is_refused_and_nothing_of_it_is_heard(connection: "Client") -> None:
     first, second = log_of(connection), log_of(connection)
     await first.turn_started()
+    await first.flush()
+    await second.step_started(1)
     with pytest.raises(LogTaken):
-        await second.step_started(1)
+        await second.flush()
+    with pytest.raises(LogTaken):
+        await second.content(1, "more")
     assert len(await entries(connection)) == 1
 
 
@@ -84,16 +96,17 @@ async def test_a_lost_log_begins_again_with_all_that_was_shown(connection: "Clie
     log = log_of(connection)
     await log.step_started(1)
     await log.content(1, "so far ")
+    await log.flush()
     await connection.flushall()
     await log.reasoning_finished(1, duration_ms=1, num_tokens=1)
-    [snapshot] = await entries(connection)
+    [snapshot] = await entries(connection, log)
     assert isinstance(snapshot, frames.TurnSnapshot)
     assert [type(event) for event in snapshot.events] == [
         frames.StepStarted,
         frames.ContentPiece,
         frames.ReasoningFinished,
     ]
-    assert await events.tail(connection, TURN) == 3
+    assert await events.tail(connection, TURN) == log.last_seq
 
 
 async def test_a_cancelled_emit_is_in_the_log_whole(connection: "Client") -> None:
@@ -101,9 +114,9 @@ async def test_a_cancelled_emit_is_in_the_log_whole(connection: "Client") -> Non
     emitting = asyncio.create_task(log.content(1, "whole"))
     await asyncio.sleep(0)
     emitting.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError):
         await emitting
-    assert await entries(connection) == [frames.ContentPiece(step=1, text="whole")]
+    assert await entries(connection, log) == [frames.ContentPiece(step=1, text="whole")]
     await log.content(2, "next")
     assert log.last_seq == 2
 
@@ -111,13 +124,14 @@ async def test_a_cancelled_emit_is_in_the_log_whole(connection: "Client") -> Non
 async def test_a_long_log_keeps_its_last_two_steps(
     connection: "Client", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "TRIM_EVERY", 10)
+    monkeypatch.setattr(turn_log, "TRIM_EVERY", 10)
     log = log_of(connection)
     for step in range(1, 9):
         await log.step_started(step)
         for _ in range(4):
             await log.reasoning_finished(step, duration_ms=1, num_tokens=1)
-    steps = {getattr(event, "step", 0) for event in await entries(connection)}
+        await log.flush()
+    steps = {getattr(event, "step", 0) for event in await entries(connection, log)}
     assert max(steps) == 8
     assert 1 not in steps
     assert {7, 8} <= steps

@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 
 from chat import consumers, events, frames, replay, subscriptions
-from chat.events import Shown, TurnLog
 from chat.models import Turn
+from chat.turn_log import TurnLog
 from tests.conftest import WriteScript
 from tests.turn.browser import Server, Tab, application, headers_of
 from tests.turn.conftest import OpenTab
@@ -61,7 +61,7 @@ def test_a_reader_that_lags_gets_everything_from_the_log_later(server: Server, q
     async def lag() -> tuple[list[str], int]:
         reading = replay.follow(queued_turn.id)
         async with events.client() as connection:
-            log = TurnLog(connection, queued_turn.id, last_seq=0, shown=Shown())
+            log = TurnLog(connection, queued_turn.id, last_seq=0)
             await log.step_started(1)
             first = await anext(reading)
             for number in range(400):
@@ -101,7 +101,7 @@ def test_a_reader_that_takes_nothing_is_closed_with_4408(
 
     async def run(scope: dict[str, Any]) -> None:
         async with events.client() as connection:
-            await TurnLog(connection, queued_turn.id, last_seq=0, shown=Shown()).turn_started()
+            await TurnLog(connection, queued_turn.id, last_seq=0).turn_started()
         commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         commands.put_nowait({"type": "websocket.connect"})
         attach = msgspec.json.encode(frames.TurnAttach(turn=str(queued_turn.id))).decode()

@@ -69,13 +69,14 @@ def enter(
     return Allowance(limit=first, remaining=second, reset_s=wait_ms / 1000)
 
 
-def renew(kind: Kind, *, user_id: int, lease_id: str, ttl_s: float) -> None:
-    """Keep the place for another `ttl_s`; a lease that ran out stays lost."""
+def renew(kind: Kind, *, user_id: int, lease_id: str, ttl_s: float, may_enter: bool = False) -> None:
+    """Keep the place for another `ttl_s`. A lease that ran out stays lost, unless it `may_enter` again,
+    whoever is there."""
     try:
         seconds, microseconds = _client(settings.REDIS_URL).time()
         expires_ms = seconds * 1000 + microseconds // 1000 + int(ttl_s * 1000)
         with _client(settings.REDIS_URL).pipeline() as pipeline:
-            pipeline.zadd(_leases(kind, user_id), {lease_id: expires_ms}, xx=True)
+            pipeline.zadd(_leases(kind, user_id), {lease_id: expires_ms}, xx=not may_enter)
             pipeline.pexpire(_leases(kind, user_id), int(ttl_s * 1000) + SPARE_MS)
             pipeline.execute()
     except redis.RedisError:

@@ -1,0 +1,115 @@
+"""A turn's steps in the database: the `agents.store.TurnStore` of a worker that holds the turn."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.utils import translation
+
+from agents.budget import Grant
+from agents.reply import Reply
+from agents.stopping import StopSignal
+from agents.store import BudgetExhausted
+from agents.tool import Intent, ToolResult, Waiting
+from agents.transcript import Note
+from chat import budgets, resume, step_rows, turns, wording
+from chat.models import Turn
+from chat.step_rows import Held
+from chat.turn_log import TurnLog
+from inference.schema import ChatRequest, Usage
+from webapp.billing import estimates, holds, pricing
+from webapp.billing.pricing import Rates
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run it in the thread that entered this event loop, whose database connection it uses."""
+    return await sync_to_async(function)(*args, **kwargs)
+
+
+class DatabaseStore:
+    """`known_notes` are the ids of the notes that the turn was resumed with."""
+
+    def __init__(
+        self, turn: Turn, *, fence: int, rates: Rates, log: TurnLog, stop: StopSignal, known_notes: set[UUID]
+    ) -> None:
+        self._turn = turn
+        self._fence = fence
+        self._rates = rates
+        self._log = log
+        self._stop = stop
+        self._known_notes = known_notes
+        self._has_news = False
+
+    async def reserve(self, request: ChatRequest, *, spent: Usage) -> Grant:
+        max_tokens = request.sampling.max_tokens or self._turn.model.max_output_tokens
+        if self._rates.is_free:
+            return Grant(max_tokens=max_tokens)
+        call = budgets.Call(
+            fence=self._fence,
+            rates=self._rates,
+            spent=spent,
+            max_input_tokens=estimates.most_input_tokens(
+                request.messages, tools=request.tools, context_tokens=self._turn.model.context_tokens
+            ),
+            max_output_tokens=max_tokens,
+            ttl=timedelta(seconds=self._turn.max_seconds + turns.SPARE_S),
+        )
+        try:
+            with translation.override(wording.language(self._turn)):
+                return await budgets.reserve(self._turn, call, sleep=self._stop.sleep)
+        except holds.InsufficientFunds as fault:
+            raise BudgetExhausted(str(fault)) from fault
+        except budgets.CallLost as lost:
+            raise turns.TurnLost(str(lost)) from lost
+
+    async def save_reply(self, reply: Reply, intents: Sequence[Intent]) -> None:
+        cost_nano = pricing.cost_nano(self._rates, reply.usage)
+        await database(step_rows.save_reply, self._held(), reply, intents, cost_nano=cost_nano)
+
+    async def begin(self, intent: Intent) -> None:
+        await database(step_rows.begin, self._held(), intent)
+
+    async def save_result(
+        self, intent: Intent, result: ToolResult, *, duration_ms: int, first_passage: int
+    ) -> None:
+        note_ids = await database(
+            step_rows.save_result,
+            self._held(),
+            intent,
+            result,
+            duration_ms=duration_ms,
+            first_passage=first_passage,
+        )
+        self._known_notes.update(note_ids)
+
+    async def save_waiting(self, intent: Intent, waiting: Waiting) -> datetime | None:
+        return await database(step_rows.save_waiting, self._held(), intent, waiting)
+
+    async def save_note(self, note: Note) -> None:
+        cost_nano = pricing.cost_nano(self._rates, note.usage)
+        self._known_notes.add(await database(step_rows.save_note, self._held(), note, cost_nano=cost_nano))
+
+    async def heard(self) -> Sequence[Note]:
+        if not self._has_news:
+            return ()
+        self._has_news = False
+        fresh = await database(resume.notes_since, self._turn.id, self._known_notes)
+        self._known_notes.update(note_id for note_id, _ in fresh)
+        return [note for _, note in fresh]
+
+    def look_for_news(self) -> None:
+        """Somebody has rung for the turn: they may have left it a note."""
+        self._has_news = True
+
+    def _held(self) -> Held:
+        return Held(
+            turn=self._turn,
+            fence=self._fence,
+            last_seq=self._log.last_seq,
+            counts=not self._rates.is_free,
+        )
