@@ -14,7 +14,7 @@ from webapp.settings import text
 
 async def tools() -> tuple[McpTool, ...]:
     """Waits some seconds for a server that was never reached, and leaves out what cannot be reached."""
-    return await _pool().tools()
+    return await pool().tools()
 
 
 def configured() -> tuple[Server, ...]:
@@ -26,7 +26,7 @@ def configured() -> tuple[Server, ...]:
 
 
 @cache
-def _pool() -> Pool:
+def pool() -> Pool:
     return Pool(configured())
 
 

@@ -18,7 +18,9 @@ from agents.mcp import servers
 from agents.mcp.pool import Pool
 from agents.sandbox import launch
 from tests.services import free_port, wait_until
-from tests.turn.conftest import celery_worker  # noqa: F401
+from tests.turn.conftest import alice_tab, celery_worker, open_tab, server
+
+__all__ = ["alice_tab", "celery_worker", "open_tab", "server"]
 
 HERE = Path(__file__).parent
 PYTHON = "/usr/bin/python3"
