@@ -15,7 +15,7 @@ from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback as RollbackTool
 from agents.transcript import NoteKind
-from chat import turns
+from chat import fence as fences
 from chat.models import Artifact, Message, Part, Passage, PlanItem, ToolRun, Turn
 from chat.models import Fact as FactRow
 from inference.schema import ToolCall
@@ -57,7 +57,7 @@ def replace_plan(turn_id: UUID, lines: Sequence[PlanLine]) -> None:
 
 
 class DatabaseNotebook:
-    """The `Notebook` of the turn that a worker holds at `fence`. Writes raise turns.TurnLost once another
+    """The `Notebook` of the turn that a worker holds at `fence`. Writes raise fence.TurnLost once another
     worker has taken over."""
 
     def __init__(self, turn_id: UUID, *, fence: int) -> None:
@@ -90,20 +90,14 @@ class DatabaseNotebook:
 
     # ---- writes
 
-    def _lock(self) -> None:
-        """Nobody else takes the turn, or ends it, before the transaction does."""
-        held = Turn.objects.filter(id=self._turn_id, fence=self._fence, status=Turn.Status.RUNNING)
-        if held.update(fence=self._fence) == 0:
-            raise turns.TurnLost(f"turn {self._turn_id} is no more at fence {self._fence}")
-
     def _write_plan(self, lines: Sequence[PlanLine]) -> None:
         with transaction.atomic():
-            self._lock()
+            fences.keep(self._turn_id, self._fence)
             replace_plan(self._turn_id, lines)
 
     def _remember(self, text: str, evidence: list[str], key: str) -> Fact:
         with transaction.atomic():
-            self._lock()
+            fences.keep(self._turn_id, self._fence)
             row, _ = FactRow.objects.get_or_create(
                 turn_id=self._turn_id, key=key, defaults={"text": text, "evidence": evidence}
             )
