@@ -11,7 +11,9 @@ from agents.verification.quantities import Quantity
 SHORT_CHARS = 200  # an answer of one line that is no longer stands for itself
 
 _LINE = re.compile(
-    r"^[\s>*_#`-]*(?:the\s+)?(?:final\s+answer|answer|最终答案|最後答案|答案)(?:\s+is)?[\s*_`]*[:：][\s*_`]*(?P<answer>\S.*)$",
+    # "Final answer:" counts anywhere, "Answer:" where a line begins with it.
+    r"(?:\bfinal\s+answer|最终答案|最後答案|^[\s>*_#`-]*(?:the\s+)?(?:answer|答案))(?:\s+is)?"
+    r"[\s*_`]*[:：][\s*_`]*(?P<answer>\S.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__")

@@ -50,6 +50,8 @@ def test_answers_that_differ_stay_apart(one: str, other: str) -> None:
     [
         ("Long.\n\nFinal answer: 42 m", "42 m"),
         ("**Final Answer:** Paris\n", "Paris"),
+        ("It is clear. Final answer: 42", "42"),
+        ("I have no answer: it is unknown.\nSo it is.", ""),
         ("Final answer: 1\nNo.\nFinal answer: 2", "2"),
         ("推理。\n最终答案：五", "五"),
         ("hence \\boxed{\\frac{1}{2}} holds", "\\frac{1}{2}"),
