@@ -3,13 +3,12 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
@@ -17,6 +16,9 @@ from agents import tracing
 from agents.reply import Reply
 from agents.tool import Effect, Fault, Intent, ToolResult, Waiting, WaitingFor
 from inference.schema import ChatMessage, ChatRequest, FinishReason, Role, Sampling, ToolCall, Usage
+from tests.spans import exported
+
+__all__ = ["exported"]
 
 SECRET = "the canary sings"
 REQUEST = ChatRequest(
@@ -50,23 +52,6 @@ REPLY = Reply(
     reasoning_ms=1,
     duration_ms=2,
 )
-
-
-@pytest.fixture(scope="module")
-def provider() -> TracerProvider:
-    """A process has one provider for good; what it exports to is each test's own."""
-    provider = TracerProvider()
-    trace.set_tracer_provider(provider)
-    return provider
-
-
-@pytest.fixture
-def exported(provider: TracerProvider) -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield exporter
-    exporter.shutdown()
-    tracing.configure(captures_content=False)
 
 
 def a_step(turn_id: str) -> None:
