@@ -33,7 +33,7 @@ class Parked:
 def notes_of(intent: Intent, result: ToolResult) -> list[Note]:
     """The notes that a call brings with its result."""
     return [
-        Note(step=intent.step, kind=NoteKind(new.kind), text=new.text, data=dict(new.data))
+        Note(step=intent.step, kind=NoteKind(new.kind), text=new.text, data=dict(new.data), usage=new.usage)
         for new in result.notes
     ]
 

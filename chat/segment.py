@@ -19,7 +19,8 @@ from django.conf import settings
 from django.db import OperationalError
 from redis.exceptions import RedisError
 
-from agents import guard, loop, tracing
+from agents import guard, loop, model_call, tracing
+from agents.asking import Ask
 from agents.exposure import Opening
 from agents.happenings import TurnResumed
 from agents.loop import End
@@ -27,9 +28,12 @@ from agents.progress import Outcome, Parked
 from agents.setting import Setting
 from agents.stopping import Interrupted, StopSignal, Why
 from agents.tool import WaitingFor
+from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
+from agents.verification import Verifier
 from chat import conductors, events, history, resume, toolsets, turns, wording
 from chat.events import LogTaken, LogUnreachable
+from chat.evidence import StoredPassages
 from chat.frames import PlainEvent
 from chat.models import Turn
 from chat.notebook import DatabaseNotebook
@@ -45,6 +49,7 @@ logger = logging.getLogger(__name__)
 RENEW_S = 1.0
 KEEP_PLACE_S = 60.0
 SEQ_JUMP = 10_000  # past whatever a lost log may have held that the database does not know of
+JUDGED_EFFORTS = (Turn.Effort.HIGH, Turn.Effort.HEAVY)  # whose answers a judge reads besides the rules
 MAX_LOST = 20  # workers that died at the same step
 
 
@@ -101,6 +106,8 @@ class _Segment:
         self._fence = fence
         self._connection = connection
         self._stop = StopSignal()
+        self._ask: Ask | None = None
+        self._passages = StoredPassages(start.turn.id)
         self._log = TurnLog(
             connection, start.turn.id, last_seq=start.turn.last_seq, stored=_stored(start.turn.id)
         )
@@ -203,10 +210,11 @@ class _Segment:
             return Outcome(finish_reason=FinishReason.ERROR, detail=str(fault))
         notebook = DatabaseNotebook(self._turn.id, fence=self._fence)
         try:
-            own = conductors.own_tools(self._turn, fence=self._fence, listener=self._log)
+            own = [*conductors.own_tools(self._turn, fence=self._fence, listener=self._log), self._claims()]
             tools = toolsets.opened(self._turn, notebook=notebook, own=own)
             async with tools as toolset, self._watched():
                 setting = self._setting(backend, toolset, notebook, await self._opening())
+                self._ask = model_call.asker(setting, self._progress)
                 with tracing.turn(str(self._turn.id), model=setting.model, role=self._turn.role):
                     return await loop.drive(
                         setting,
@@ -216,6 +224,12 @@ class _Segment:
                     )
         finally:
             await backend.aclose()
+
+    def _claims(self) -> VerifyClaim:
+        """The tool that checks a claim: it may ask the model as soon as the turn is driven."""
+        return VerifyClaim(
+            self._passages, ask=lambda: self._ask, transcript=lambda: self._progress.transcript
+        )
 
     async def _opening(self) -> Opening:
         return await database(toolsets.opening_of, self._turn)
@@ -245,7 +259,13 @@ class _Segment:
             guard=guard.advice if turn.long_thinking else None,
             conductor=conductors.conductor_of(turn, fence=self._fence),
             notebook=notebook,
+            verifier=self._verifier(),
         )
+
+    def _verifier(self) -> Verifier | None:
+        if not self._turn.long_thinking:
+            return None
+        return Verifier(self._passages, judges=self._turn.effort in JUDGED_EFFORTS)
 
     # ---- watching over it
 

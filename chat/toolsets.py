@@ -25,7 +25,6 @@ from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
 from chat import conductors, history, tool_servers
 from chat import notebook as notebooks
-from chat.evidence import StoredPassages
 from chat.frames import ToolTerms
 from chat.models import Passage, ToolRun, Turn
 from chat.notebook import DatabaseNotebook
@@ -61,7 +60,7 @@ async def opened(
     terms = msgspec.convert(turn.tool_terms, ToolTerms)
     # An agent has no person of its own to ask.
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
-    platform = [Calculate(), *asking, VerifyClaim(StoredPassages(turn.id))]
+    platform = [Calculate(), *asking]
     # The platform's first: of two tools with one name the first is kept.
     tools = [*platform, *notebooks.tools_of(turn, notebook), *own, *custom_tools.installed(), *theirs]
     if (allowed := conductors.tools_of(turn)) is not None:

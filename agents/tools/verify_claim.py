@@ -21,7 +21,7 @@ Example: {"claim": "The bridge is 1,280 m long.", "passages": [7]}"""
 
 
 class VerifyClaim:
-    """`ask` gives somebody to judge by; without it only the rules check. `transcript` is the turn's so
+    """`ask` gives somebody to judge by, or None: then only the rules check. `transcript` is the turn's so
     far."""
 
     spec = ToolSpec(
@@ -47,7 +47,7 @@ class VerifyClaim:
         self,
         passages: PassageSource,
         *,
-        ask: Callable[[], Ask] | None = None,
+        ask: Callable[[], Ask | None] = lambda: None,
         transcript: Callable[[], Transcript] = lambda: Transcript(opening=()),
     ) -> None:
         self._passages = passages
@@ -58,7 +58,7 @@ class VerifyClaim:
         claim = arguments["claim"]
         text = _with_citations(claim, arguments.get("passages", []))
         sources = Sources(self._transcript(), await self._passages.passages())
-        examined = await verification.examine(text, sources, ask=self._ask() if self._ask else None)
+        examined = await verification.examine(text, sources, ask=self._ask())
         return ToolResult(for_model=_worded(examined), notes=_notes(claim, examined))
 
 

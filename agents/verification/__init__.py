@@ -2,6 +2,6 @@
 
 from agents.verification.finding import Verdict
 from agents.verification.sentences import split
-from agents.verification.verifier import Checker, Examined, Verifier, drafts, examine, was_sent_back
+from agents.verification.verifier import Examined, Verifier, drafts, examine, was_sent_back
 
-__all__ = ["Checker", "Examined", "Verdict", "Verifier", "drafts", "examine", "split", "was_sent_back"]
+__all__ = ["Examined", "Verdict", "Verifier", "drafts", "examine", "split", "was_sent_back"]

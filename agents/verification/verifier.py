@@ -4,7 +4,7 @@ it. What is wrong goes back to the model at most twice; what is still wrong then
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from agents import citations
 from agents.asking import Ask
@@ -23,22 +23,18 @@ MAX_CANDIDATES = 3  # passages that a sentence without citations is judged by
 SHOWN_CHARS = 120
 
 
-class Checker(Protocol):
-    async def check(self, transcript: Transcript, *, ask: Ask, may_revise: bool) -> Note | None:
-        """A CHECK note, not yet saved, on the answer that is the last step's content: with `must_revise` the
-        answer is a draft and the model is to write another. None when there is nothing to check. Raises
-        Interrupted."""
-        ...
-
-
 class Verifier:
-    """A checker. `judges`: with a judge's call for the sentences that rules alone cannot decide."""
+    """Checks the answers of one turn. `judges`: with a judge's calls for the sentences that rules alone cannot
+    decide."""
 
     def __init__(self, passages: PassageSource, *, judges: bool) -> None:
         self._passages = passages
         self._judges = judges
 
     async def check(self, transcript: Transcript, *, ask: Ask, may_revise: bool) -> Note | None:
+        """A CHECK note, not yet saved, on the answer that is the last step's content: with `must_revise` the
+        answer is a draft and the model is to write another. None when there is nothing to check. Raises
+        Interrupted."""
         step = transcript.steps[-1]
         used_tools = any(True for _ in transcript.calls())
         if not (used_tools or any(citations.markers(step.content))):

@@ -21,7 +21,7 @@ def tool(*, judges: bool = False) -> VerifyClaim:
     judge = ScriptedJudge(CASE)
     return VerifyClaim(
         PassagesAtHand(CASE.stored()),
-        ask=(lambda: judge) if judges else None,
+        ask=lambda: judge if judges else None,
         transcript=lambda: transcript_of(CASE),
     )
 
