@@ -269,7 +269,7 @@ MCP_SERVERS = text("MCP_SERVERS")  # TOML: chat/tool_servers.py reads it at the 
 
 # ---- limits
 MAX_MESSAGE_CHARS = number("MAX_MESSAGE_CHARS", 400_000, minimum=1)
-TURN_LEASE_S = number("TURN_LEASE_S", 4, minimum=1)
+TURN_LEASE_S = number("TURN_LEASE_S", 3, minimum=1)
 TURN_SEGMENT_STEPS = number("TURN_SEGMENT_STEPS", 25, minimum=1)
 TURN_SEGMENT_S = number("TURN_SEGMENT_S", 60, minimum=1)
 REQUESTS_PER_MINUTE = number("REQUESTS_PER_MINUTE", 600, minimum=1)  # of a user, over the API

@@ -327,6 +327,7 @@ async def test_calls_are_numbered_over_the_whole_conversation_whatever_their_ids
                 yield ToolCallDelta(index=0, id="call_0", name="calculate", arguments=arguments)
                 yield Finished(reason=FinishReason.TOOL_CALLS)
             else:
+                yield ContentDelta("done")
                 yield Finished(reason=FinishReason.STOP)
 
     stage = Stage(backend=Repeating(Script.of()))

@@ -101,7 +101,7 @@ def test_a_worker_that_was_overtaken_can_write_nothing(open_tab: OpenTab, alice:
     assert (first, second) == (1, 2)
     with pytest.raises(turns.TurnLost):
         turns.renew(turn.id, fence=1, last_seq=9)
-    assert turns.renew(turn.id, fence=2, last_seq=3) is False
+    assert not turns.renew(turn.id, fence=2, last_seq=3).is_cancelled
     assert Turn.objects.get().last_seq == 3
 
 
@@ -125,7 +125,7 @@ def test_a_turn_whose_workers_keep_dying_is_given_up(
     script("text: never")
     tab = open_tab(alice)
     tab.start("Hello")
-    Turn.objects.update(fence=50)
+    Turn.objects.update(num_lost=50)
     tasks.drive_turn(turn_id=str(Turn.objects.get().id))
     finished = tab.wait_for("turn.finished")
     assert finished["finish_reason"] == "error"
