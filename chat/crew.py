@@ -120,6 +120,7 @@ class DatabaseCrew:
             role=task.role,
             instructions=task.instructions,
             seed=task.seed,
+            tool_terms=turn.tool_terms,
             client_id=client_id,
             model=turn.model,
             # Nothing is held yet: each call of the agent holds what it needs, so that many can begin.

@@ -8,8 +8,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -33,6 +35,8 @@ from webapp.catalog import backends
 from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
+
+MAX_GRANTED = 50
 
 
 class Refusal(Exception):
@@ -60,6 +64,8 @@ def submit_turn(user: User, command: TurnSend) -> Turn:
         effort=command.effort,
         limits=team.bounded(limits_asked) if team else limits_asked,
         team=command.team,
+        plan_needs_approval=command.plan_needs_approval,
+        tool_terms=_terms(command),
     )
     conversation = _conversation(user, command.conversation)
     parent = _parent(conversation, command)
@@ -82,6 +88,8 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
         effort=first.effort,
         limits=turns.limits_of(first),
         team=first.team,
+        plan_needs_approval=first.plan_needs_approval,
+        tool_terms=first.tool_terms,
     )
     return _start(user, question, conversation=first.conversation, parent=first.parent)
 
@@ -232,6 +240,14 @@ def _limits(command: TurnSend, model: ServedModel) -> Limits:
         ),
         max_cost_nano=_cost_nano(wanted.max_cost, preset.max_cost_nano),
     )
+
+
+def _terms(command: TurnSend) -> dict[str, Any]:
+    """On which terms the turn uses tools, as it is stored."""
+    if len(command.tools.granted) > MAX_GRANTED:
+        raise Refusal("bad_tools", _("So many tools cannot be allowed at once: choose fewer."))
+    terms: dict[str, Any] = msgspec.to_builtins(command.tools)
+    return terms
 
 
 def _team(command: TurnSend) -> Team | None:

@@ -5,9 +5,11 @@ A worker's writes repeat its fence: a write that changes no row raises TurnLost,
 """
 
 import logging
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -50,6 +52,8 @@ class Question:
     effort: str
     limits: Limits
     team: str = ""
+    plan_needs_approval: bool = False
+    tool_terms: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_conversation(user: User, *, conversation_id: UUID, text: str) -> Conversation:
@@ -76,6 +80,8 @@ def start(
         long_thinking=question.long_thinking,
         effort=question.effort,
         team=question.team,
+        plan_needs_approval=question.plan_needs_approval,
+        tool_terms=dict(question.tool_terms),
         **asdict(question.limits),
         wake_at=now + timedelta(seconds=RING_AGAIN_S),
     )
