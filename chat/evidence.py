@@ -157,7 +157,7 @@ def reason(fault: str, detail: str) -> str:
         "quote_elsewhere": gettext("The quoted words %s are in another source than the cited one."),
         "translated": gettext("The quote %s is translated and could not be compared."),
         "number": gettext("%s is in none of its sources."),
-        "number_elsewhere": gettext("%s."),
+        "number_elsewhere": gettext("%s is in another source than the cited one."),
         "number_unknown": gettext("%s is in no result of this turn."),
         "not_calculated": gettext("%s is not what was calculated."),
         "unit": gettext("The unit differs: %s."),

@@ -137,7 +137,7 @@ class _Examination:
     def _sums(self) -> Iterator[Finding]:
         for found in sums.find(self._sentence.plain):
             if not found.holds:
-                detail = f"{found.stated}, but it comes to {_plainly(found.result)}"
+                detail = f"{found.stated} ≠ {_plainly(found.result)}"
                 yield self._bad(Fault.ARITHMETIC, detail, by="arithmetic", verdict=Verdict.CONTRADICTED)
             self._proofs.append("arithmetic")
 
@@ -222,10 +222,10 @@ class _Examination:
         near = self._cited.sources or self._sources.anywhere()
         other = next((found for source in near if (found := source.says_otherwise(quantity))), None)
         if other:
-            yield from self._against(Fault.UNIT, f"{quantity.text}, where the source says {other.text}")
+            yield from self._against(Fault.UNIT, f"{quantity.text} ≠ {other.text}")
         elsewhere = _first(self._sources.passages.values(), lambda source: source.says_number(quantity))
         if elsewhere and self._cited.is_any and not quantity.is_bare:
-            detail = f"{quantity.text} is in [{elsewhere.passage}], not in the cited passage"
+            detail = f"{quantity.text} ([{elsewhere.passage}])"
             yield from self._against(Fault.NUMBER_ELSEWHERE, detail)
         yield from self._against(Fault.NUMBER, quantity.text)
 

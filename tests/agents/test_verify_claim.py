@@ -31,7 +31,7 @@ def tool(*, judges: bool = False) -> VerifyClaim:
     [
         ("Lake Orsa covers 52 km².", [8], "supported by [8]"),
         ("Lake Orsa covers 25 km².", [8], "unsupported: 25 km²"),
-        ("Lake Orsa covers 52 km².", [7], "unsupported: 52 km² is in [8]"),
+        ("Lake Orsa covers 52 km².", [7], "unsupported: 52 km² ([8]) is in another passage"),
         ("Lake Orsa covers 52 km².", [99], "unsupported: [99] is no passage"),
         ("Two such lakes cover 104 km².", [8], "supported by [8]"),
         ("The director said “we will buy the lake” yesterday.", [], "unsupported: The words"),
