@@ -1,10 +1,12 @@
 """The notebook on the database keeps what every notebook promises, for the worker that holds the turn."""
 
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 from agents.tool import ToolResult
 from agents.transcript import NoteKind
@@ -84,6 +86,13 @@ class RowsWorld:
         for artifact in result.artifacts:
             Artifact.objects.create(turn=self.turn, call_id=call_id, name=artifact.name, text=artifact.text)
         return key
+
+
+@pytest.fixture(autouse=True)
+async def _closed() -> AsyncIterator[None]:
+    """The thread that the database is reached from outlives the test, and its connection with it."""
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ LINES = [{"text": "Work it out", "phase": "gather", "status": "doing"}, {"text":
 PLAN = f"call: plan {json.dumps({'lines': LINES})}"
 
 
-def texts(turn: UUID | str) -> list[str]:
+def texts(turn: UUID) -> list[str]:
     return [item.text for item in PlanItem.objects.filter(turn=turn)]
 
 
@@ -32,7 +32,7 @@ def test_a_plan_is_kept_and_its_readers_see_all_of_it(alice_tab: Tab, script: Wr
         ("Work it out", "doing"),
         ("Check it", "todo"),
     ]
-    assert texts(frames[-1]["turn"]) == ["Work it out", "Check it"]
+    assert texts(UUID(frames[-1]["turn"])) == ["Work it out", "Check it"]
 
 
 def test_the_first_plan_waits_for_its_approval_and_is_followed_as_the_person_changed_it(
@@ -44,7 +44,7 @@ def test_the_first_plan_waits_for_its_approval_and_is_followed_as_the_person_cha
     assert "1. (doing) Work it out" in waiting["prompt"]
     turn = Turn.objects.get(id=turn_id)
     services.wait_until(lambda: _is_parked(turn), within_s=5, what="the end of the segment")
-    assert texts(turn_id) == []
+    assert texts(turn.id) == []
     command = CallDecide(
         turn=turn_id,
         call=waiting["call_id"],
@@ -54,8 +54,8 @@ def test_the_first_plan_waits_for_its_approval_and_is_followed_as_the_person_cha
     )
     steering.decide_call(alice, command)
     alice_tab.wait_for("turn.finished")
-    assert texts(turn_id) == ["Work it out twice"]
-    result = Part.objects.get(message__turn=turn_id, kind=Part.Kind.TOOL_RESULT).text
+    assert texts(turn.id) == ["Work it out twice"]
+    result = Part.objects.get(message__turn=turn, kind=Part.Kind.TOOL_RESULT).text
     assert "approved" in result
     assert "Work it out twice" in result
 
