@@ -37,8 +37,10 @@ async def at_work(
 ) -> list[AgentState]:
     """The agents of these tasks as they are now, started where they were not yet, and told of."""
     agents = await crew.spawn(tasks, key=key)
+    states = await states_of(crew, agents)
+    # Told after they were read: who counts as finished here has been heard of.
     await crew.tell(setting.emit, step=progress.next_step)
-    return await states_of(crew, agents)
+    return states
 
 
 async def finished(

@@ -88,8 +88,8 @@ class Spawn:
         except TooManyAgents as fault:
             text = f"{fault} No agent was started: do the rest yourself."
             return ToolResult(for_model=text, is_error=True, fault=Fault.REFUSED)
-        await self._crew.tell(self._listener, step=context.step)
         agents = await states_of(self._crew, ids)
+        await self._crew.tell(self._listener, step=context.step)
         if not are_finished(agents):
             return Waiting(waiting_for=WaitingFor.AGENTS, wake_in_s=LOOK_AGAIN_S)
         return result_of(agents)
