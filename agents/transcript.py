@@ -16,8 +16,9 @@ class NoteKind(StrEnum):
     BUDGET   a limit is near or reached {limit, share}
     GUARD    calls repeat {level, tool, times}
     HIDDEN   results of old steps leave the view {through_step}
-    HANDOFF  the steps so far leave the view; `text` stands for them {through_step}
-    ROLLBACK steps after `to_step` leave the view; `text` is the lesson {to_step, snapshot}
+    HANDOFF  the steps so far leave the view; `text` stands for them {through_step, own: where in the text the
+             model's own words are}
+    ROLLBACK steps after `to_step` leave the view; `text` is the lesson {to_step, snapshot, phase}
     CHECK    the answer of this step was checked {must_revise, sentences: [...]}
     TEAM     what the turn's agents brought {...}
     PLAN     the person changed or approved the plan {}
