@@ -24,7 +24,7 @@ SHOWN_CHARS = 120
 
 
 class Verifier:
-    """Checks the answers of one turn. `judges`: with a judge's calls for the sentences that rules alone cannot
+    """Checks the answers of one turn. `judges`: with a judge's calls for the sentences that rules cannot
     decide."""
 
     def __init__(self, passages: PassageSource, *, judges: bool) -> None:

@@ -126,7 +126,7 @@ async def test_the_judges_tokens_are_the_notes() -> None:
         Line(when=JUDGE, lines=(f"text: {ruling}",)),
         SEARCH,
         Line(step=2, lines=("text: Orsa is full of fish [1].",)),
-        Line(step=3, lines=("text: I know no more.",)),
+        Line(step=3, lines=("text: Unknown.",)),
         judges=True,
     )
     assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
