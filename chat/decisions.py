@@ -50,6 +50,7 @@ class Word:
 def decide(turn: Turn, call_id: str, word: Word, *, by: User) -> ToolRun:
     """The run as it was decided, now or before. Raises NotDecided."""
     with transaction.atomic():
+        turn = locked(turn.id)
         run = _waiting_run(turn, call_id, word)
         if run.state != ToolRun.State.WAITING or run.decision:
             return run
@@ -69,10 +70,17 @@ def expire_due() -> list[UUID]:
     woken = []
     for run in list(due.only("id", "turn_id")[:MAX_EXPIRED_AT_ONCE]):
         with transaction.atomic():
+            locked(run.turn_id)
             if _undecided().filter(id=run.id).update(decision=ToolRun.Decision.EXPIRED, decided_at=now):
                 turns.wake(run.turn_id)
                 woken.append(run.turn_id)
     return woken
+
+
+def locked(turn_id: UUID) -> Turn:
+    """The turn, for this transaction alone. Its worker, too, locks it before any row of it: in another order
+    each might wait for the other."""
+    return Turn.objects.select_for_update().get(id=turn_id)
 
 
 def fingerprint(arguments: str) -> str:

@@ -36,16 +36,16 @@ def decide_call(user: User, command: CallDecide) -> ToolRun:
 
 def edit_plan(user: User, command: PlanEdit) -> None:
     """The person's plan in place of the turn's; the model reads it at its next step."""
-    turn = Turn.objects.get(id=dispatch.visible_turn(user, command.turn))
+    turn_id = dispatch.visible_turn(user, command.turn)
     lines = [_line(item) for item in command.items]
     if len(lines) > MAX_LINES:
         raise dispatch.Refusal("bad_plan", _("The plan has too many lines: shorten it."))
     text = f"The person changed the plan. It is now:\n{plan_lines(lines)}" if lines else "The plan is gone."
     with transaction.atomic():
-        if turn.status == Turn.Status.FINISHED:
+        if decisions.locked(turn_id).status == Turn.Status.FINISHED:
             raise dispatch.Refusal("turn_finished", _("This answer has ended: its plan stays as it is."))
-        notebook.replace_plan(turn.id, lines)
-        turns.add_note(turn.id, Note(step=0, kind=NoteKind.PLAN, text=text))
+        notebook.replace_plan(turn_id, lines)
+        turns.add_note(turn_id, Note(step=0, kind=NoteKind.PLAN, text=text))
 
 
 def _line(item: PlanLine) -> PlanLine:
