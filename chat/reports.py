@@ -11,6 +11,7 @@ from chat.models import Message, Part, ToolRun, Turn
 from webapp.accounts.models import User
 
 EXCERPT_CHARS = 300
+MAX_WORDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +83,11 @@ def is_at_rest(user: User, turn_id: UUID) -> bool:
 
 def search(user: User, words: str, *, most: int) -> list[Hit]:
     """The user's messages and answers that hold every one of the words, newest first."""
+    wanted = words.replace("\x00", "").split()[:MAX_WORDS]
+    if not wanted:
+        return []
     holds_all = Q()
-    for word in words.split():
+    for word in wanted:
         holds_all &= Q(text__icontains=word)
     parts = (
         Part.objects.filter(holds_all, kind=Part.Kind.TEXT)
@@ -92,7 +96,7 @@ def search(user: User, words: str, *, most: int) -> list[Hit]:
         .select_related("message__turn__conversation")
         .order_by("-message__created_at")
     )
-    return [_hit(part, words.split()[0]) for part in parts[:most]]
+    return [_hit(part, wanted[0]) for part in parts[:most]]
 
 
 def _hit(part: Part, word: str) -> Hit:

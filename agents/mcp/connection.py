@@ -166,8 +166,8 @@ class Connection:
             return CallFailed(f"{name} failed: {neutral(str(fault))[:MAX_ERROR_CHARS]}")
         self._failed(fault)
         return CallFailed(
-            f"The tool server {self._server.name} broke off during the call of {name}: nobody can tell "
-            "whether it had an effect.",
+            f"The tool server {self._server.name} broke off during the call of {name}: it may "
+            "have had its effect: make sure before you call it again.",
             fault=Fault.INTERRUPTED,
         )
 

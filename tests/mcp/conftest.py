@@ -57,9 +57,9 @@ def pool() -> Iterator[MakePool]:
 def raw(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """The section of the server that misbehaves. Its file lies where the sandbox's user may read it."""
     folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
+    folder.chmod(0o777)
     program = Path(shutil.copy(HERE / "raw_server.py", folder))
-    yield {"command": [PYTHON, "-I", str(program)], "readable": [str(folder)], "timeout_s": 1}
+    yield {"command": [PYTHON, "-I", str(program)], "writable": [str(folder)], "timeout_s": 1}
     shutil.rmtree(folder)
 
 

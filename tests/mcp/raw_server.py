@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 Message = dict[str, Any]
-NOTES = os.environ.get("NOTES_FILE", "/tmp/notes")
+HUNG = os.environ.get("HUNG_FILE", "/tmp/hung")  # written by a call that hangs
 
 
 def tool(name: str, schema: Message | None = None, **more: object) -> Message:
@@ -56,7 +56,8 @@ def misbehave(id: object, name: str) -> None:
     if name == "die":
         os._exit(3)
     elif name == "hang":
-        time.sleep(600)
+        with open(HUNG, "w"):
+            time.sleep(600)
     elif name == "flood":
         while True:
             send(method="notifications/message", params={"level": "info", "data": "x" * 1_000})

@@ -144,9 +144,10 @@ async def test_without_a_sandbox_no_program_is_started(
 
 @sandboxed
 async def test_a_cancelled_call_leaves_the_server_usable(pool: MakePool, raw: dict[str, Any]) -> None:
-    patient = pool(raw={**raw, "timeout_s": 2})
+    hung = Path(raw["writable"][0]) / "hung"
+    patient = pool(raw={**raw, "environment": {"HUNG_FILE": str(hung)}})
     hanging = asyncio.create_task(called(patient, "mcp__raw__hang"))
-    await asyncio.sleep(0.3)
+    await asyncio.to_thread(wait_until, hung.exists, within_s=5, what="the call")
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging

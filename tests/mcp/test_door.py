@@ -160,4 +160,5 @@ def test_a_search_finds_all_words_in_any_order_and_only_in_texts(
     Part.objects.create(message=answer, position=0, kind=Part.Kind.REASONING, text="walrus, carpenter")
     assert [hit.role for hit in reports.search(alice, "carpenter walrus", most=9)] == ["user"]
     assert reports.search(alice, "carpenter oyster", most=9) == []
+    assert reports.search(alice, "\x00", most=9) == []
     assert Conversation.objects.get().title in reports.search(alice, "walrus", most=9)[0].title

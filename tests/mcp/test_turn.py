@@ -47,7 +47,7 @@ def test_a_strangers_answer_makes_the_next_call_wait_for_a_person(
     script(*TWO_CALLS)
     turn_id = alice_tab.start("How is the weather?", long_thinking=True)
     alice_tab.wait_for("turn.waiting")
-    run = ToolRun.objects.get(turn=turn_id, state=ToolRun.State.WAITING)
+    run = ToolRun.objects.get(turn__id=turn_id, state=ToolRun.State.WAITING)
     assert (run.tool, run.effect, run.arguments) == ("mcp__weather__forecast", "external", ROME)
     steering.decide_call(
         alice, CallDecide(turn=str(turn_id), call=run.call_id, decision="approved", arguments=ROME)
