@@ -243,6 +243,7 @@ async def _fitted(setting: Setting, progress: Progress, *, is_final: bool) -> tu
         ask=model_call.asker(setting, progress),
         notebook=setting.notebook,
         is_final=is_final,
+        last_input_tokens=progress.last_usage.input_tokens,
     )
     return tuple(messages)
 

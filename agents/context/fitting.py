@@ -24,6 +24,8 @@ KEPT_STEPS = 5  # at most, behind a handoff
 SMALLER = 0.95
 MIN_HIDDEN_SHARE = 0.3  # of a view that old results leave at once, so that its prefix changes seldom
 STEPS_BETWEEN_ASKING = 3
+FEWEST_TO_CORRECT_BY = 1_000
+LARGEST_CORRECTION = 2.0
 
 Save = Callable[[Note], Awaitable[None]]
 
@@ -43,21 +45,25 @@ async def fit(
     ask: Ask | None,
     notebook: Notebook | None,
     is_final: bool = False,
+    last_input_tokens: int = 0,
 ) -> tuple[ChatMessage, ...]:
     """The messages of the next request, made to fit: with `overhead_tokens` for the tools' specs and
     `reply_tokens` for the reply (at most an eighth of the window) they stay within `window`.
+    `last_input_tokens`, as the backend counted them for the request before, corrects what is estimated.
 
     What is decided is given to `save`, which appends it to the transcript. Raises ContextFull where nothing
     helps; with `is_final`, for the last reply of the turn, nothing is saved, nobody is asked and something
     that fits always comes back.
     """
-    room = Room.of(window, overhead_tokens=overhead_tokens, reply_tokens=reply_tokens)
+    correction = _correction(transcript, last_input_tokens)
+    room = Room.of(int(window / correction), overhead_tokens=overhead_tokens, reply_tokens=reply_tokens)
     fitting = _Fitting(transcript, room, count_tokens)
     if is_final:
         messages = await fitting.final(notebook)
     else:
         messages = await fitting.run(save, ask, notebook)
-    transcript.derived[_Fitted] = _Fitted(min(fitting.size(), room.most))
+    size = min(fitting.size(), room.most)
+    transcript.derived[_Fitted] = _Fitted(size + overhead_tokens, int(size * correction))
     return messages
 
 
@@ -71,7 +77,18 @@ def num_tokens(transcript: Transcript, *, count_tokens: CountTokens) -> int:
 
 @dataclass(frozen=True)
 class _Fitted:
+    """What the last request was estimated to be, the tools' specs with it, and its messages as corrected."""
+
+    estimate: int
     num_tokens: int
+
+
+def _correction(transcript: Transcript, last_input_tokens: int) -> float:
+    """How many tokens one estimated token really is: code and numbers are more than prose."""
+    fitted = transcript.derived.get(_Fitted)
+    if not isinstance(fitted, _Fitted) or fitted.estimate < FEWEST_TO_CORRECT_BY:
+        return 1.0
+    return min(max(last_input_tokens / fitted.estimate, 1.0), LARGEST_CORRECTION)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,11 @@ class Run:
         self.saved: list[Note] = []
         self.requests: list[tuple[ChatMessage, ...]] = []
 
-    async def fit(self, *, is_final: bool = False) -> tuple[ChatMessage, ...]:
+    def text(self) -> str:
+        """Of the last request."""
+        return "".join(message.content for message in self.requests[-1]) if self.requests else ""
+
+    async def fit(self, *, is_final: bool = False, last_input_tokens: int = 0) -> tuple[ChatMessage, ...]:
         num_notes, num_asked = len(self.saved), len(self.ask.asked)
         messages = await context.fit(
             self.story.transcript,
@@ -59,6 +63,7 @@ class Run:
             ask=self.ask,
             notebook=self.notebook,
             is_final=is_final,
+            last_input_tokens=last_input_tokens,
         )
         assert tokens_of(messages, quarters) <= self.window - self.window // 50
         assert_paired(messages)
@@ -146,6 +151,17 @@ async def test_without_an_answer_the_handoff_is_made_from_what_is_recorded():
         "Dead ends:\n- ask a boatman\n- The map of 1900 is wrong.",
     ):
         assert line in text
+
+
+async def test_text_of_more_tokens_than_estimated_is_made_to_fit_as_the_backend_counts_it():
+    run = Run()
+    for _ in range(60):
+        run.story.step(chars(700))
+        messages = await run.fit(last_input_tokens=3 * len(run.text()) // 8)
+        real = tokens_of(messages, lambda text: len(text) * 3 // 8)
+        assert real < WINDOW
+        assert context.num_tokens(run.story.transcript, count_tokens=quarters) <= WINDOW
+    assert run.saved
 
 
 async def test_the_platform_never_quotes_a_strangers_words():
