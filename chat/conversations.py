@@ -22,7 +22,8 @@ def delete(conversation: Conversation) -> None:
     """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the
     bill."""
     with transaction.atomic():
-        still_open = conversation.turns.exclude(status=Turn.Status.FINISHED)
-        for turn in still_open.order_by(F("spawned_by").asc(nulls_last=True)):  # agents first
+        # All are locked before any is ended, agents first, as their workers lock them.
+        still_open = conversation.turns.select_for_update().exclude(status=Turn.Status.FINISHED)
+        for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True))):
             turns.abandon(turn)
         conversation.delete()

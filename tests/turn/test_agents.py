@@ -6,13 +6,17 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
+from pytest_django import Settings
 
 from agents.limits import Limits
+from agents.progress import Parked
 from agents.teams.crew import AgentTask, TooManyAgents
-from chat import dispatch, turns
+from agents.tool import WaitingFor
+from chat import conversations, dispatch, history, turns
 from chat.crew import DatabaseCrew
-from chat.frames import TurnSend
+from chat.frames import TurnRegenerate, TurnSend
 from chat.models import Conversation, Message, Turn
+from inference.schema import Usage
 from tests.agents.stage import Heard
 from webapp.accounts.models import User
 from webapp.billing.models import Account, Hold
@@ -55,6 +59,31 @@ def test_agents_are_on_no_branch_and_hold_no_money_until_they_call_a_model(turn:
     assert Conversation.objects.get().current_turn_id == turn.id
     assert Hold.objects.filter(turn__spawned_by=turn, amount_nano=0).count() == 2
     assert Account.objects.get(user=alice).held_nano == Hold.objects.get(turn=turn).amount_nano
+
+
+def test_agents_take_no_place_among_their_users_turns(turn: Turn, alice: User, settings: Settings) -> None:
+    settings.CONCURRENT_TURNS = 2
+    spawn(DatabaseCrew(turn, fence=1), *"abcdefgh")
+    command = TurnSend(client_id=str(uuid4()), text="Another", model="scripted")
+    second = dispatch.submit_turn(alice, command)
+    with pytest.raises(dispatch.Refusal) as refused:
+        dispatch.submit_turn(alice, TurnSend(client_id=str(uuid4()), text="A third", model="scripted"))
+    assert refused.value.code == "rate_limited"
+    parked = Parked(waiting_for=WaitingFor.AGENTS, wake_in_s=30)
+    turns.park(turn, parked, fence=1, last_seq=1, spent=Usage())
+    with pytest.raises(dispatch.Refusal):  # a turn whose agents work keeps its place
+        dispatch.submit_turn(alice, TurnSend(client_id=str(uuid4()), text="A third", model="scripted"))
+    conversations.delete(second.conversation)
+    dispatch.submit_turn(alice, TurnSend(client_id=str(uuid4()), text="A third", model="scripted"))
+
+
+def test_an_agent_stands_beside_no_turn_and_none_is_hung_on_it(turn: Turn, alice: User) -> None:
+    [agent] = spawn(DatabaseCrew(turn, fence=1), "one")
+    assert history.turn_view(Turn.objects.get(id=turn.id)).siblings == (turn.id,)
+    assert [view.turn.id for view in history.branch(turn.conversation)] == [turn.id]
+    again = TurnRegenerate(turn=agent, client_id=str(uuid4()))
+    with pytest.raises(dispatch.Refusal):
+        dispatch.regenerate(alice, again)
 
 
 def test_a_worker_that_was_overtaken_can_spawn_nothing(turn: Turn) -> None:

@@ -74,6 +74,10 @@ def team_note(turn: Turn) -> Message:
     return Message.objects.get(turn=turn, role="note", kind="team")
 
 
+def text_of(message: Message) -> str:
+    return message.parts.all()[0].text
+
+
 def agents_of(turn: Turn) -> list[Turn]:
     return list(Turn.objects.filter(spawned_by=turn).order_by("created_at"))
 
@@ -242,7 +246,7 @@ def test_spawned_agents_answer_their_turn_and_one_that_fails_is_a_result(
     turn.refresh_from_db()
     assert (turn.finish_reason, history.turn_view(turn).answer) == ("stop", "Both are in.")
     [result] = Message.objects.filter(turn=turn, role="tool")
-    text = result.parts.first().text
+    text = text_of(result)
     assert "The second part." in text
     assert "brought no answer (Broken.)" in text
     assert "It cost " in text
@@ -259,7 +263,7 @@ def test_an_agent_cannot_spawn_agents(ask: Ask, script: WriteScript) -> None:
     assert turn.finish_reason == "stop"
     assert Turn.objects.count() == 3
     refused = Message.objects.filter(turn__spawned_by=turn, role="tool")
-    assert all("There is no tool" in message.parts.first().text for message in refused)
+    assert all("There is no tool" in text_of(message) for message in refused)
 
 
 PLAN = json.dumps([{"role": "researcher", "task": "Find x."}, {"role": "coder", "task": "Compute y."}])
@@ -320,4 +324,4 @@ def test_a_planner_has_no_tools_and_a_coder_has(ask: Ask, script: WriteScript) -
     turn = ask(team="research")
     drive_all()
     [refused] = Message.objects.filter(turn__spawned_by=turn, role="tool")
-    assert "There is no tool" in refused.parts.first().text
+    assert "There is no tool" in text_of(refused)

@@ -54,13 +54,14 @@ def test_eight_paths_pay_for_their_tools_at_most_two_and_a_half_times_what_one_p
     script(*trajectories(), Reply(lines=("text: No.",)))
     turn = alice_tab.start("Is there news?", long_thinking=True, effort="heavy")
     finish(alice_tab, turn)
+    row = Turn.objects.get(id=turn)
     paid, of_one = outside.num_attempts("gazette"), NUM_ALIKE + NUM_OWN
-    assert ToolRun.objects.filter(turn__spawned_by=turn, tool="gazette").count() == 8 * of_one
+    assert ToolRun.objects.filter(turn__spawned_by=row, tool="gazette").count() == 8 * of_one
     assert paid == NUM_ALIKE + 8 * NUM_OWN
     assert paid <= 2.5 * of_one
     frames = alice_tab.of_turn(turn)
     assert len({frame["agent"] for frame in frames.of("agent.started")}) == 8
     assert len({frame["agent"] for frame in frames.of("agent.finished")}) == 8
     assert frames.text_of("content.delta") == "No."
-    assert len(Message.objects.get(turn=turn, kind="team").data["votes"]) == 8
+    assert len(Message.objects.get(turn=row, kind="team").data["votes"]) == 8
     assert not Turn.objects.exclude(status="finished").exists()
