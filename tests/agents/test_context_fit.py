@@ -49,7 +49,8 @@ class Run:
 
     def text(self) -> str:
         """Of the last request."""
-        return "".join(message.content for message in self.requests[-1]) if self.requests else ""
+        last = self.requests[-1] if self.requests else ()
+        return "".join(message.reasoning + message.content for message in last)
 
     async def fit(self, *, is_final: bool = False, last_input_tokens: int = 0) -> tuple[ChatMessage, ...]:
         num_notes, num_asked = len(self.saved), len(self.ask.asked)
@@ -156,7 +157,7 @@ async def test_without_an_answer_the_handoff_is_made_from_what_is_recorded():
 async def test_text_of_more_tokens_than_estimated_is_made_to_fit_as_the_backend_counts_it():
     run = Run()
     for _ in range(60):
-        run.story.step(chars(700))
+        run.story.step("ok", reasoning=chars(700))
         messages = await run.fit(last_input_tokens=3 * len(run.text()) // 8)
         real = tokens_of(messages, lambda text: len(text) * 3 // 8)
         assert real < WINDOW
