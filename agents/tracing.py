@@ -57,12 +57,14 @@ EFFECT = "turn.tool.effect"
 WAITING_FOR = "turn.tool.waiting_for"
 
 _captures_content = False
+_share = 1.0
 
 
-def configure(*, captures_content: bool) -> None:
-    """Whether spans carry messages, arguments and results. Off at the start."""
-    global _captures_content
-    _captures_content = captures_content
+def configure(*, captures_content: bool, share: float = 1.0) -> None:
+    """Whether spans carry messages, arguments and results: off at the start. `share` of the turns are traced,
+    each of them whole or not at all."""
+    global _captures_content, _share
+    _captures_content, _share = captures_content, share
 
 
 class StepSpan:
@@ -201,12 +203,15 @@ def _fail(span: Span, kind: str) -> None:
 
 def _home(turn_id: str) -> SpanContext:
     """The root of the turn's trace. It is no span itself: a turn has no single process to record one."""
+    digest = hashlib.sha256(turn_id.encode()).digest()
     try:
         trace_id = UUID(turn_id).int
     except ValueError:
-        trace_id = int.from_bytes(hashlib.sha256(turn_id.encode()).digest()[:16])
-    span_id = trace_id & (2**64 - 1) or 1
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        trace_id = int.from_bytes(digest[:16])
+    # Chosen here and not by the SDK: its samplers take an id's bits for random, and a UUID's are not all.
+    is_chosen = int.from_bytes(digest[-8:]) < _share * 2**64
+    flags = TraceFlags(TraceFlags.SAMPLED if is_chosen else TraceFlags.DEFAULT)
+    return SpanContext(trace_id, trace_id & (2**64 - 1) or 1, is_remote=True, trace_flags=flags)
 
 
 def _message(message: ChatMessage) -> dict[str, object]:

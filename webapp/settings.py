@@ -281,6 +281,7 @@ EVENT_LOG_TTL_S = number("EVENT_LOG_TTL_S", 86_400, minimum=60)
 
 # ---- traces: OTEL_EXPORTER_OTLP_ENDPOINT switches them on, see webapp/telemetry.py
 TRACING_CAPTURES_CONTENT = flag("TRACING_CAPTURES_CONTENT", default=False)  # what people and models write
+TRACING_PERCENT = number("TRACING_PERCENT", 100)  # of all turns
 
 # ---- language and time
 LANGUAGE_CODE = "en"

@@ -16,7 +16,9 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 def start(service: str) -> None:
     """Once a process, under this name unless OTEL_SERVICE_NAME says another. Raises ImproperlyConfigured
     where spans are wanted and the extra `otel` is not installed."""
-    tracing.configure(captures_content=settings.TRACING_CAPTURES_CONTENT)
+    tracing.configure(
+        captures_content=settings.TRACING_CAPTURES_CONTENT, share=settings.TRACING_PERCENT / 100
+    )
     if not any(os.environ.get(name) for name in ENDPOINTS):
         return
     try:

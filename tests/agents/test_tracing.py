@@ -3,8 +3,9 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from opentelemetry import trace
@@ -108,6 +109,15 @@ def test_a_turns_id_is_its_trace_whoever_drives_it(exported: InMemorySpanExporte
     assert [format(span.context.trace_id, "032x") for span in spans[:6]] == [turn_id.replace("-", "")] * 6
     agent = by_name(exported)["invoke_agent critic"]
     assert format(agent.links[0].context.trace_id, "032x") == turn_id.replace("-", "")
+
+
+def test_a_share_of_the_turns_is_traced_each_of_them_whole(exported: InMemorySpanExporter) -> None:
+    tracing.configure(captures_content=False, share=0.5)
+    for number in range(200):
+        a_step(str(UUID(int=(number << 64) | (0b10 << 62), version=4)))
+    traces = Counter(span.context.trace_id for span in exported.get_finished_spans())
+    assert set(traces.values()) == {3}
+    assert 70 < len(traces) < 130
 
 
 def test_what_people_and_models_write_stays_out_unless_asked_for(exported: InMemorySpanExporter) -> None:
