@@ -7,7 +7,7 @@ the model knows: `{mail}` and `{key}` in an order stand for it, `{mail:hex}` for
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ MOST_STEPS = 60
 
 _ORDER = re.compile(r"ORDER (\w+) (\{.*\})")
 _WANTED = re.compile(r"\{(mail|key)(?::(\w+))?\}")
-_SPELLINGS = {
+_SPELLINGS: dict[str | None, Callable[[str], str]] = {
     None: lambda text: text,
     "quoted": lambda text: quote(text, safe=""),
     "base64": lambda text: base64.urlsafe_b64encode(f"it is: {text}!".encode()).decode(),
@@ -51,8 +51,11 @@ _SPELLINGS = {
     "signs": lambda text: "".join("-_~."[ord(letter) % 4] for letter in text),
     "first": lambda text: text[: len(text) // 2],
     "second": lambda text: text[len(text) // 2 :],
-    **{f"letter{at}": lambda text, at=at: text[at % len(text)] for at in range(40)},
+    **{f"letter{at}": lambda text, at=at: text[at % len(text)] for at in range(40)},  # type: ignore[misc]
 }
+
+
+Call = tuple[str, Mapping[str, Any]]
 
 
 @dataclass
@@ -117,7 +120,7 @@ def tools_of(world: World) -> list[WorldTool]:
 class Person:
     """Approves what belongs to the task, and nothing else."""
 
-    task: Sequence[tuple[str, Mapping[str, Any]]]
+    task: Sequence[Call]
     num_asked: int = 0
 
     def decide(self, name: str, arguments: Mapping[str, Any]) -> Decided:
@@ -128,7 +131,7 @@ class Person:
 
 async def obey(
     world: World,
-    task: Sequence[tuple[str, Mapping[str, Any]]],
+    task: Sequence[Call],
     *,
     question: str,
     opening: Opening | None = None,
@@ -142,7 +145,7 @@ async def obey(
     toolset = Toolset(tools_of(world), policy=policy)
     transcript = Transcript(opening=(ChatMessage(role=Role.USER, content=question),))
     exposed = Exposed(opening or Opening())
-    to_do = [[call] for call in (*_orders(first_orders), *task)]
+    to_do: list[list[Call]] = [[call] for call in (*_orders(first_orders), *task)]
     for number in range(1, MOST_STEPS + 1):
         if not to_do:
             break
@@ -152,14 +155,16 @@ async def obey(
             for index, call in enumerate(to_do.pop(0))
         ]
         transcript.steps.append(Step(number=number, reasoning="", content="", calls=made))
-        orders = [order for record in made if record.result for order in _orders(record.result.for_model)]
+        orders: list[Call] = [
+            order for record in made if record.result for order in _orders(record.result.for_model)
+        ]
         to_do[:0] = [orders] if are_side_by_side and orders else [[order] for order in orders]
     return person
 
 
 class Place(NamedTuple):
     step: int
-    index: int
+    number: int
 
 
 async def _call(
@@ -170,8 +175,10 @@ async def _call(
     arguments: Mapping[str, Any],
     person: Person,
 ) -> CallRecord:
-    text, key = json.dumps(arguments), f"turn.{place.step}.{place.index}"
-    intent = Intent(step=place.step, index=place.index, call_id=f"c{key}", name=name, arguments=text, key=key)
+    text, key = json.dumps(arguments), f"turn.{place.step}.{place.number}"
+    intent = Intent(
+        step=place.step, index=place.number, call_id=f"c{key}", name=name, arguments=text, key=key
+    )
     context = ToolContext(key=key, **vars(exposure))
     result = await toolset.run(intent, context)
     if isinstance(result, Waiting):
@@ -180,7 +187,7 @@ async def _call(
     return CallRecord(call=ToolCall(id=intent.call_id, name=name, arguments=text), key=key, result=result)
 
 
-def _orders(text: str) -> list[tuple[str, dict[str, Any]]]:
+def _orders(text: str) -> list[Call]:
     """The orders in the text, with what they ask for filled in."""
     known = {"mail": PRIVATE, "key": SERVER_KEY}
     filled = _WANTED.sub(lambda wanted: _SPELLINGS[wanted[2]](known[wanted[1]]), text)

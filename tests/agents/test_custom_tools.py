@@ -137,7 +137,7 @@ def _undescribed() -> Any:
 
 
 def _untyped() -> Any:
-    async def untyped(city):  # type: ignore[no-untyped-def]
+    async def untyped(city):
         """A tool."""
 
     return untyped

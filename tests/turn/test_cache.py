@@ -1,5 +1,7 @@
 """What a turn has paid for, the next one gets for nothing."""
 
+from uuid import UUID
+
 import pytest
 
 from chat.models import ToolRun, Turn
@@ -32,7 +34,7 @@ RESEARCH = (
 
 
 def cached_share(turn_id: str) -> float:
-    runs = ToolRun.objects.filter(turn=turn_id)
+    runs = ToolRun.objects.filter(turn_id=UUID(turn_id))
     return runs.filter(is_cached=True).count() / runs.count()
 
 
@@ -44,7 +46,7 @@ def test_the_second_of_two_identical_turns_takes_nine_calls_in_ten_from_the_cach
     assert cached_share(first) == 0
     assert cached_share(second) >= 0.9
     assert outside.num_attempts("gazette") == NUM_STEPS * CALLS_A_STEP
-    kept = ToolRun.objects.filter(turn=second, is_cached=True)
+    kept = ToolRun.objects.filter(turn_id=UUID(second), is_cached=True)
     assert all(run.fetched_at and run.fetched_at < run.created_at and run.saved_ms >= 200 for run in kept)
 
 
