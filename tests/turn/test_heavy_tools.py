@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from django.db.models import Sum
 
 from agents.teams.heavy import HINTS
 from chat import tasks
@@ -12,6 +13,9 @@ from tests.conftest import WriteScript
 from tests.loopforge.ledger import Ledger
 from tests.turn.browser import Tab
 from tests.turn.outside_tools import outside
+from webapp.accounts.models import User
+from webapp.billing.models import Account, UsageRecord
+from webapp.catalog.models import ServedModel
 
 __all__ = ["outside"]
 
@@ -49,9 +53,10 @@ def finish(tab: Tab, turn: str) -> None:
 
 
 def test_eight_paths_pay_for_their_tools_at_most_two_and_a_half_times_what_one_pays(
-    alice_tab: Tab, script: WriteScript, outside: Ledger
+    alice_tab: Tab, alice: User, scripted_model: ServedModel, script: WriteScript, outside: Ledger
 ) -> None:
     script(*trajectories(), Reply(lines=("text: No.",)))
+    scripted_model.prices.update(input_per_million="4", output_per_million="16")
     turn = alice_tab.start("Is there news?", long_thinking=True, effort="heavy")
     finish(alice_tab, turn)
     row = Turn.objects.get(id=turn)
@@ -65,3 +70,7 @@ def test_eight_paths_pay_for_their_tools_at_most_two_and_a_half_times_what_one_p
     assert frames.text_of("content.delta") == "No."
     assert len(Message.objects.get(turn=row, kind="team").data["votes"]) == 8
     assert not Turn.objects.exclude(status="finished").exists()
+    bills = UsageRecord.objects.aggregate(total=Sum("cost_nano"))["total"]
+    row.refresh_from_db()
+    assert (row.budget_spent_nano, row.budget_reserved_nano) == (bills, 0)
+    assert Account.objects.get(user=alice).held_nano == 0
