@@ -9,7 +9,7 @@ from uuid import uuid4
 from agents import calls, context, limits, model_call
 from agents.budget import Grant
 from agents.context import ContextFull
-from agents.happenings import NoteAdded
+from agents.happenings import NoteAdded, TurnWaiting
 from agents.limits import Limit, Spent
 from agents.model_call import CallFailed, CallStopped, PromptIsTooLong
 from agents.progress import Outcome, Parked, Progress
@@ -81,6 +81,8 @@ async def step(setting: Setting, progress: Progress) -> End | None:
         raise Interrupted(stopped.why) from stopped
     except CallFailed as fault:
         if fault.retry_after_s is not None and fault.retry_after_s > setting.patience.max_seconds:
+            waiting = TurnWaiting(step=progress.last_step, waiting_for=WaitingFor.QUOTA, calls=[])
+            await setting.emit.happened(waiting)
             return Parked(waiting_for=WaitingFor.QUOTA, wake_in_s=fault.retry_after_s)
         await _keep_cut(setting, fault.cut)
         return Outcome(finish_reason=FinishReason.ERROR, detail=str(fault))

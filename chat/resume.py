@@ -25,7 +25,7 @@ from agents.tool import (
     WaitingFor,
 )
 from agents.transcript import CallRecord, Note, NoteKind, Step, Transcript
-from chat import history
+from chat import history, warm
 from chat.models import Message, Part, ToolRun, Turn
 from inference.schema import FinishReason, ToolCall, Usage
 from webapp.billing import estimates, prices, pricing
@@ -47,21 +47,46 @@ class Start:
     known_notes: set[UUID]
 
 
-def load(turn_id: UUID) -> Start:
+def load(turn_id: UUID, *, fence: int) -> Start:
     """What to go on from. Raises Turn.DoesNotExist when the turn was deleted."""
-    turn = Turn.objects.select_related("model", "conversation__user", "hold__price", "hold__account").get(
-        id=turn_id
-    )
-    messages, parts = _messages(turn_id), _parts(turn_id)
-    text = "".join(part["text"] for row in messages if row["step"] == 0 for part in parts[row["id"]])
-    opening = history.request_messages(turn, text=text)
+    rows = Turn.objects.select_related("model", "conversation__user", "hold__price", "hold__account")
+    turn = rows.get(id=turn_id)
+    if (kept := warm.shelf.take(turn_id, fence=fence)) is not None:
+        progress, known_notes = _caught_up(turn, kept)
+    else:
+        progress, known_notes = _from_rows(turn)
     return Start(
         turn=turn,
-        progress=_progress(turn, Transcript(opening=tuple(opening)), messages, parts),
+        progress=progress,
         rates=prices.rates_of(turn.hold.price) if turn.hold.price else pricing.FREE,
         tenant=str(turn.conversation.user_id),
-        known_notes={row["id"] for row in messages if row["role"] == Message.Role.NOTE},
+        known_notes=known_notes,
     )
+
+
+def _from_rows(turn: Turn) -> tuple[Progress, set[UUID]]:
+    messages, parts = _messages(turn.id), _parts(turn.id)
+    text = "".join(part["text"] for row in messages if row["step"] == 0 for part in parts[row["id"]])
+    opening = history.request_messages(turn, text=text)
+    progress = _progress(turn, Transcript(opening=tuple(opening)), messages, parts)
+    return progress, {row["id"] for row in messages if row["role"] == Message.Role.NOTE}
+
+
+def _caught_up(turn: Turn, kept: warm.Kept) -> tuple[Progress, set[UUID]]:
+    """What this process knows of the turn, with what others have written meanwhile: notes and decisions."""
+    progress, known_notes = kept.progress, kept.known_notes
+    for note_id, note in notes_since(turn.id, known_notes):
+        progress.take_note(note)
+        known_notes.add(note_id)
+    progress.began = _began(turn)
+    progress.pending = [_intent(row) for row in _runs(turn.id, step=progress.last_step) if _is_left(row)]
+    return progress, known_notes
+
+
+def _began(turn: Turn) -> float:
+    """When the turn began, by the monotonic clock, had it never waited."""
+    elapsed_s = (timezone.now() - turn.started_at).total_seconds() if turn.started_at else 0.0
+    return time.monotonic() - max(elapsed_s - turn.waited_ms / 1000, 0.0)
 
 
 def transcript_of(turn: Turn, *, opening: Sequence[Any] = ()) -> Transcript:
@@ -86,14 +111,13 @@ def _progress(
     """Where the stored steps leave the turn: calls to be run, the next model call, or the answer."""
     runs = {(row["step"], row["index"]): row for row in _runs(turn.id)}
     replies = _fill(transcript, messages, parts, runs)
-    elapsed_s = (timezone.now() - turn.started_at).total_seconds() if turn.started_at else 0.0
     last_passage = turn.passages.aggregate(last=Max("number"))["last"]
     progress = Progress(
         transcript=transcript,
         next_step=turn.next_step,
         usage=sum((_usage(row) for row in messages), Usage()),
         last_usage=_usage(replies[-1]) if replies else Usage(),
-        began=time.monotonic() - max(elapsed_s - turn.waited_ms / 1000, 0.0),
+        began=_began(turn),
         num_passages=last_passage or 0,
     )
     progress.pending = [
@@ -127,12 +151,12 @@ def _parts(turn_id: UUID, *, message_ids: Iterable[UUID] | None = None) -> dict[
     return parts
 
 
-def _runs(turn_id: UUID) -> list[Row]:
+def _runs(turn_id: UUID, **where: object) -> list[Row]:
     """The last edition of each call."""
     columns = ("step", "index", "edition", "call_id", "tool", "arguments", "key", "effect", "state")
     waiting = ("waiting_for", "decision", "answer")
     result = ("trust", "fetched_at", "sandbox_ms", "fetched_bytes", "cost_nano")
-    runs = ToolRun.objects.filter(turn=turn_id).exclude(state=ToolRun.State.REPLACED)
+    runs = ToolRun.objects.filter(turn=turn_id, **where).exclude(state=ToolRun.State.REPLACED)
     return list(runs.order_by("step", "index", "edition").values(*columns, *waiting, *result))
 
 

@@ -31,7 +31,7 @@ from agents.tool import WaitingFor
 from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
 from agents.verification import Verifier
-from chat import conductors, events, history, resume, toolsets, turns, wording
+from chat import conductors, events, history, resume, toolsets, turns, warm, wording
 from chat.events import LogTaken, LogUnreachable
 from chat.evidence import StoredPassages
 from chat.frames import PlainEvent
@@ -39,6 +39,7 @@ from chat.models import Turn
 from chat.notebook import DatabaseNotebook
 from chat.turn_log import Stored, TurnLog
 from chat.turn_store import DatabaseStore, database
+from chat.warm import Kept
 from inference.backends.base import BackendError, ChatBackend
 from inference.schema import FinishReason
 from webapp.billing import estimates, limits, pricing
@@ -124,7 +125,7 @@ class _Segment:
     @asynccontextmanager
     async def open(cls, turn_id: UUID, fence: int) -> "AsyncGenerator[_Segment, None]":
         try:
-            start = await database(resume.load, turn_id)
+            start = await database(resume.load, turn_id, fence=fence)
         except Turn.DoesNotExist as gone:
             raise turns.TurnLost(f"turn {turn_id} was deleted") from gone
         async with events.client() as connection:
@@ -152,10 +153,16 @@ class _Segment:
             await self._finish(end)
             return False
         await self._log.flush()
+        goes_on = True
         if isinstance(end, Parked):
-            return await self._park(end)
-        await database(turns.pause, self._turn.id, fence=self._fence)
-        return True
+            goes_on = await self._park(end)
+        else:
+            await database(turns.pause, self._turn.id, fence=self._fence)
+        warm.shelf.put(
+            self._turn.id,
+            Kept(fence=self._fence, progress=self._progress, known_notes=self._store.known_notes),
+        )
+        return goes_on
 
     async def _park(self, parked: Parked) -> bool:
         return await database(

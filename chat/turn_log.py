@@ -153,7 +153,7 @@ class TurnLog:
 
     async def flush(self) -> None:
         """Send the text that waits, and wait until all that was said is in the log."""
-        self._send_pending()
+        self.send_text()
         while self._writer is not None and not self._writer.done():
             await asyncio.wait({self._writer})
         self._check()
@@ -186,17 +186,19 @@ class TurnLog:
         else:
             self._pending.text += text
         if self._pending is not None and len(self._pending.text) >= COALESCE_CHARS:
-            self._send_pending()
+            self.send_text()
         elif self._pending is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._coalesce_s, self._send_pending)
+            self._timer = asyncio.get_running_loop().call_later(self._coalesce_s, self.send_text)
         if len(self._outbox) > MAX_WAITING:
             await self.flush()
 
     def _say(self, event: PlainEvent) -> None:
-        self._send_pending()
+        self.send_text()
         self._put(event)
 
-    def _send_pending(self) -> None:
+    def send_text(self) -> None:
+        """Give the text that waits its number now. What is committed with `last_seq` has then been said, or
+        is known to be missing in the log when somebody takes over."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

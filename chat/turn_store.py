@@ -42,7 +42,7 @@ class DatabaseStore:
         self._rates = rates
         self._log = log
         self._stop = stop
-        self._known_notes = known_notes
+        self.known_notes = known_notes
         self._has_news = False
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> Grant:
@@ -85,21 +85,21 @@ class DatabaseStore:
             duration_ms=duration_ms,
             first_passage=first_passage,
         )
-        self._known_notes.update(note_ids)
+        self.known_notes.update(note_ids)
 
     async def save_waiting(self, intent: Intent, waiting: Waiting) -> datetime | None:
         return await database(step_rows.save_waiting, self._held(), intent, waiting)
 
     async def save_note(self, note: Note) -> None:
         cost_nano = pricing.cost_nano(self._rates, note.usage)
-        self._known_notes.add(await database(step_rows.save_note, self._held(), note, cost_nano=cost_nano))
+        self.known_notes.add(await database(step_rows.save_note, self._held(), note, cost_nano=cost_nano))
 
     async def heard(self) -> Sequence[Note]:
         if not self._has_news:
             return ()
         self._has_news = False
-        fresh = await database(resume.notes_since, self._turn.id, self._known_notes)
-        self._known_notes.update(note_id for note_id, _ in fresh)
+        fresh = await database(resume.notes_since, self._turn.id, self.known_notes)
+        self.known_notes.update(note_id for note_id, _ in fresh)
         return [note for _, note in fresh]
 
     def look_for_news(self) -> None:
@@ -107,6 +107,7 @@ class DatabaseStore:
         self._has_news = True
 
     def _held(self) -> Held:
+        self._log.send_text()
         return Held(
             turn=self._turn,
             fence=self._fence,
