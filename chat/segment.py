@@ -272,7 +272,9 @@ class _Segment:
     def _verifier(self) -> Verifier | None:
         if not self._turn.long_thinking:
             return None
-        return Verifier(self._passages, judges=self._turn.effort in JUDGED_EFFORTS)
+        # Of a turn with agents its own answer is judged: that is the one a person reads.
+        judges = self._turn.effort in JUDGED_EFFORTS and self._turn.spawned_by_id is None
+        return Verifier(self._passages, judges=judges)
 
     # ---- watching over it
 
