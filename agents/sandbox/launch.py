@@ -21,6 +21,7 @@ SCRATCH = "/tmp"
 NOBODY = 65_534  # who the program believes to be
 OWN_UID = 64_900  # who it is outside when we are root, unless it has a uid of its own
 LINE_BYTES = 8 * 1024 * 1024
+MAX_ENVIRONMENT_BYTES = 60_000  # what a pipe takes before anybody reads it
 KILL_WAIT_S = 5.0
 TRIAL_S = 10.0
 
@@ -125,15 +126,17 @@ def arguments(program: Program, *, fence: Fence, environment_fd: int) -> list[st
 
 
 async def start(program: Program) -> Process:
-    """The running program, its three streams as pipes. Raises SandboxMissing, or OSError.
+    """The running program, its three streams as pipes. Raises SandboxMissing, OSError, or ValueError for an
+    environment that cannot be given.
 
     Keep the thread that calls this alive: the kernel ends the program with it. End it with `end`.
     """
+    found, environment = fence(), _environment(program)
     read_fd, write_fd = os.pipe()
     try:
-        command = arguments(program, fence=fence(), environment_fd=read_fd)
+        command = arguments(program, fence=found, environment_fd=read_fd)
         with open(write_fd, "wb") as pipe:
-            pipe.write(_environment(program))
+            pipe.write(environment)
         return await asyncio.create_subprocess_exec(
             *command,
             stdin=PIPE,
@@ -206,4 +209,9 @@ def _files(program: Program) -> list[str]:
 def _environment(program: Program) -> bytes:
     variables = {"PATH": INSIDE_PATH, "HOME": SCRATCH, "LANG": "C.UTF-8", **program.environment}
     words = [word for name, value in variables.items() for word in ("--setenv", name, value)]
-    return b"".join(word.encode() + b"\0" for word in words)
+    if any("\0" in word for word in words):
+        raise ValueError("a NUL in the environment would be an option of the sandbox")
+    content = b"".join(word.encode() + b"\0" for word in words)
+    if len(content) > MAX_ENVIRONMENT_BYTES:
+        raise ValueError(f"the environment has more than {MAX_ENVIRONMENT_BYTES} bytes")
+    return content

@@ -80,6 +80,13 @@ async def test_secrets_are_on_no_command_line() -> None:
 
 
 @sandboxed
+@pytest.mark.parametrize("value", ["x\0--bind\0/\0/host", "x" * 70_000])
+async def test_no_value_of_the_environment_opens_the_sandbox(value: str) -> None:
+    with pytest.raises(ValueError, match="environment"):
+        await launch.start(Program(command=("/usr/bin/ls", "/host"), environment={"A": value}))
+
+
+@sandboxed
 async def test_files_outside_cannot_be_read_or_written(tmp_path: Path, shared: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     (shared / "open").write_text("open")
