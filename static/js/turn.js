@@ -1,7 +1,8 @@
 // One turn on the page: draws the events of its log, then takes over from the server what is known only at the end.
 
+import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
-import { MarkdownStream, decorate } from "./markdown.js";
+import { MarkdownStream } from "./markdown.js";
 import { repaint } from "./paint.js";
 import { ReasoningStream } from "./reasoning.js";
 import { announce, clone, duration, figure, say } from "./words.js";
@@ -317,22 +318,8 @@ export class TurnView {
   }
 }
 
-/** What a turn that came from the server gets on the page: copy buttons, the folds that the reader had open. */
+/** What a turn that came from the server gets on the page. */
 export function adorn(section) {
-  section.querySelectorAll(".answer").forEach(decorate);
-  section.querySelectorAll("details[data-fold]").forEach((fold) => restoreFold(section.dataset.turn, fold));
+  dress(section);
   if (section.querySelector("[data-agent], [data-asks]")) void work().then(({ attend }) => attend(section));
-}
-
-const folds = new Set(JSON.parse(sessionStorage.getItem("folds") ?? "[]"));
-
-/** A fold that the reader opened stays open until they close it, over reloads too. */
-export function restoreFold(turn, element) {
-  const key = `${turn} ${element.dataset.fold}`;
-  if (folds.has(key)) element.open = true;
-  element.addEventListener("toggle", () => {
-    if (element.open) folds.add(key);
-    else folds.delete(key);
-    sessionStorage.setItem("folds", JSON.stringify([...folds].slice(-500)));
-  });
 }

@@ -1,8 +1,8 @@
 // What happens in a turn besides its text and calls: notes, waits, the plan, agents. Loaded when it first happens.
 // The server draws all of it; this puts the pieces in place without disturbing what the reader has in hand.
 
+import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
-import { adorn, restoreFold } from "./turn.js";
 import { announce, clone, say } from "./words.js";
 
 const PARTS = {
@@ -118,7 +118,8 @@ export function settle(section, final) {
     const step = answer.closest("[data-step]").dataset.step;
     section.querySelector(`[data-step="${step}"] > .answer`)?.replaceWith(answer);
   }
-  adorn(section);
+  dress(section);
+  attend(section);
 }
 
 // ---- what waits for the person
@@ -167,7 +168,7 @@ async function open(lane) {
     const section = await fetchFragment(`/turns/${lane.dataset.agent}/`);
     body.replaceChildren(section);
     wake(section);
-    adorn(section);
+    dress(section);
     if (section.hasAttribute("data-live")) document.dispatchEvent(new CustomEvent("turn-opened", { detail: section }));
   } catch {
     body.textContent = say("unfinished");

@@ -1,0 +1,255 @@
+"""Turns in every state that a page must show, as rows: for tests of pages, and for a browser's stack."""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.utils import timezone
+
+from chat.markdown import render
+from chat.models import Conversation, Message, Part, Passage, PlanItem, ToolRun, Turn
+from webapp.accounts.models import User
+from webapp.billing import accounts
+from webapp.billing.models import Hold
+from webapp.catalog.models import ServedModel
+
+PASSAGE = "Planting trees to cover 30 % of the city would have avoided 2,644 of 6,700 deaths in 2015."
+QUESTION = "What share of urban-heat deaths would 30 % tree cover have prevented in Europe in 2015? Be sure."
+
+
+class Scene:
+    """One turn under construction; `step` adds a step behind the last one."""
+
+    def __init__(
+        self, user: User, *, question: str = QUESTION, parent: "Scene | None" = None, **fields: Any
+    ) -> None:
+        self.number = 0
+        conversation = parent.turn.conversation if parent else None
+        self.turn = Turn.objects.create(
+            conversation=conversation or Conversation.objects.create(user=user, title="Trees and heat"),
+            spawned_by=parent.turn if parent else None,
+            model=ServedModel.objects.get(name="scripted"),
+            hold=Hold.objects.create(
+                account=accounts.of(user),
+                model=ServedModel.objects.get(name="scripted"),
+                amount_nano=0,
+                status=Hold.Status.RELEASED,
+                expires_at=timezone.now(),
+            ),
+            max_seconds=600,
+            max_reasoning_tokens=1000,
+            max_output_tokens=10_000,
+            **{
+                "max_steps": 300,
+                "status": Turn.Status.FINISHED,
+                "finish_reason": "stop",
+                "long_thinking": True,
+                "started_at": timezone.now(),
+            }
+            | fields,
+        )
+        if not parent:
+            self.turn.conversation.current_turn = self.turn
+            self.turn.conversation.save()
+        asked = Message.objects.create(turn=self.turn, step=0, role=Message.Role.USER)
+        Part.objects.create(message=asked, position=0, kind=Part.Kind.TEXT, text=question)
+
+    def step(self, *calls: dict[str, Any], think: str = "", text: str = "") -> "Scene":
+        """Each call: name, arguments, result (None: it has none yet), and fields of its run."""
+        self.number += 1
+        reply = Message.objects.create(
+            turn=self.turn, step=self.number, role=Message.Role.ASSISTANT, output_tokens=40
+        )
+        parts = []
+        if think:
+            parts.append({"kind": Part.Kind.REASONING, "text": think, "num_tokens": 31, "duration_ms": 5_100})
+        if text:
+            parts.append({"kind": Part.Kind.TEXT, "text": text, "html": render(text)})
+        for index, call in enumerate(calls):
+            parts.append(self._call(index, **call))
+        for position, part in enumerate(parts):
+            Part.objects.create(message=reply, position=position, **part)
+        Turn.objects.filter(pk=self.turn.pk).update(next_step=self.number + 1)
+        return self
+
+    def note(self, kind: str, text: str = "", **data: Any) -> "Scene":
+        count = self.turn.messages.filter(step=self.number).count()
+        note = Message.objects.create(
+            turn=self.turn, step=self.number, position=10_000 + count, role="note", kind=kind, data=data
+        )
+        if text:
+            Part.objects.create(message=note, position=0, kind=Part.Kind.TEXT, text=text)
+        return self
+
+    def plan(self, *items: tuple[str, str, str]) -> "Scene":
+        for position, (phase, text, status) in enumerate(items):
+            PlanItem.objects.create(
+                turn=self.turn, position=position, phase=phase, text=text, status=status
+            )
+        return self
+
+    def passage(self, number: int, text: str = PASSAGE) -> "Scene":
+        Passage.objects.create(
+            turn=self.turn,
+            number=number,
+            call_id="functions.search:0",
+            source="https://www.thelancet.com/journals/lancet/article/PIIS0140-6736(22)02585-5",
+            title="Cooling cities through urban green infrastructure",
+            text=text,
+            sha256=hashlib.sha256(text.encode()).hexdigest(),
+            trust="web",
+            fetched_at=timezone.now(),
+        )
+        return self
+
+    def _call(
+        self, index: int, *, name: str, arguments: Any = None, result: str | None = None, **run: Any
+    ) -> dict[str, Any]:
+        call_id = f"functions.{name}:{self.number * 10 + index}"
+        written = json.dumps(arguments or {}, ensure_ascii=False)
+        is_error = run.pop("is_error", False)
+        ToolRun.objects.create(
+            turn=self.turn,
+            step=self.number,
+            index=index,
+            call_id=call_id,
+            tool=name,
+            arguments=written,
+            arguments_sha256=hashlib.sha256(written.encode()).hexdigest(),
+            key=f"{self.turn.pk}.{self.number}.{index}",
+            effect="none",
+            **{"state": ToolRun.State.DONE if result is not None else ToolRun.State.INTENDED} | run,
+        )
+        if result is not None:
+            message = Message.objects.create(
+                turn=self.turn, step=self.number, position=index + 1, role=Message.Role.TOOL
+            )
+            Part.objects.create(
+                message=message,
+                position=0,
+                kind=Part.Kind.TOOL_RESULT,
+                text=result,
+                tool_name=name,
+                tool_call_id=call_id,
+                is_error=is_error,
+                duration_ms=1_200,
+            )
+        return {
+            "kind": Part.Kind.TOOL_CALL,
+            "text": written,
+            "tool_name": name,
+            "tool_call_id": call_id,
+        }
+
+
+def waiting(
+    user: User, waiting_for: str, *, name: str = "fetch_file", arguments: Any = None, prompt: str = ""
+) -> Turn:
+    """A turn with a call that a person is to decide on."""
+    scene = Scene(user, status=Turn.Status.WAITING, finish_reason="", waiting_for=waiting_for)
+    scene.step({"name": "search", "arguments": {"query": "tree cover"}, "result": "8 results"}, think="Look.")
+    scene.step(
+        {
+            "name": name,
+            "arguments": arguments or {"url": "https://data.example.org/tree_cover.tif", "save_as": "t.tif"},
+            "state": ToolRun.State.WAITING,
+            "waiting_for": waiting_for,
+            "prompt": prompt,
+            "expires_at": timezone.now() + timedelta(days=6, hours=1),
+        }
+    )
+    return scene.turn
+
+
+def question(user: User) -> Turn:
+    arguments = {"question": "Which year do you mean?", "choices": ["2015", "2022"]}
+    return waiting(user, "answer", name="ask_user", arguments=arguments, prompt="Which year do you mean?")
+
+
+def proposed_plan(user: User) -> Turn:
+    lines = [{"text": "Find the study", "phase": "gather"}, {"text": "Recompute", "phase": "verify"}]
+    return waiting(user, "approval", name="plan", arguments={"lines": lines}, prompt="- Find the study")
+
+
+def noted(user: User) -> Turn:
+    """A turn with a plan, every kind of note, a draft, undone steps, a citation and a doubt."""
+    answer = "It was **39 %** of deaths [7]. The program cost 12 million euros. `x[7]` is code."
+    start = answer.index("The program")
+    doubt = {
+        "start": start,
+        "end": start + 37,
+        "step": 5,
+        "verdict": "unsupported",
+        "fault": "number",
+        "detail": "12 million",
+        "reason": "12 million is in none of its sources.",
+    }
+    scene = Scene(user).plan(
+        ("gather", "Find the study and its appendix", "done"),
+        ("gather", "Ask the authors", "dropped"),
+        ("verify", "Recompute the figure", "doing"),
+        ("verify", "Compare with the press release", "todo"),
+    )
+    scene.step(
+        {"name": "search", "arguments": {"query": "tree cover heat"}, "result": "[7] " + PASSAGE},
+        {"name": "search", "arguments": {"query": "same"}, "result": "8 results", "is_cached": True},
+        think="Search first.",
+    ).passage(7)
+    scene.note("budget", "80 % of the steps are used.", limit="steps", share=0.8)
+    scene.note("guard", "You called search 3 times.", level="advise", tool="search", times=3)
+    scene.step({"name": "python", "arguments": {"code": "1/0"}, "result": "ZeroDivisionError", "is_error": True})
+    scene.step({"name": "rollback", "arguments": {"to_step": 1}, "result": "Gone back."})
+    scene.note("rollback", "Dividing by the number of cities is wrong.", to_step=1, snapshot="")
+    scene.note("hidden", through_step=1)
+    scene.step(text="It was 50 %.")
+    scene.note("check", "Sentence 1 is not supported.", must_revise=True, sentences=[doubt | {"step": 4}])
+    scene.step(think="Correct it.", text=answer)
+    scene.note(
+        "check", must_revise=False, sentences=[doubt], num_sentences=3, num_supported=2, num_unsupported=1
+    )
+    return scene.turn
+
+
+def heavy(user: User) -> Turn:
+    """Eight paths, of which five agree; one is still at work."""
+    scene = Scene(
+        user, effort="heavy", status=Turn.Status.WAITING, finish_reason="", waiting_for="agents"
+    )
+    answers = ["39 %"] * 5 + ["33 %"] * 2
+    paths = []
+    for number, text in enumerate(answers):
+        path = Scene(user, question="The task", parent=scene, seed=number, budget_spent_nano=190_000_000)
+        path.step({"name": "search", "arguments": {"query": "heat"}, "result": "8 results"}, think="Look.")
+        paths.append(path.step(text=text).turn)
+    Scene(user, question="The task", parent=scene, status=Turn.Status.WAITING, finish_reason="").step(
+        {"name": "search", "arguments": {"query": "heat"}, "result": "8 results"}, think="Still looking."
+    )
+    ballots = [
+        {"answer": "39 %", "votes": 5, "weight": 5.0, "agents": [str(path.pk) for path in paths[:5]]},
+        {"answer": "33 %", "votes": 2, "weight": 2.0, "agents": [str(path.pk) for path in paths[5:]]},
+    ]
+    scene.note("team", "Five of eight agree on 39 %.", pattern="heavy", votes=ballots)
+    return scene.turn
+
+
+def long(user: User, *, num_steps: int = 300) -> Turn:
+    """A turn that a limit ended."""
+    scene = Scene(
+        user, finish_reason="length", limit="steps", error="Stopped at the limit of 300 steps.", max_steps=num_steps
+    )
+    for number in range(1, num_steps):
+        name = ("search", "python", "browse")[number % 3]
+        failed = number % 41 == 0
+        scene.step(
+            {
+                "name": name,
+                "arguments": {"query": f"city {number}"},
+                "result": f"Result {number}. " * 130,
+                "is_error": failed,
+            },
+            think=f"City {number} comes next.",
+        )
+    scene.step(text="What I know so far: **39 %** of deaths in 270 of 300 cities.")
+    return scene.turn
