@@ -41,7 +41,7 @@ class Manner:
 
     database: str = "sqlite"
     latency_ms: int = 30
-    tool_ms: int = 3
+    tool_ms: int = 10
     seed: int = 1
 
 
