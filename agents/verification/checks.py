@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 
@@ -26,11 +27,11 @@ _CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
 def check(sentences: Sequence[Sentence], sources: Sources) -> list[Finding | None]:
     """What is found of each sentence; None of those that claim nothing."""
-    ignores_results = _ignores_results(sentences, sources)
+    result = _left_out(sentences, sources)
     findings = []
     for index, sentence in enumerate(sentences):
         cited = _cited(sentences, index, sources)
-        finding = _Examination(sentence, cited, sources, ignores_results=ignores_results).finding()
+        finding = _Examination(sentence, cited, sources, left_out=result).finding()
         findings.append(replace(finding, detail=_short(finding.detail)) if finding else None)
     return findings
 
@@ -75,32 +76,35 @@ def _was_there_before(marker: citations.Marker, sentence: Sentence, sources: Sou
     return bool(written) and written in sources.said.text
 
 
-def _ignores_results(sentences: Sequence[Sentence], sources: Sources) -> bool:
-    """Whether the answer has numbers, and none of them is one of those that were calculated for it."""
+def _left_out(sentences: Sequence[Sentence], sources: Sources) -> Source | None:
+    """The last result that was calculated, where the answer has no number that is one of the results: one
+    that only resembles it is a slip then."""
     if not sources.worked_out or sources.stored:
-        return False
+        return None
     told = [q for sentence in sentences for q in quantities.find(sentence.plain, in_words=True).quantities]
-    return bool(told) and not any(source.says_number(q) for q in told for source in sources.worked_out)
+    is_told = any(source.says_number(q) for q in told for source in sources.worked_out)
+    return None if is_told else sources.worked_out[-1]
 
 
 class _Examination:
-    """One sentence under all checks: the first that fails decides."""
+    """One sentence under all checks: the first that finds it wrong decides, else the first in doubt."""
 
-    def __init__(self, sentence: Sentence, cited: _Cited, sources: Sources, *, ignores_results: bool) -> None:
+    def __init__(
+        self, sentence: Sentence, cited: _Cited, sources: Sources, *, left_out: Source | None
+    ) -> None:
         self._sentence = sentence
         self._cited = cited
         self._sources = sources
-        self._ignores_results = ignores_results
+        self._left_out = left_out
         self._calls: list[str] = []
         self._passages: list[int] = list(cited.numbers)
         self._proofs: list[str] = []
 
     def finding(self) -> Finding | None:
         checks = (self._markers, self._sums, self._links, self._quotes, self._numbers)
-        for check in checks:
-            if (finding := next(check(), None)) is not None:
-                return finding
-        return self._good()
+        found = [finding for check in checks for finding in check()]
+        bad = next((finding for finding in found if finding.verdict.is_bad), None)
+        return bad or next(iter(found), None) or self._good()
 
     def _good(self) -> Finding | None:
         sentence, is_research = self._sentence, bool(self._sources.stored)
@@ -227,6 +231,8 @@ class _Examination:
         if elsewhere and self._cited.is_any and not quantity.is_bare:
             detail = f"{quantity.text} ([{elsewhere.passage}])"
             yield from self._against(Fault.NUMBER_ELSEWHERE, detail)
+        if self._left_out and self._left_out.resembles(quantity):
+            yield self._bad(Fault.NOT_CALCULATED, quantity.text, by="numbers")
         yield from self._against(Fault.NUMBER, quantity.text)
 
     def _unless(self, source: Source | None, fault: Fault, text: str) -> Iterator[Finding]:
@@ -236,12 +242,9 @@ class _Examination:
             yield from self._against(fault, text)
 
     def _against(self, fault: Fault, detail: str) -> Iterator[Finding]:
-        """Sent back where the turn read sources; a turn that only worked something out may know numbers of
-        its own, unless none of them is what it worked out."""
+        """Sent back where the turn read sources; one that read none may know numbers of its own."""
         if self._cited.is_any or self._sources.stored:
             yield self._bad(fault, detail, by="numbers")
-        elif self._ignores_results and fault is Fault.NUMBER:
-            yield self._bad(Fault.NOT_CALCULATED, detail, by="numbers")
         elif self._sources.used_tools and self._sources.results:
             yield self._found(Verdict.UNCHECKED, by="numbers", fault=Fault.NUMBER_UNKNOWN, detail=detail)
 
@@ -287,7 +290,11 @@ def _outcomes(first: Fraction, second: Fraction) -> Iterator[Fraction]:
 
 
 def _plainly(value: Fraction) -> str:
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):.6g}"
+    return (
+        str(value.numerator)
+        if value.denominator == 1
+        else f"{Decimal(value.numerator) / Decimal(value.denominator):.6g}"
+    )
 
 
 def _short(text: str) -> str:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from agents.verification import dates, numerals, units
@@ -258,6 +259,17 @@ def bands(claim: Quantity) -> Iterator[tuple[float, float]]:
 def is_near(claim: Quantity, told: Fraction) -> bool:
     """Whether `claim` is `told`, as it may be rounded."""
     return _close(claim, told, claim.value, claim.resolution)
+
+
+def resembles(claim: Quantity, source: Quantity) -> bool:
+    """Whether one may be the other with a slip in it: within a tenth, or the same digits at another scale."""
+    told, value = abs(source.value), abs(claim.value)
+    if not told or not value:
+        return False
+    if abs(told - value) <= told / 10:
+        return True
+    digits = {f"{Decimal(n.numerator) / Decimal(n.denominator):.4e}".partition("e")[0] for n in (told, value)}
+    return len(digits) == 1
 
 
 def _close(claim: Quantity, told: Fraction, value: Fraction, resolution: Fraction) -> bool:

@@ -68,6 +68,10 @@ class Source:
         same = (q for q in self._about(claim) if q.value == claim.value and q.unit and claim.unit)
         return next((quantity for quantity in same if not quantities.agrees(claim, quantity)), None)
 
+    def resembles(self, claim: Quantity) -> bool:
+        """Whether the claim looks like a slip in writing one of its numbers down."""
+        return any(quantities.resembles(claim, quantity) for quantity in self._found.quantities)
+
     def says_date(self, claim: Date) -> bool:
         return any(dates.agrees(claim, date) for date in self._found.dates)
 

@@ -58,7 +58,7 @@ def _runs(text: str) -> Iterator[list[str]]:
     run: list[re.Match[str]] = []
     for match in [*_TOKEN.finditer(text), None]:
         if run and (match is None or _is_apart(run[-1], match, text)):
-            if any(token["equals"] for token in run) and _stands_alone(run, text):
+            if len(run) > 2 and any(token["equals"] for token in run) and _stands_alone(run, text):
                 yield [token[0].strip() for token in run]
             run = []
         if match is not None:

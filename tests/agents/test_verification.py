@@ -372,3 +372,98 @@ async def test_numbers_are_found_in_a_long_turns_results() -> None:
     note, _ = await check(case, judges=False)
     assert note is not None
     assert note.data["num_supported"] == 1
+
+
+PIECES = (
+    *(
+        "1,234.5",
+        "9" * 400,
+        "1e999",
+        "×10^999",
+        "3×10^-999",
+        " = ",
+        " ≈ ",
+        " + ",
+        " × ",
+        "/0",
+        "^",
+        "!",
+        "(",
+        ")",
+    ),
+    *(
+        "[7]",
+        "[7, 99]",
+        "【8】",
+        "[1-3]",
+        "12 March 2024",
+        "2024-13-45",
+        "百分之",
+        "三千万亿",
+        "%",
+        " km²",
+        " °C",
+    ),
+    *(
+        "$",
+        "€",
+        "“",
+        "”",
+        '"',
+        "「",
+        "」",
+        "> ",
+        "\n",
+        "\n\n",
+        "|",
+        "|---|---|",
+        "# ",
+        "- ",
+        "```",
+        "`",
+        "<b>",
+    ),
+    *(
+        "https://example.org/7",
+        "[a](http://x.y)",
+        "Sources:",
+        "word",
+        "中文",
+        "。",
+        ". ",
+        "? ",
+        "...",
+        "1990s",
+    ),
+    *(
+        "half a million",
+        "twenty-five",
+        "0.0",
+        "-5",
+        "$$",
+        "\\times",
+        "²",
+        "١٢",
+        "½",
+        "\0",
+        "\u200b",
+        "1/3",
+        "5!!",
+    ),
+)
+
+
+async def test_whatever_an_answer_holds_it_is_checked_and_its_places_are_in_it() -> None:
+    draw = random.Random(11)
+    for _ in range(400):
+        answer, result = ("".join(draw.choices(PIECES, k=draw.randint(1, 30))) for _ in range(2))
+        passages = {} if draw.random() < 0.5 else None
+        case = Case(name="any", answer=answer, results=(("calculate", "{}", result),), passages=passages)
+        note, _ = await check(case, judges=draw.random() < 0.3)
+        rows = note.data["sentences"] if note else []
+        assert all(0 <= row["start"] < row["end"] <= len(answer) for row in rows), answer
+        assert json.dumps(rows)
+
+
+def test_an_answer_of_signs_alone_is_no_arithmetic() -> None:
+    assert [list(sums.find(text)) for text in ("x = y", "=", "= 5", "a = b + c = ")] == [[], [], [], []]
