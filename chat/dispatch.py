@@ -22,7 +22,7 @@ from agents import limits
 from agents.limits import Limits
 from agents.teams.roles import Team
 from chat import conductors, events, history, segment, tasks, toolsets, turns
-from chat.frames import TurnRegenerate, TurnSend
+from chat.frames import TurnContinue, TurnRegenerate, TurnSend
 from chat.models import Conversation, Turn
 from chat.turns import Question
 from inference.backends.base import BackendError, ChatBackend
@@ -92,6 +92,32 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
         tool_terms=first.tool_terms,
     )
     return _start(user, question, conversation=first.conversation, parent=first.parent)
+
+
+def continue_turn(user: User, command: TurnContinue) -> Turn:
+    """Go on with a turn that a limit ended, with so many more steps, in a turn that hangs on it."""
+    client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
+    if (started := _started(user, client_id)) is not None:
+        return started
+    ended = _turn(user, command.turn)
+    if ended.spawned_by_id is not None:
+        raise unknown_conversation()
+    if not ended.limit or ended.status != Turn.Status.FINISHED:
+        raise Refusal("nothing_to_continue", _("No limit ended this answer: ask a further question instead."))
+    steps = _within(command.steps, command.steps, most=limits.HIGHEST.max_steps)
+    is_heavy = ended.effort == Turn.Effort.HEAVY
+    question = Question(
+        text=_("Go on."),
+        model=_model(ended.model.name),
+        client_id=client_id,
+        long_thinking=ended.long_thinking,
+        # It goes on alone with what its agents found: no second team.
+        effort=Turn.Effort.HIGH if is_heavy else ended.effort,
+        limits=replace(turns.limits_of(ended), max_steps=steps),
+        tool_terms=ended.tool_terms,
+        continues=ended,
+    )
+    return _start(user, question, conversation=ended.conversation, parent=ended)
 
 
 def stop(user: User, turn_id: str | UUID) -> None:

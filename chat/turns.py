@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import DateTimeField, F, Q, QuerySet, Value
+from django.db.models import DateTimeField, F, Model, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -21,10 +21,10 @@ from agents.limits import Limit, Limits
 from agents.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
-from chat import budgets, doorbell, history, step_rows
+from chat import budgets, doorbell, history, openings, step_rows
 from chat import fence as fences
 from chat.fence import TurnLost as TurnLost
-from chat.models import Conversation, Message, Part, Turn
+from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, Turn
 from inference.schema import FinishReason, ToolSpec, Usage
 from webapp.accounts.models import User
 from webapp.billing import estimates, holds, limits
@@ -54,6 +54,7 @@ class Question:
     team: str = ""
     plan_needs_approval: bool = False
     tool_terms: Mapping[str, Any] = field(default_factory=dict)
+    continues: Turn | None = None
 
 
 def open_conversation(user: User, *, conversation_id: UUID, text: str) -> Conversation:
@@ -82,10 +83,11 @@ def start(
         team=question.team,
         plan_needs_approval=question.plan_needs_approval,
         tool_terms=dict(question.tool_terms),
+        continues=question.continues,
         **asdict(question.limits),
         wake_at=now + timedelta(seconds=RING_AGAIN_S),
     )
-    messages = history.request_messages(turn, text=question.text)
+    messages = openings.messages(turn, text=question.text)
     turn.hold = holds.place(
         conversation.user,
         model=question.model,
@@ -98,8 +100,22 @@ def start(
     turn.save(force_insert=True)
     message = Message.objects.create(turn=turn, step=0, role=Message.Role.USER)
     Part.objects.create(message=message, position=0, kind=Part.Kind.TEXT, text=question.text)
+    if question.continues is not None:
+        _inherit(turn, question.continues)
     Conversation.objects.filter(id=conversation.id).update(current_turn=turn, updated_at=now)
     return turn
+
+
+def _inherit(turn: Turn, earlier: Turn) -> None:
+    """What the earlier turn wrote down is the turn's own: passages under the same numbers, facts, plan, and
+    what can be looked up."""
+    kept: tuple[type[Model], ...] = (Passage, Fact, PlanItem, Artifact)
+    for model in kept:
+        copies: list[Any] = list(model._default_manager.filter(turn=earlier))
+        for copy in copies:
+            copy.pk = uuid4() if model is Artifact else None
+            copy.turn = turn
+        model._default_manager.bulk_create(copies)
 
 
 def has_open(conversation: Conversation) -> bool:

@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from agents import custom_tools
-from chat import dispatch, events, history, resume, segment, step_rows, turns, warm
+from chat import dispatch, events, history, segment, step_rows, transcripts, turns, warm
 from chat.frames import TurnSend
 from chat.models import ToolRun, Turn
 from inference.backends.scripted import Reply
@@ -103,7 +103,7 @@ def drive_to_the_end(turn: Turn) -> int:
 
 def shape(turn: Turn) -> list[Any]:
     """What the turn has come to, without what differs from run to run."""
-    transcript = resume.transcript_of(turn)
+    transcript = transcripts.read(turn)
     steps = [
         (step.number, step.reasoning, step.content, [(r.call, _text(r.result, turn)) for r in step.calls])
         for step in transcript.steps
