@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from agents import custom_tools
+from agents import context, custom_tools
 from agents.transcript import NoteKind
+from chat import resume, warm
 from chat.models import Fact, Message, Turn
 from tests.agents.reading import PASSWORD, SECRET, Habit, Mind, Seen
 from tests.loopforge.course import Call, Move
@@ -116,25 +117,45 @@ def test_a_fact_of_step_3_outlasts_five_compactions_over_http(
     assert notes(turn, NoteKind.HANDOFF) >= 5
     assert all(asked.status == 200 for asked in forge.asked), "no request was too long"
     assert [fact.text for fact in Fact.objects.filter(turn=turn)] == [SECRET] * (habit == "remembers")
+    _check_bill(turn)
     cached = sum(asked.cached_tokens for asked in forge.asked)
     assert cached > 0.6 * sum(asked.prompt_tokens for asked in forge.asked)
 
 
-def test_what_a_handoff_costs_is_on_the_bill(alice_tab: Tab) -> None:
-    turn = read(alice_tab, "copies")
+def test_requests_go_on_from_one_another_and_a_new_worker_would_send_the_same(
+    alice_tab: Tab, forge: LoopForge
+) -> None:
+    turn = read(alice_tab, "remembers")
+    sent = [body["messages"] for body in forge.bodies if body.get("tools")]
+    _check_continuity(turn, sent)
+    warm.shelf.take(turn.id, fence=0)
+    transcript = resume.load(turn.id, fence=0).progress.transcript
+    transcript.steps.pop()  # the answer to the last request
+    transcript.notes = [note for note in transcript.notes if note.step <= transcript.steps[-1].number]
+    assert [_said(message) for message in sent[-1]] == [
+        (message.role.value, message.content, message.reasoning, [call.id for call in message.tool_calls])
+        for message in context.view(transcript)
+    ]
+
+
+def _check_bill(turn: Turn) -> None:
+    """What the handoffs cost is on it."""
     written = turn.messages.filter(role=Message.Role.NOTE, kind=NoteKind.HANDOFF.value)
     assert all(note.output_tokens > 0 for note in written)
     stored = sum(turn.messages.values_list("output_tokens", flat=True))
     assert UsageRecord.objects.get(hold=turn.hold).output_tokens == stored
 
 
-def test_every_worker_sends_on_what_the_one_before_it_sent(alice_tab: Tab, forge: LoopForge) -> None:
-    """Segments end every 25 steps: the next worker reads the turn from the database."""
-    turn = read(alice_tab, "remembers")
+def _check_continuity(turn: Turn, sent: list[list[dict[str, Any]]]) -> None:
+    """Each request begins with all of the one before, except right after a compaction."""
     compactions = (NoteKind.HIDDEN.value, NoteKind.HANDOFF.value)
     changed_after = set(turn.messages.filter(kind__in=compactions).values_list("step", flat=True))
-    sent = [body["messages"] for body in forge.bodies if body.get("tools")]
     assert len(sent) > 100
     for step, (before, now) in enumerate(pairwise(sent), start=1):
         if step not in changed_after:
             assert now[: len(before)] == before, step
+
+
+def _said(message: dict[str, Any]) -> tuple[str, str, str, list[str]]:
+    ids = [call["id"] for call in message.get("tool_calls") or ()]
+    return message["role"], text(message), message.get("reasoning_content") or "", ids
