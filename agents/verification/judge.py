@@ -24,6 +24,7 @@ MAX_PASSAGE_CHARS = 2_400
 MAX_CALL_CHARS = 24_000
 MAX_SENTENCE_CHARS = 800
 TOKENS_A_SENTENCE = 120
+MAX_BROKEN = 100  # beginnings of JSON in a reply that lead to nothing
 MIN_SHARED_WORDS = 3  # of a proof with its sentence, not to be looked at twice
 
 _INSTRUCTIONS = """\
@@ -61,6 +62,7 @@ _STEERING = re.compile(
     r"|\bverdicts?\b.{0,40}supported\b|(?:忽略|无视).{0,12}(?:指令|指示|提示|规则)|(?:回答|输出|判定|标记).{0,20}(?:supported|支持)",
     re.IGNORECASE | re.DOTALL,
 )
+_OPENING = re.compile(r"[{\[]")
 _WORD = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff]{4,}|\d+|[\u3040-\u30ff\u3400-\u9fff]{2}")
 _CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
@@ -214,12 +216,13 @@ def parse(reply: str) -> dict[int, Ruling]:
 
 def _entries(reply: str) -> Iterator[dict[str, Any]]:
     decoder = json.JSONDecoder()
-    at = 0
-    while (opening := re.compile(r"[{\[]").search(reply, at)) is not None:
+    at = num_broken = 0
+    while num_broken < MAX_BROKEN and (opening := _OPENING.search(reply, at)) is not None:
         try:
             value, at = decoder.raw_decode(reply, opening.start())
         except (ValueError, RecursionError):
             at = opening.end()
+            num_broken += 1
             continue
         yield from _flat(value)
 
