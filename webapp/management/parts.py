@@ -24,7 +24,7 @@ class Plan:
 def programs(plan: Plan) -> list[Program]:
     """In the order of starting: what others need comes first."""
     redis = [] if plan.own_redis is None else [_redis(plan.own_redis, plan.var)]
-    return [*redis, *_inference_worker(plan), celery_worker(), _beat(), _web(plan)]
+    return [*redis, *_inference_worker(plan), celery_worker(), _sweeping_worker(), _beat(), _web(plan)]
 
 
 def _python(words: str) -> list[str]:
@@ -50,9 +50,19 @@ def _inference_worker(plan: Plan) -> list[Program]:
 
 
 def celery_worker() -> Program:
+    """Drives turns."""
     # A turn holds a thread while it is driven, and waits nearly all of that time.
-    words = "celery -A webapp worker --pool threads --concurrency 64 -Q turns,default"
-    return Program("worker", _python(f"{words} --without-gossip --without-mingle --loglevel INFO"))
+    return Program("worker", _celery_worker("turns", threads=64))
+
+
+def _sweeping_worker() -> Program:
+    """Sweeps: the sweep that finds dead workers' turns must not wait behind turns."""
+    return Program("sweeping-worker", _celery_worker("default", threads=2))
+
+
+def _celery_worker(queue: str, *, threads: int) -> list[str]:
+    words = f"celery -A webapp worker -n {queue}@%h --pool threads --concurrency {threads} -Q {queue}"
+    return _python(f"{words} --without-gossip --without-mingle --loglevel INFO")
 
 
 def _beat() -> Program:
