@@ -261,7 +261,8 @@ class IntentState(StrEnum):
 class Intent:
     """A call that the model has made and that has no result yet: committed before it runs.
 
-    `key` names it for ever. BEGUN is committed right before an external effect that must not be repeated.
+    `key` names it for ever; `waiting_for` is what it last waited for. BEGUN is committed right before an
+    external effect that must not be repeated.
     """
 
     step: int
@@ -273,5 +274,6 @@ class Intent:
     effect: Effect = Effect.NONE
     state: IntentState = IntentState.INTENDED
     edition: int = 0
+    waiting_for: WaitingFor | None = None
     decided: Decided | None = None
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -195,6 +195,10 @@ def _as_decided(intent: Intent) -> ToolResult | None:
     if intent.decided is None:
         return None
     word = f" They say: {intent.decided.answer}" if intent.decided.answer else ""
+    is_refused = intent.decided.decision in (Decision.REFUSED, Decision.EXPIRED)
+    if is_refused and intent.waiting_for is WaitingFor.OUTCOME:
+        text = f"Nobody can tell whether this call had its effect. It is not to be repeated.{word}"
+        return _fault(text, Fault.INTERRUPTED)
     if intent.decided.decision is Decision.REFUSED:
         return _fault(f"The person does not want this call to be run. Go on without it.{word}", Fault.REFUSED)
     if intent.decided.decision is Decision.EXPIRED:

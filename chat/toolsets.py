@@ -23,10 +23,10 @@ from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
 from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
-from chat import conductors, history, tool_servers
+from chat import conductors, tool_servers
 from chat import notebook as notebooks
 from chat.frames import ToolTerms
-from chat.models import Passage, ToolRun, Turn
+from chat.models import Message, Part, Passage, ToolRun, Turn
 from chat.notebook import DatabaseNotebook
 from inference.schema import ToolSpec
 from webapp.catalog.models import ServedModel
@@ -91,8 +91,8 @@ def opening_of(turn: Turn) -> Opening:
     """What earlier turns have brought into the model's view; for an agent, what its parent had read."""
     if turn.spawned_by_id is not None:
         top = Turn.objects.select_related("conversation").get(id=turn.spawned_by_id)
-        return Opening(exposure=_exposure([*_earlier(top), top.id]), is_by_person=False)
-    return Opening(exposure=_exposure(_earlier(turn)))
+        return Opening(exposure=_exposure([*_earlier(top), top.id], own=turn.id), is_by_person=False)
+    return Opening(exposure=_exposure(_earlier(turn), own=turn.id))
 
 
 def _earlier(turn: Turn) -> list[UUID]:
@@ -104,13 +104,13 @@ def _earlier(turn: Turn) -> list[UUID]:
     return path
 
 
-def _exposure(turn_ids: list[UUID]) -> Exposure:
-    if not turn_ids:
-        return Exposure()
+def _exposure(turn_ids: list[UUID], *, own: UUID) -> Exposure:
+    """With the sources that the turn itself has found: a resumed transcript does not hold them."""
     brought = ToolRun.objects.filter(turn__in=turn_ids).exclude(trust="").values_list("trust", flat=True)
-    asked = Turn.objects.filter(id__in=turn_ids).prefetch_related("messages__parts")
-    known = {url for turn in asked for url in outgoing.urls_of(history.user_text(turn))}
-    known |= set(Passage.objects.filter(turn__in=turn_ids).values_list("source", flat=True).distinct())
+    asked = Part.objects.filter(message__turn__in=turn_ids, message__role=Message.Role.USER)
+    known = {url for text in asked.values_list("text", flat=True) for url in outgoing.urls_of(text)}
+    found = Passage.objects.filter(turn__in=[*turn_ids, own]).values_list("source", flat=True)
+    known |= set(found.distinct())
     return Exposure(
         trust=least_trusted(Trust.USER, *(Trust(label) for label in brought.distinct())),
         known_urls=frozenset(map(outgoing.plain, known)),

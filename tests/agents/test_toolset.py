@@ -224,6 +224,14 @@ async def test_a_call_that_is_not_to_be_run_is_a_result_with_the_persons_word(de
     assert tool.given == []
 
 
+@pytest.mark.parametrize("decision", [Decision.REFUSED, Decision.EXPIRED])
+async def test_of_an_effect_that_may_have_happened_the_model_is_not_told_that_it_did_not(decision):
+    call = intent(decided=Decided(decision=decision), waiting_for=WaitingFor.OUTCOME)
+    result = await run(Made(says("paid")), call)
+    assert result.fault is Fault.INTERRUPTED
+    assert "not run" not in result.for_model
+
+
 async def test_malformed_arguments_are_never_put_to_a_person():
     tool = Made(says("sent"), Traits(approval=Approval.ALWAYS))
     assert (await run(tool, intent(arguments='{"to": "bob'))).fault is Fault.BAD_ARGUMENTS

