@@ -4,17 +4,15 @@ A step is rendered once and shown as the same messages ever after, so that follo
 work for each step, and the requests' common prefix stays the same to the byte.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import TypeVar
 
 from agents.context import rendering
 from agents.context.sizes import CountTokens, tokens_of, tokens_of_step
 from agents.transcript import Note, NoteKind, Step, Transcript
 from inference.schema import ChatMessage
-
-T = TypeVar("T")
 
 
 def view(transcript: Transcript) -> tuple[ChatMessage, ...]:
@@ -108,6 +106,7 @@ class Branch:
         self._handoffs: list[_Handoff] = []
         self._num_steps = 0
         self._num_notes = 0
+        self._notes: deque[Note] = deque()  # those that wait for their step
         self._last_step = 0
         self._hidden_through = 0
         self._num_hidden = 0  # blocks before this one have been hidden
@@ -188,34 +187,34 @@ class Branch:
 
     def _is_overtaken_by(self, transcript: Transcript) -> bool:
         """Something has come to stand before what was taken in already."""
-        late = transcript.notes[self._num_notes :]
         return (
             len(transcript.steps) < self._num_steps
             or len(transcript.notes) < self._num_notes
-            or (bool(late) and late[0].step < self._last_step)
+            or any(note.step < self._last_step for note in transcript.notes[self._num_notes :])
         )
 
     def _catch_up(self, transcript: Transcript) -> None:
         if self._unsettled is not None:
             self._unsettled.render_again()
             self._unsettled = None if self._unsettled.is_settled else self._unsettled
-        while True:
-            step = _at(transcript.steps, self._num_steps)
-            note = _at(transcript.notes, self._num_notes)
-            if note is not None and (step is None or note.step < step.number):
-                self._take_note(note)
-                self._num_notes += 1
-            elif step is not None:
-                self._take_step(step)
-                self._num_steps += 1
-            else:
-                return
+        # A note of a person may be heard of a step later: it stands where the rows have it all the same.
+        self._notes.extend(sorted(transcript.notes[self._num_notes :], key=lambda note: note.step))
+        self._num_notes = len(transcript.notes)
+        for step in islice(transcript.steps, self._num_steps, None):
+            self._take_notes(before=step.number)
+            self._take_step(step)
+            self._num_steps += 1
+        self._take_notes(before=None)
 
     def _take_step(self, step: Step) -> None:
         self._last_step = step.number
         block = Block(step.number, step, rendering.step_messages(step))
         self._blocks.append(block)
         self._unsettled = None if block.is_settled else block
+
+    def _take_notes(self, *, before: int | None) -> None:
+        while self._notes and (before is None or self._notes[0].step < before):
+            self._take_note(self._notes.popleft())
 
     def _take_note(self, note: Note) -> None:
         self._last_step = max(self._last_step, note.step)
@@ -264,7 +263,3 @@ def _outlasts(block: Block, through_step: int, after: int) -> bool:
 
 def _block(note: Note, *, step: int) -> Block:
     return Block(step, note, rendering.note_messages(note))
-
-
-def _at(items: list[T], index: int) -> T | None:
-    return items[index] if index < len(items) else None

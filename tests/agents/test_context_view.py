@@ -3,7 +3,7 @@
 import time
 
 from agents import context
-from agents.transcript import NoteKind, Transcript
+from agents.transcript import Note, NoteKind, Transcript
 from inference.schema import ChatMessage, Role
 from tests.agents.transcripts import Story
 
@@ -194,16 +194,18 @@ def test_another_worker_sends_the_same_to_the_byte():
         assert_paired(messages)
 
 
-def test_a_note_that_comes_late_stands_where_it_belongs():
+def test_a_note_that_is_heard_late_stands_where_the_rows_have_it():
     story = Story()
     story.step("a")
-    note = story.note(NoteKind.PLAN, "The plan was changed.")
-    story.transcript.notes.clear()
+    late = Note(step=1, kind=NoteKind.PLAN, text="The plan was changed.")
     story.step("b")
+    story.note(NoteKind.BUDGET, "Little is left.")
     context.view(story.transcript)
-    story.transcript.notes.append(note)
-    assert context.view(story.transcript) == context.view(story.copy())
-    assert roles(context.view(story.transcript)) == "suatuat"
+    story.transcript.notes.append(late)
+    rows = story.copy()
+    rows.notes = [late, story.transcript.notes[0]]
+    assert context.view(story.transcript) == context.view(rows)
+    assert roles(context.view(story.transcript)) == "suatuatu"
 
 
 def test_following_a_turn_of_a_thousand_steps_costs_no_more_at_its_end():
