@@ -1,6 +1,9 @@
-"""Eight trajectories with tools, on real workers: what they look up alike is paid for once."""
+"""Eight trajectories on real workers: what they look up alike is paid for once, and so is what a worker that
+was killed had begun."""
 
 import time
+from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
 from django.db.models import Sum
@@ -12,7 +15,9 @@ from inference.backends.scripted import Reply
 from tests.conftest import WriteScript
 from tests.loopforge.ledger import Ledger
 from tests.turn.browser import Tab
+from tests.turn.conftest import OpenTab
 from tests.turn.outside_tools import outside
+from tests.turn.worker import WorkerProcess
 from webapp.accounts.models import User
 from webapp.billing.models import Account, UsageRecord
 from webapp.catalog.models import ServedModel
@@ -43,13 +48,26 @@ def trajectories() -> list[Reply]:
     return [alike, *own, *ends]
 
 
-def finish(tab: Tab, turn: str) -> None:
+@pytest.fixture
+def workers(transactional_db: None) -> Iterator[list[WorkerProcess]]:
+    """Two, of which a test may kill the first."""
+    started = [WorkerProcess(), WorkerProcess()]
+    yield started
+    for worker in started:
+        worker.stop()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
     """With the sweep that beat would ring each second."""
     deadline = time.monotonic() + WITHIN_S
-    while not any(frame["type"] == "turn.finished" and frame["turn"] == turn for frame in tab.frames):
-        assert time.monotonic() < deadline, "the turn comes to no end"
+    while not is_so():
+        assert time.monotonic() < deadline, "it never comes to pass"
         tasks.sweep()
         time.sleep(0.2)
+
+
+def finish(tab: Tab, turn: str) -> None:
+    wait_until(lambda: any(frame["type"] == "turn.finished" for frame in tab.of_turn(turn)))
 
 
 def test_eight_paths_pay_for_their_tools_at_most_two_and_a_half_times_what_one_pays(
@@ -73,4 +91,39 @@ def test_eight_paths_pay_for_their_tools_at_most_two_and_a_half_times_what_one_p
     bills = UsageRecord.objects.aggregate(total=Sum("cost_nano"))["total"]
     row.refresh_from_db()
     assert (row.budget_spent_nano, row.budget_reserved_nano) == (bills, 0)
+    assert Account.objects.get(user=alice).held_nano == 0
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_a_worker_killed_among_its_trajectories_costs_nobody_anything(
+    open_tab: OpenTab,
+    alice: User,
+    scripted_model: ServedModel,
+    script: WriteScript,
+    workers: list[WorkerProcess],
+) -> None:
+    words = " ".join(f"word{number}" for number in range(60))
+    path = ('call: calculate {"expression": "6 * 7"}',)
+    script(
+        Reply(step=1, when="Final answer: ", lines=path),
+        Reply(step=2, when="Final answer: ", lines=("pace: 40", f"text: {words}. Final answer: 42")),
+        Reply(lines=("text: It is 42.",)),
+    )
+    scripted_model.prices.update(input_per_million="4", output_per_million="16")
+    tab = open_tab(alice)
+    turn = tab.start("What is it?", long_thinking=True, effort="heavy")
+    wait_until(lambda: Message.objects.filter(turn__spawned_by=UUID(turn), role="tool").count() >= 3)
+    workers[0].kill()
+    finish(tab, turn)
+    row = Turn.objects.get(id=turn)
+    assert (row.finish_reason, tab.of_turn(turn).text_of("content.delta")) == ("stop", "It is 42.")
+    agents = Turn.objects.filter(spawned_by=row)
+    assert agents.count() == 8
+    wait_until(lambda: not agents.exclude(status="finished").exists())
+    bills = UsageRecord.objects.aggregate(total=Sum("cost_nano"))["total"]
+    row.refresh_from_db()
+    assert (row.budget_spent_nano, row.budget_reserved_nano) == (bills, 0)
+    steps = Message.objects.filter(role="assistant").values("turn", "step")
+    assert steps.distinct().count() == steps.count(), "no step is there twice"
     assert Account.objects.get(user=alice).held_nano == 0
