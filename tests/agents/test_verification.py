@@ -10,14 +10,11 @@ from dataclasses import replace
 import pytest
 
 from agents import verification
-from agents.asking import Asked, AskFailed
 from agents.citations import PassagesAtHand
 from agents.transcript import Note, NoteKind
-from agents.verification import Verifier, drafts, quantities, sums, was_sent_back
-from agents.verification import judge as judging
-from inference.schema import ChatMessage, Usage
+from agents.verification import Verifier, drafts, was_sent_back
 from tests.agents import faithfulness
-from tests.agents.faithfulness import CASES, Case, Line, check, right, transcript_of, wrong
+from tests.agents.faithfulness import CASES, Case, check, right, transcript_of, wrong
 
 BAD = ("unsupported", "contradicted")
 
@@ -200,149 +197,6 @@ async def test_what_is_wrong_beside_earlier_calls_is_marked_too() -> None:
     assert (row["step"], note.data["must_revise"]) == (1, False)
 
 
-# ---- the judge
-
-
-async def test_a_long_answer_costs_few_calls() -> None:
-    answer = " ".join(f"Orsa freezes again in year {number} of them [8]." for number in range(1, 41))
-    note, judge = await check(right("long", answer, passages={8: faithfulness.LAKE}), judges=True)
-    assert note is not None
-    assert len(judge.asked) <= judging.MAX_CALLS
-    assert note.data["judge_calls"] == len(judge.asked)
-    assert note.usage == Usage(
-        input_uncached_tokens=100 * len(judge.asked), output_tokens=10 * len(judge.asked)
-    )
-
-
-async def test_beyond_the_most_calls_sentences_are_said_to_be_unchecked() -> None:
-    answer = " ".join(f"Orsa freezes over in the winter of lake{letter * 3} [8]." for letter in LETTERS * 4)
-    note, judge = await check(right("endless", answer), judges=True)
-    assert note is not None
-    assert len(judge.asked) == judging.MAX_CALLS
-    assert note.data["num_unchecked"] >= 104 - judging.MAX_CALLS * judging.MAX_SENTENCES
-
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-@pytest.mark.parametrize("reply", ["", "I think so.", "{", '{"verdicts": [{"id": 1}]}', "[" * 5_000])
-async def test_a_reply_that_is_no_verdict_counts_as_not_checked(reply: str) -> None:
-    async def ask(messages: Sequence[ChatMessage], *, max_tokens: int) -> Asked:
-        return Asked(text=reply, usage=Usage(output_tokens=1))
-
-    case = right("mute", "Orsa ices over in the cold season [8].")
-    verifier = Verifier(PassagesAtHand(case.stored()), judges=True)
-    note = await verifier.check(transcript_of(case), ask=ask, may_revise=True)
-    assert note is not None
-    [row] = note.data["sentences"]
-    assert (row["verdict"], row["fault"], note.data["must_revise"]) == ("unchecked", "judge_silent", False)
-
-
-async def test_a_judge_that_cannot_be_asked_stops_nothing() -> None:
-    async def ask(messages: Sequence[ChatMessage], *, max_tokens: int) -> Asked:
-        raise AskFailed("no money")
-
-    case = wrong("no judge", "Orsa ices over [8]. It is 49 m deep [8].")
-    verifier = Verifier(PassagesAtHand(case.stored()), judges=True)
-    note = await verifier.check(transcript_of(case), ask=ask, may_revise=True)
-    assert note is not None
-    assert (note.data["num_unsupported"], note.data["must_revise"]) == (1, True)
-
-
-async def test_what_a_rule_found_wrong_no_judge_clears() -> None:
-    supported = Line(of="49", verdict="supported", evidence="94 metres deep at its deepest point")
-    note, judge = await check(wrong("kind judge", "Orsa is 49 m deep [8].", supported), judges=True)
-    assert note is not None
-    assert note.data["num_unsupported"] == 1
-    assert judge.asked == [], "it is not even asked"
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        '{"verdicts": [{"id": 1, "verdict": "supported"}, {"id": 2, "verdict": "not supported", "why": "no"}'
-        "]}",
-        '```json\n[{"id": "1", "verdict": "Supported"}, {"id": 2, "verdict": "NOT_SUPPORTED", "why": "no"}]'
-        "\n```",
-        'So:\n{"id": 1, "verdict": "supported"}\n{"id": 2, "verdict": "unsupported", "why": "no"}',
-        '{"1": "supported", "2": {"verdict": "not-supported", "why": "no"}}',
-    ],
-)
-def test_verdicts_are_read_however_they_are_wrapped(reply: str) -> None:
-    found = judging.parse(reply)
-    assert [(number, str(ruling.verdict)) for number, ruling in sorted(found.items())] == [
-        (1, "supported"),
-        (2, "unsupported"),
-    ]
-    assert found[2].why == "no"
-
-
-def test_a_sentence_ruled_twice_is_not_ruled() -> None:
-    twice = [{"id": 1, "verdict": "not supported"}, {"id": 1, "verdict": "supported"}]
-    assert judging.parse(json.dumps(twice)) == {}
-
-
-async def test_the_judge_sees_passages_between_marks_that_nobody_can_guess() -> None:
-    case = right("marks", "Orsa ices over in the cold season [8].")
-    _, judge = await check(case, judges=True)
-    _, again = await check(case, judges=True)
-    marks = [asked[0][-1].content.split(" ", 1)[0] for asked in (judge.asked, again.asked)]
-    assert marks[0] != marks[1]
-    assert all(len(mark) == 16 for mark in marks)
-    assert marks[0] in judge.asked[0][0].content, "the instructions name the mark"
-
-
-# ---- numbers
-
-
-@pytest.mark.parametrize(
-    ("claim", "source", "agree"),
-    [
-        ("1,234.5", "1234.5", True),
-        ("1.2 million", "1,234,567", True),
-        ("1.3 million", "1,234,567", False),
-        ("1,234,567", "1.2 million", False),
-        ("42 %", "a share of 0.42", True),
-        ("5 km", "5,000 m", True),
-        ("160 km", "100 miles", True),
-        ("165 km", "100 miles", False),
-        ("64 °F", "18 °C", True),
-        ("2 years", "24 months", True),
-        ("5 MB", "5 GB", False),
-        ("over 300", "310", True),
-        ("under 300", "310", False),
-        ("about 300", "310", True),
-        ("the 1990s", "in 1994", True),
-        ("3×10^8 m/s", "300,000,000 m/s", True),
-        ("12", "twelve", True),
-        ("300万", "three million", True),
-    ],
-)
-def test_a_number_agrees_with_what_it_may_be_written_from(claim: str, source: str, agree: bool) -> None:
-    [told] = quantities.find(claim).quantities
-    known = quantities.find(source, in_words=True).quantities
-    assert any(quantities.agrees(told, quantity) for quantity in known) is agree
-
-
-@pytest.mark.parametrize(
-    ("text", "holds"),
-    [
-        ("So 12 × 7 = 84.", [True]),
-        ("12 x 7 = 85 apples", [False]),
-        ("$12.50 × 4 = $50.00", [True]),
-        ("1/3 = 0.33 and 1/3 = 0.34", [True, False]),
-        ("2x + 3 = 7, x + 3 * 2 = 7, 2024-03-12 = 3", []),
-        ("40% of 250 = 100, 15% of 80 is 13", [True, False]),
-        ("(3 + 4) * 2 = 14 = 7 + 7", [True, True]),
-        (r"\(12 \times 7 = 84\) and **2 + 2 = 5**", [True, False]),
-        ("1 + 1 = 10 in binary", []),
-        ("It makes 6 * 7 = 42!", [True]),
-    ],
-)
-def test_stated_arithmetic_is_worked_out_again(text: str, holds: list[bool]) -> None:
-    assert [found.holds for found in sums.find(text)] == holds
-
-
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -463,7 +317,3 @@ async def test_whatever_an_answer_holds_it_is_checked_and_its_places_are_in_it()
         rows = note.data["sentences"] if note else []
         assert all(0 <= row["start"] < row["end"] <= len(answer) for row in rows), answer
         assert json.dumps(rows)
-
-
-def test_an_answer_of_signs_alone_is_no_arithmetic() -> None:
-    assert [list(sums.find(text)) for text in ("x = y", "=", "= 5", "a = b + c = ")] == [[], [], [], []]
