@@ -160,6 +160,9 @@ async def test_what_a_stranger_hides_in_a_text_is_taken_out():
     passage = NewPassage(source="https://a.example\u200b", title=hidden, text=hidden, fetched_at=FETCHED_AT)
     result = await run(Made(says(hidden, passages=(passage,)), Traits(trust=Trust.WEB)))
     assert result.for_model == "visible?"
+    persian = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    kept = await run(Made(says(f"{persian}\u200c\u200d\u200c"), Traits(trust=Trust.WEB)))
+    assert kept.for_model == persian
     assert result.passages[0].source == "https://a.example"
     assert (result.passages[0].title, result.passages[0].fetched_at) == ("visible?", FETCHED_AT)
 
