@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from agents.asking import Asked
 from agents.citations import Passage, PassagesAtHand, fingerprint
@@ -73,16 +74,15 @@ def passage(number: int, text: str) -> Passage:
     )
 
 
-def right(name: str, answer: str, *judge: Line, **more: object) -> Case:
-    return Case(name=name, answer=answer, judge=judge, **more)  # type: ignore[arg-type]
+def right(name: str, answer: str, *judge: Line, **more: Any) -> Case:
+    return Case(name=name, answer=answer, judge=judge, **more)
 
 
-def wrong(name: str, answer: str, *judge: Line, pieces: Sequence[str] = (), **more: object) -> Case:
-    pieces = tuple(pieces) or (answer,)
-    return Case(name=name, answer=answer, wrong=pieces, judge=judge, **more)  # type: ignore[arg-type]
+def wrong(name: str, answer: str, *judge: Line, pieces: Sequence[str] = (), **more: Any) -> Case:
+    return Case(name=name, answer=answer, wrong=tuple(pieces) or (answer,), judge=judge, **more)
 
 
-NONE = {"passages": {}}
+NONE: dict[str, Any] = {"passages": {}}
 SUM = (("calculate", '{"expression": "1250 * 1.07 ** 10"}', "2458.939196612"),)
 
 CASES = [

@@ -311,7 +311,7 @@ async def test_whatever_an_answer_holds_it_is_checked_and_its_places_are_in_it()
     draw = random.Random(11)
     for _ in range(400):
         answer, result = ("".join(draw.choices(PIECES, k=draw.randint(1, 30))) for _ in range(2))
-        passages = {} if draw.random() < 0.5 else None
+        passages: dict[int, str] | None = {} if draw.random() < 0.5 else None
         case = Case(name="any", answer=answer, results=(("calculate", "{}", result),), passages=passages)
         note, _ = await check(case, judges=draw.random() < 0.3)
         rows = note.data["sentences"] if note else []

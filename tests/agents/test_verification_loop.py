@@ -8,7 +8,7 @@ from agents.citations import Passage, fingerprint
 from agents.happenings import NoteAdded
 from agents.loop import Outcome
 from agents.memory_store import MemoryStore
-from agents.tool import NewPassage, ToolContext, ToolResult, Traits, Trust
+from agents.tool import NewPassage, Tool, ToolContext, ToolResult, Traits, Trust
 from agents.tools.verify_claim import VerifyClaim
 from agents.transcript import NoteKind
 from agents.verification import Verifier, drafts
@@ -62,7 +62,7 @@ class Kept:
 
 def staged(*lines: Line, store: MemoryStore | None = None, judges: bool = False, **setting: Any) -> Stage:
     store = store or MemoryStore()
-    tools = [Search(), VerifyClaim(Kept(store))]
+    tools: list[Tool] = [Search(), VerifyClaim(Kept(store))]
     verifier = Verifier(Kept(store), judges=judges)
     return Stage(*lines, tools=tools, store=store, verifier=verifier, **setting)
 
