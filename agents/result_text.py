@@ -11,8 +11,8 @@ MAX_SOURCE_CHARS = 2_000
 MAX_TITLE_CHARS = 300
 HEAD_SHARE = 0.75  # of what is kept of a long text; the rest is its end
 
-# What a reader does not see, a model should not read: zero width, direction overrides, tag characters. Joiners
-# and direction marks belong to many scripts; two of them in a row do not.
+# What a reader does not see, a model should not read: zero width, direction overrides, tag characters.
+# Joiners and direction marks belong to many scripts; two of them in a row do not.
 _HIDDEN = re.compile(
     "[\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]|[\u200c-\u200f]{2,}"
 )
