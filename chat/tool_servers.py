@@ -1,20 +1,39 @@
-"""The tools of the operator's MCP servers, over connections that a Celery worker keeps between turns."""
+"""The tools of the operator's MCP servers, over connections that a Celery worker keeps between turns.
 
+The MCP SDK is imported with the first server: it takes a second, which every start would have to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from agents.mcp import servers
-from agents.mcp.pool import Pool
 from agents.mcp.servers import BadServers, Server
-from agents.mcp.tools import McpTool
+from agents.tool import Approval
 from webapp.settings import text
+
+if TYPE_CHECKING:
+    from agents.mcp.pool import Pool
+    from agents.mcp.tools import McpTool
 
 
 async def tools() -> tuple[McpTool, ...]:
     """Waits some seconds for a server that was never reached, and leaves out what cannot be reached."""
-    return await pool().tools()
+    return await pool().tools() if settings.MCP_SERVERS else ()
+
+
+def approvals_of(tools: Iterable[object]) -> dict[str, Approval]:
+    """What the operator wrote about asking a person, by the tools' whole names."""
+    if not settings.MCP_SERVERS:
+        return {}
+    from agents.mcp import tools as mcp_tools
+
+    return mcp_tools.approvals_of(tools)
 
 
 def configured() -> tuple[Server, ...]:
@@ -27,6 +46,8 @@ def configured() -> tuple[Server, ...]:
 
 @cache
 def pool() -> Pool:
+    from agents.mcp.pool import Pool
+
     return Pool(configured())
 
 

@@ -11,7 +11,6 @@ from django.conf import settings
 
 from agents import custom_tools, outgoing
 from agents.exposure import Exposure, Opening
-from agents.mcp.tools import approvals_of
 from agents.outgoing import Secrets
 from agents.policy import Grant, Policy
 from agents.tool import Approval, Tool, Trust, least_trusted
@@ -67,7 +66,7 @@ async def opened(
         tools = [tool for tool in tools if tool.spec.name in allowed]
     policy = replace(
         _policy(),
-        approvals={**approvals_of(theirs), **_policy().approvals},
+        approvals={**tool_servers.approvals_of(theirs), **_policy().approvals},
         grants=tuple(Grant(tool=one.tool, arguments=one.arguments) for one in terms.granted),
     )
     async with RedisToolCache.opened(settings.REDIS_URL) as tool_cache:
