@@ -58,8 +58,12 @@ class FunctionTool:
     context_name: str = ""
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult | Waiting:
-        # The schema holds by now; this makes dates, enums and classes of it.
-        values = msgspec.convert(arguments, self.parameters)
+        try:
+            # The schema holds by now; this makes dates, enums and classes of it.
+            values = msgspec.convert(arguments, self.parameters)
+        except msgspec.ValidationError as fault:
+            text = f"The arguments of {self.spec.name} are wrong: {fault}"
+            return ToolResult(for_model=text, is_error=True, fault=Fault.BAD_ARGUMENTS)
         named = {name: getattr(values, name) for name in self.parameters.__struct_fields__}
         if self.context_name:
             named[self.context_name] = context

@@ -101,6 +101,8 @@ def _waiting_run(turn: Turn, call_id: str, word: Word) -> ToolRun:
         if turn.status == Turn.Status.FINISHED:
             raise NotDecided("turn_finished", _("This answer has ended: nothing is waiting any more."))
         return last
+    if last.state in (ToolRun.State.INTENDED, ToolRun.State.BEGUN):
+        raise NotDecided("not_waiting", _("This call is under way: it does not wait for you."))
     shown = word.arguments if word.edited is None else word.edited
     if last.decision == word.decision and last.arguments_sha256 == fingerprint(shown):
         return last

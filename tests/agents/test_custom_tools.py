@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal
@@ -86,6 +86,12 @@ class Unit(enum.Enum):
     CELSIUS = "c"
 
 
+@tool()
+async def _alarm(at: datetime) -> str:
+    """Rings."""
+    return f"{at:%H:%M}"
+
+
 @tool(name="report")
 async def _report(
     day: date,
@@ -104,9 +110,9 @@ async def _report(
     return {"day": day.isoformat(), "unit": unit.name, "tags": tags, "who": context.tenant}
 
 
-async def run(arguments: str) -> ToolResult:
-    intent = Intent(step=1, index=0, call_id="c", name="report", arguments=arguments, key="k")
-    result = await Toolset([_report]).run(intent, CONTEXT)
+async def run(arguments: str, *, name: str = "report") -> ToolResult:
+    intent = Intent(step=1, index=0, call_id="c", name=name, arguments=arguments, key="k")
+    result = await Toolset([_report, _alarm]).run(intent, CONTEXT)
     assert isinstance(result, ToolResult)
     return result
 
@@ -125,6 +131,8 @@ async def test_a_functions_type_hints_are_its_schema_and_what_it_is_given():
         "who": "alice",
     }
     assert (await run('{"day": "someday"}')).fault is Fault.BAD_ARGUMENTS
+    assert (await run('{"at": "2026-11-23T07:30:00Z"}', name="_alarm")).for_model == "07:30"
+    assert (await run('{"at": "half past seven"}', name="_alarm")).fault is Fault.BAD_ARGUMENTS
     failed = await run('{"day": "2026-11-23", "size": 2}')
     assert (failed.fault, failed.for_model) == (Fault.FAILED, "There is no large report: ask for size 1.")
 
