@@ -14,13 +14,13 @@ from django.utils.translation import gettext
 from agents import citations, reasoning_graph, verification
 from agents.citations import Passage
 from agents.reasoning_graph import Graph
-from agents.tool import ToolResult, Trust
-from agents.transcript import CallRecord, Note, NoteKind, Step, Transcript
-from chat import history, notebook
+from agents.tool import Trust
+from agents.transcript import Note, NoteKind
+from chat import history, notebook, transcripts
 from chat import models as rows
 from chat.models import Turn
 from chat.step_views import StepView
-from inference.schema import ChatMessage, Role, ToolCall
+from inference.schema import ChatMessage, Role
 
 
 class StoredPassages:
@@ -109,8 +109,9 @@ def support_of(turn: Turn) -> list[Support]:
 def graph_of(turn: Turn) -> Graph:
     """The turn's reasoning graph."""
     facts = async_to_sync(notebook.DatabaseNotebook(turn.id, fence=turn.fence).facts)()
+    question = ChatMessage(role=Role.USER, content=history.user_text(turn))
     return reasoning_graph.build(
-        transcript_of(turn),
+        transcripts.read(turn, opening=(question,)),
         plan=notebook.plan_of(turn.id),
         facts=facts,
         passages=passages_of(turn.id),
@@ -135,15 +136,6 @@ def export_of(turn: Turn) -> dict[str, Any]:
         ],
         "graph": graph_of(turn).as_json(),
     }
-
-
-def transcript_of(turn: Turn) -> Transcript:
-    """The turn as it went: its question, steps and notes."""
-    return Transcript(
-        opening=(ChatMessage(role=Role.USER, content=history.user_text(turn)),),
-        steps=[_step(step) for step in history.steps_of(turn)],
-        notes=history.notes_of(turn),
-    )
 
 
 def reason(fault: str, detail: str) -> str:
@@ -187,18 +179,6 @@ def _passage(row: rows.Passage) -> Passage:
         trust=Trust(row.trust) if row.trust else Trust.WEB,
         fetched_at=row.fetched_at,
     )
-
-
-def _step(step: StepView) -> Step:
-    calls = [
-        CallRecord(
-            call=ToolCall(id=call.id, name=call.name, arguments=call.arguments),
-            key=f"{step.number}.{index}",
-            result=None if call.result is None else ToolResult(for_model=call.result, is_error=call.is_error),
-        )
-        for index, call in enumerate(step.tool_calls)
-    ]
-    return Step(number=step.number, reasoning="", content=step.content, calls=calls)
 
 
 def _answering(steps: Sequence[StepView]) -> Iterator[StepView]:

@@ -73,7 +73,7 @@ def _was_there_before(marker: citations.Marker, sentence: Sentence, sources: Sou
     if sources.stored:
         return False
     written = sentence.text[marker.start - sentence.start : marker.end - sentence.start]
-    return bool(written) and written in sources.said.text
+    return bool(written) and written in sources.opening
 
 
 def _left_out(sentences: Sequence[Sentence], sources: Sources) -> Source | None:

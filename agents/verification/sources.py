@@ -110,7 +110,9 @@ class Sources:
         self.results = [_result(call) for call in calls if call.call.id not in with_passages]
         self.results += [Source(note.text) for note in transcript.notes if note.kind is NoteKind.TEAM]
         self._all_results = [_result(call) for call in calls if call.call.id in with_passages]
-        self.said = Source("\n".join(m.content for m in transcript.opening if m.role is not Role.SYSTEM))
+        told = [message for message in transcript.opening if message.role in (Role.USER, Role.TOOL)]
+        self.said = Source("\n".join(message.content for message in told))
+        self.opening = "\n".join(message.content for message in transcript.opening)
         self.used_tools = any(True for _ in transcript.calls())
         self.worked_out = [source for source in self.results if source.tool == CALCULATOR]
         self.asked_to_work_out = Source("\n".join(call.call.arguments for call in calls if _calculates(call)))

@@ -13,6 +13,7 @@ from agents import verification
 from agents.citations import PassagesAtHand
 from agents.transcript import Note, NoteKind
 from agents.verification import Verifier, drafts, was_sent_back
+from inference.schema import ChatMessage, Role
 from tests.agents import faithfulness
 from tests.agents.faithfulness import CASES, Case, check, right, transcript_of, wrong
 
@@ -317,3 +318,17 @@ async def test_whatever_an_answer_holds_it_is_checked_and_its_places_are_in_it()
         rows = note.data["sentences"] if note else []
         assert all(0 <= row["start"] < row["end"] <= len(answer) for row in rows), answer
         assert json.dumps(rows)
+
+
+async def test_what_the_model_said_before_is_no_source_and_what_tools_brought_before_is() -> None:
+    case = right("continued", "It has 4,711 rooms. It has 815 doors.", passages={8: faithfulness.LAKE})
+    transcript = transcript_of(case)
+    transcript.opening = (
+        ChatMessage(role=Role.ASSISTANT, content="It has 4,711 rooms."),
+        ChatMessage(role=Role.TOOL, content="815 doors", tool_call_id="functions.look:0", name="look"),
+        ChatMessage(role=Role.USER, content="Go on."),
+    )
+    verifier = Verifier(PassagesAtHand(case.stored()), judges=False)
+    note = await verifier.check(transcript, ask=faithfulness.ScriptedJudge(case), may_revise=True)
+    assert note is not None
+    assert [row["verdict"] for row in note.data["sentences"]] == ["unsupported", "uncited"]
