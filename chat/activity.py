@@ -34,8 +34,11 @@ TASK_CHARS = 400
 
 @dataclass(frozen=True, kw_only=True)
 class WaitView:
-    """A call that a person is to decide on. `choices` are the answers that its question offers."""
+    """A call that a person is to decide on, of the turn or of one of its agents. `choices` are the answers
+    that its question offers."""
 
+    turn_id: UUID
+    role: str
     call_id: str
     tool: str
     arguments: str
@@ -109,9 +112,14 @@ def prefetches() -> list[str | Prefetch[Any]]:
 
 
 def waits(turn: Turn) -> list[WaitView]:
-    """The calls that wait for a person's word."""
+    """The calls that wait for a person's word: the turn's own, and those of its agents."""
+    runs = [("", run) for run in undecided(turn)]
+    if turn.status != Turn.Status.FINISHED:
+        runs += [(agent.role, run) for agent in _started(turn) for run in _undecided(agent)]
     return [
         WaitView(
+            turn_id=run.turn_id,
+            role=role,
             call_id=run.call_id,
             tool=run.tool,
             arguments=run.arguments,
@@ -120,7 +128,7 @@ def waits(turn: Turn) -> list[WaitView]:
             expires_at=run.expires_at,
             choices=_choices(run),
         )
-        for run in undecided(turn)
+        for role, run in runs
         if run.waiting_for in OF_A_PERSON
     ]
 
@@ -243,7 +251,15 @@ def _agents() -> QuerySet[Turn]:
     texts = Part.objects.filter(message__turn=OuterRef("pk"), kind=Part.Kind.TEXT)
     task = texts.filter(message__role=Message.Role.USER).order_by("position").values("text")[:1]
     said = texts.filter(message__role=Message.Role.ASSISTANT).order_by("-message__step").values("text")[:1]
-    return Turn.objects.annotate(asked=Subquery(task), said=Subquery(said)).order_by("created_at", "id")
+    runs = ToolRun.objects.filter(state=ToolRun.State.WAITING, decision="")
+    waiting = Prefetch("tool_runs", queryset=runs, to_attr="runs_waiting")
+    annotated = Turn.objects.annotate(asked=Subquery(task), said=Subquery(said))
+    return annotated.prefetch_related(waiting).order_by("created_at", "id")
+
+
+def _undecided(agent: Turn) -> list[ToolRun]:
+    runs: list[ToolRun] = getattr(agent, "runs_waiting", [])
+    return [] if agent.status == Turn.Status.FINISHED else runs
 
 
 def _started(turn: Turn) -> list[Turn]:

@@ -24,15 +24,16 @@ _QUIET = {"code", "pre", "a"}  # nothing is cited in there
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
-    """A sentence from `start` to `end` that nothing supports."""
+    """A sentence from `start` to `end` that nothing supports, or, `is_quiet`, that could not be checked."""
 
     start: int
     end: int
+    is_quiet: bool = False
 
 
 def with_doubts(text: str, doubts: Sequence[Doubt], *, draw: Callable[[int], str]) -> SafeString:
     """The text's HTML with each doubtful sentence marked; behind it stands what `draw` makes of its number. A
-    sentence that reaches over blocks gets only that."""
+    sentence that reaches over blocks gets only that. The doubts come in the order of the text."""
     if OPEN in text or CLOSE in text:
         return markdown.render(text)
     marked = text
@@ -41,13 +42,13 @@ def with_doubts(text: str, doubts: Sequence[Doubt], *, draw: Callable[[int], str
         start, end = doubt.start, doubt.start + len(sentence.rstrip())
         marked = marked[:start] + OPEN + marked[start:end] + CLOSE + marked[end:]
     html = str(markdown.render(marked))
-    number = 0
+    numbers = iter(range(len(doubts)))
 
     def mark(found: re.Match[str]) -> str:
-        nonlocal number
-        number += 1
-        inner = f'<mark class="doubt">{found[1]}</mark>' if _is_whole(found[1]) else found[1]
-        return inner + draw(number - 1)
+        number = next(numbers)
+        manner = "doubt doubt--quiet" if doubts[number].is_quiet else "doubt"
+        inner = f'<mark class="{manner}">{found[1]}</mark>' if _is_whole(found[1]) else found[1]
+        return inner + draw(number)
 
     html = _MARKED.sub(mark, html)
     return mark_safe(html.replace(OPEN, "").replace(CLOSE, ""))

@@ -1,14 +1,12 @@
 """What the composer offers and starts with: the presets of each effort, the choices of the last turn."""
 
 from dataclasses import dataclass
-from functools import cache
 from decimal import Decimal
 
 from django.utils.translation import gettext as _
 
 from agents import limits
 from agents.limits import Effort, Limits
-from agents.teams import roles
 from chat.models import Turn
 from webapp.billing import pricing
 from webapp.catalog.models import ServedModel
@@ -71,13 +69,3 @@ def choice(models: list[ServedModel], last_turn: Turn | None) -> Choice:
         long_thinking=last_turn.long_thinking,
         effort=last_turn.effort,
     )
-
-
-def teams() -> list[str]:
-    """The teams that a turn can be given to."""
-    return list(_teams())
-
-
-@cache
-def _teams() -> tuple[str, ...]:
-    return tuple(roles.load().teams)

@@ -1,4 +1,5 @@
-"""A plan as a person edits it: a line for each item, "# Phase" above those of a phase, its status in brackets."""
+"""A plan as a person edits it: a line for each item with its status in brackets, "# Phase" above those of a
+phase."""
 
 import re
 from collections.abc import Iterable

@@ -17,7 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
 from agents import limits
-from chat import composer, conversations, history
+from chat import composer, conductors, conversations, history
 from chat import sidebar as sidebars
 from chat.forms import RenameForm
 from chat.models import Conversation, Turn
@@ -116,7 +116,7 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
         "models": models,
         "chosen": composer.choice(models, last_turn),
         "presets": composer.presets(),
-        "teams": composer.teams(),
+        "teams": conductors.teams().teams,
         "highest": limits.HIGHEST,
         "currency": settings.BILLING_CURRENCY,
         "max_message_chars": settings.MAX_MESSAGE_CHARS,

@@ -124,6 +124,12 @@ def unsupported(note: Note) -> list[dict[str, Any]]:
     return [one for one in note.data.get("sentences", ()) if Verdict(one["verdict"]).is_bad]
 
 
+def doubtful(note: Note) -> list[dict[str, Any]]:
+    """Those, and the findings on sentences that could not be checked."""
+    unchecked = [one for one in note.data.get("sentences", ()) if one["verdict"] == Verdict.UNCHECKED]
+    return unsupported(note) + unchecked
+
+
 def num_unsupported(note: Note) -> int:
     return len(unsupported(note))
 

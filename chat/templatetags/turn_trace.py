@@ -82,12 +82,15 @@ def answer_html(view: TurnView, step: StepView) -> SafeString:
     """The step's content; of a finished turn with its citations and the sentences that nothing supports."""
     passages = view.passages
     html: str = step.content_html or answer_marks.plain(step.content)
-    if findings := _doubts(step):
-        doubts = [Doubt(start=finding["start"], end=finding["end"]) for finding in findings]
+    if findings := _doubts(view, step):
+        doubts = [
+            Doubt(start=found["start"], end=found["end"], is_quiet=found["verdict"] == "unchecked")
+            for found in findings
+        ]
         html = answer_marks.with_doubts(
             step.content,
             doubts,
-            draw=lambda index: _doubt(view, step, index, _why(findings[index])),
+            draw=lambda index: _doubt(view, step, index, findings[index]),
         )
     if passages:
         html = answer_marks.with_citations(html, passages, draw=lambda number: _citation(view, number))
@@ -99,24 +102,30 @@ def _why(finding: dict[str, Any]) -> str:
     return words or str(finding.get("reason", ""))
 
 
-def _doubts(step: StepView) -> list[dict[str, Any]]:
-    """In the order of the text."""
-    checks = [note for note in step.notes if note.kind is NoteKind.CHECK and "sentences" in note.data]
-    if not checks or step.is_draft:
+def _doubts(view: TurnView, step: StepView) -> list[dict[str, Any]]:
+    """What the check of the whole answer found of this step's part, in the order of the text."""
+    if step.is_draft or step.is_undone or not view.is_finished:
         return []
-    here = [one for one in wording.unsupported(checks[-1]) if one.get("step", step.number) == step.number]
+    checks = [note for note in view.notes if note.kind is NoteKind.CHECK and "sentences" in note.data]
+    found = wording.doubtful(checks[-1]) if checks else []
+    here = [one for one in found if one.get("step", step.number) == step.number]
     return sorted(here, key=lambda finding: finding["start"])
 
 
-def _doubt(view: TurnView, step: StepView, index: int, why: str) -> str:
+def _doubt(view: TurnView, step: StepView, index: int, finding: dict[str, Any]) -> str:
+    is_quiet = finding["verdict"] == "unchecked"
     return format_html(
-        '<button class="doubt__why" type="button" popovertarget="{id}" aria-label="{label}">?</button>'
+        '<button class="doubt__why{manner}" type="button" popovertarget="{id}"'
+        ' aria-label="{label}">?</button>'
         '<span class="card" id="{id}" popover role="note">'
         '<span class="card__title">{title}</span>{why}</span>',
+        manner=" doubt__why--quiet" if is_quiet else "",
         id=f"doubt-{view.turn.pk}-{step.number}-{index}",
-        label=_("Not supported: why"),
-        title=_("Nothing found supports this sentence"),
-        why=why,
+        label=_("Not checked: why") if is_quiet else _("Not supported: why"),
+        title=_("This sentence could not be checked")
+        if is_quiet
+        else _("Nothing found supports this sentence"),
+        why=_why(finding),
     )
 
 
@@ -132,9 +141,9 @@ def _citation(view: TurnView, number: int) -> str:
 
 @register.filter
 def is_annotated(view: TurnView, step: StepView) -> bool:
-    return bool(view.passages and answer_marks.cited(step.content) & set(view.passages)) or bool(
-        _doubts(step)
-    )
+    """Whether the step's content is drawn otherwise than while it was written."""
+    cites = bool(view.passages) and not answer_marks.cited(step.content).isdisjoint(view.passages)
+    return cites or bool(_doubts(view, step))
 
 
 @register.filter

@@ -264,8 +264,8 @@ document.querySelector(".prompts")?.addEventListener("click", ({ target }) => {
 
 function greet() {
   for (const section of thread().children) {
+    adorn(section);
     if (section.hasAttribute("data-live")) watch(section);
-    else adorn(section);
   }
 }
 

@@ -124,7 +124,10 @@ export function settle(section, final) {
 
 // ---- what waits for the person
 
+const LOOK_AGAIN_MS = 5000; // at agents: how far each is, and whether one of them waits, its own log tells
+
 let title = "";
+let rounds = 0;
 
 /** See to the agents that can be opened and the calls that wait, in this part of the page. */
 export function attend(section) {
@@ -133,6 +136,7 @@ export function attend(section) {
     lane.addEventListener("toggle", () => lane.open && void open(lane));
     if (lane.open) void open(lane);
   }
+  if (!rounds && document.querySelector(".turn[data-live] .lane--live")) rounds = setInterval(lookAgain, LOOK_AGAIN_MS);
   const asks = document.querySelector("[data-asks]");
   if (asks && !title) {
     title = document.title;
@@ -142,6 +146,16 @@ export function attend(section) {
   } else if (!asks && title) {
     document.title = title;
     title = "";
+  }
+}
+
+function lookAgain() {
+  const live = [...document.querySelectorAll(".turn[data-live]")].filter((section) => section.querySelector(".lane--live"));
+  if (!live.length) rounds = clearInterval(rounds) ?? 0;
+  if (document.hidden) return;
+  for (const section of live) {
+    const view = { id: section.dataset.turn, section };
+    void look(view, "agents", 0).then(() => look(view, "waits", 0));
   }
 }
 

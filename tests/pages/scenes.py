@@ -4,7 +4,6 @@ import hashlib
 import json
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 from django.utils import timezone
 
@@ -21,6 +20,8 @@ QUESTION = "What share of urban-heat deaths would 30 % tree cover have prevented
 
 class Scene:
     """One turn under construction; `step` adds a step behind the last one."""
+
+    turn: Turn
 
     def __init__(
         self, user: User, *, question: str = QUESTION, parent: "Scene | None" = None, **fields: Any
@@ -85,9 +86,7 @@ class Scene:
 
     def plan(self, *items: tuple[str, str, str]) -> "Scene":
         for position, (phase, text, status) in enumerate(items):
-            PlanItem.objects.create(
-                turn=self.turn, position=position, phase=phase, text=text, status=status
-            )
+            PlanItem.objects.create(turn=self.turn, position=position, phase=phase, text=text, status=status)
         return self
 
     def passage(self, number: int, text: str = PASSAGE) -> "Scene":
@@ -179,12 +178,15 @@ def noted(user: User) -> Turn:
     start = answer.index("The program")
     doubt = {
         "start": start,
-        "end": start + 37,
+        "end": start + len("The program cost 12 million euros."),
         "step": 5,
         "verdict": "unsupported",
         "fault": "number",
         "detail": "12 million",
         "reason": "12 million is in none of its sources.",
+        "passages": [],
+        "calls": [],
+        "by": "rule",
     }
     scene = Scene(user).plan(
         ("gather", "Find the study and its appendix", "done"),
@@ -199,7 +201,9 @@ def noted(user: User) -> Turn:
     ).passage(7)
     scene.note("budget", "80 % of the steps are used.", limit="steps", share=0.8)
     scene.note("guard", "You called search 3 times.", level="advise", tool="search", times=3)
-    scene.step({"name": "python", "arguments": {"code": "1/0"}, "result": "ZeroDivisionError", "is_error": True})
+    scene.step(
+        {"name": "python", "arguments": {"code": "1/0"}, "result": "ZeroDivisionError", "is_error": True}
+    )
     scene.step({"name": "rollback", "arguments": {"to_step": 1}, "result": "Gone back."})
     scene.note("rollback", "Dividing by the number of cities is wrong.", to_step=1, snapshot="")
     scene.note("hidden", through_step=1)
@@ -214,9 +218,7 @@ def noted(user: User) -> Turn:
 
 def heavy(user: User) -> Turn:
     """Eight paths, of which five agree; one is still at work."""
-    scene = Scene(
-        user, effort="heavy", status=Turn.Status.WAITING, finish_reason="", waiting_for="agents"
-    )
+    scene = Scene(user, effort="heavy", status=Turn.Status.WAITING, finish_reason="", waiting_for="agents")
     answers = ["39 %"] * 5 + ["33 %"] * 2
     paths = []
     for number, text in enumerate(answers):
@@ -237,7 +239,11 @@ def heavy(user: User) -> Turn:
 def long(user: User, *, num_steps: int = 300) -> Turn:
     """A turn that a limit ended."""
     scene = Scene(
-        user, finish_reason="length", limit="steps", error="Stopped at the limit of 300 steps.", max_steps=num_steps
+        user,
+        finish_reason="length",
+        limit="steps",
+        error="Stopped at the limit of 300 steps.",
+        max_steps=num_steps,
     )
     for number in range(1, num_steps):
         name = ("search", "python", "browse")[number % 3]
