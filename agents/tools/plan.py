@@ -15,8 +15,8 @@ DESCRIPTION = """\
 Write the plan of this task, or write it anew after each change: always all lines, in order. Plan before work
 of more than a few steps, in phases (gather, analyse, write, verify); mark one line "doing", then "done" with
 the ids of its evidence, or "dropped". Example: {"lines": [{"phase": "gather", "text": "Find the length",
-"status": "done", "evidence": ["functions.search:0"]}, {"phase": "verify", "text": "Check it in a second
-source"}]}"""
+"status": "done", "evidence": ["functions.search:0"]}, {"phase": "verify", "text": "Hypothesis: it has
+not changed since"}]}"""
 
 
 class Plan:

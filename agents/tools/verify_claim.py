@@ -16,7 +16,8 @@ from inference.schema import ToolSpec, Usage
 DESCRIPTION = """\
 Check a claim against the passages you have read, before you write it into an answer: numbers, dates, units
 and quotes are compared word for word, the rest is judged. Write one to three complete sentences and name
-the passages that should bear them out; without any, all are searched.
+the passages that should bear them out; without any, all are searched. In an answer, put the numbers of its
+passages behind each sentence that rests on them, as [7] or [7, 9], and quote word for word only.
 Example: {"claim": "The bridge is 1,280 m long.", "passages": [7]}"""
 
 
