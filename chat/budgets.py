@@ -57,16 +57,21 @@ class Call:
 async def reserve(turn: Turn, call: Call, *, sleep: Sleep) -> Grant:
     """Set money aside for the call: in the turn's hold, and in the budget that it shares with its agents.
 
-    Waits (by `sleep`) while only other calls in flight are in its way. Raises BudgetExhausted, CallLost and
+    Waits (by `sleep`) while only other calls in flight are in its way; an agent also while money of the
+    account is held, most likely by those beside it. Raises BudgetExhausted, CallLost and
     holds.InsufficientFunds.
     """
     gives_up_at = time.monotonic() + MOST_PATIENCE_S
     while True:
+        may_wait = time.monotonic() < gives_up_at
         try:
-            may_wait = time.monotonic() < gives_up_at
             return await sync_to_async(reserve_now)(turn, call, may_wait=may_wait)
         except Crowded:
-            await sleep(LOOK_AGAIN_S)
+            pass
+        except holds.InsufficientFunds as fault:
+            if turn.spawned_by_id is None or not fault.held_nano or not may_wait:
+                raise
+        await sleep(LOOK_AGAIN_S)
 
 
 def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:

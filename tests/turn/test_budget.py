@@ -20,10 +20,10 @@ from chat.crew import DatabaseCrew
 from chat.frames import Limits as Wanted
 from chat.frames import TurnSend
 from chat.models import Turn
-from inference.schema import Usage
+from inference.schema import FinishReason, Usage
 from tests.conftest import WriteScript
 from webapp.accounts.models import User
-from webapp.billing import pricing
+from webapp.billing import holds, pricing
 from webapp.billing.models import Account
 from webapp.catalog.models import ServedModel
 
@@ -134,7 +134,7 @@ def test_what_a_dead_worker_set_aside_is_not_lost(top: Turn, spawn: Callable[[in
     assert sums(top) == (0, 2 * CALL_NANO)
     budgets.reserve_now(first, call())  # after its worker died, another makes the call again
     assert sums(top) == (0, 2 * CALL_NANO)
-    turns.finish(second.id, fence=1, finish_reason="cancelled", error="", last_seq=1)  # type: ignore[arg-type]
+    turns.finish(second.id, fence=1, finish_reason=FinishReason.CANCELLED, error="", last_seq=1)
     spend(first, 7)
     assert sums(top) == (7, 0)
 
@@ -157,6 +157,23 @@ def test_a_call_waits_while_only_calls_in_flight_are_in_its_way(
 
     async def the_first_ends(_seconds: float) -> None:
         await sync_to_async(spend)(first, 1)
+
+    assert async_to_sync(budgets.reserve)(second, call(), sleep=the_first_ends).max_tokens == CALL_TOKENS
+
+
+def test_an_agent_waits_while_those_beside_it_hold_the_last_of_the_account(
+    top: Turn, spawn: Callable[[int], list[Turn]]
+) -> None:
+    first, second = spawn(2)
+    held = Account.objects.get(user=top.conversation.user).held_nano
+    Account.objects.update(balance_nano=held + CALL_NANO + 1)
+    budgets.reserve_now(first, call())
+    with pytest.raises(holds.InsufficientFunds):
+        budgets.reserve_now(second, call())
+
+    async def the_first_ends(_seconds: float) -> None:
+        reason = FinishReason.CANCELLED
+        await sync_to_async(turns.finish)(first.id, fence=1, finish_reason=reason, error="", last_seq=1)
 
     assert async_to_sync(budgets.reserve)(second, call(), sleep=the_first_ends).max_tokens == CALL_TOKENS
 
