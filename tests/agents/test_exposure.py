@@ -13,6 +13,7 @@ OPENING = (
     ChatMessage(role=Role.SYSTEM, content="See https://operator.example/a."),
     ChatMessage(role=Role.USER, content="Read http://person.example:80/B?c=d#e please"),
     ChatMessage(role=Role.ASSISTANT, content="I made up https://model.example/"),
+    ChatMessage(role=Role.USER, content="[Platform] So far: I made up https://model.example/"),
 )
 
 
