@@ -68,7 +68,7 @@ async def step(setting: Setting, progress: Progress) -> End | None:
     """One model call and its tools; None when another step is to follow. Raises Interrupted between and
     inside its waits."""
     setting.stop.check()
-    for heard in await setting.store.heard():
+    for heard in await setting.store.heard(step=progress.last_step):
         progress.take_note(heard)
     await _say_what_must_be_said(setting, progress)
     try:

@@ -67,8 +67,10 @@ class MemoryStore:
     async def save_note(self, note: Note) -> None:
         self.notes.append(note)
 
-    async def heard(self) -> Sequence[Note]:
-        heard, self.unheard = self.unheard, []
+    async def heard(self, *, step: int) -> Sequence[Note]:
+        heard = [replace(note, step=step) for note in self.unheard]
+        self.notes.extend(heard)
+        self.unheard = []
         return heard
 
     # ---- for who drives the turn

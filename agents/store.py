@@ -48,6 +48,7 @@ class TurnStore(Protocol):
         """Keep the note behind what is there of its step."""
         ...
 
-    async def heard(self) -> Sequence[Note]:
-        """The notes that others have put down since they were last asked for: kept already."""
+    async def heard(self, *, step: int) -> Sequence[Note]:
+        """The notes that others have put down since they were last asked for; they stand behind this step,
+        the last one, from now on."""
         ...

@@ -19,7 +19,7 @@ from agents.tool import (
     IntentState,
     WaitingFor,
 )
-from agents.transcript import Note, Transcript
+from agents.transcript import Transcript
 from chat import openings, transcripts, warm
 from chat.models import Message, ToolRun, Turn
 from chat.transcripts import Row
@@ -66,30 +66,20 @@ def _from_rows(turn: Turn) -> tuple[Progress, set[UUID]]:
 
 
 def _caught_up(turn: Turn, kept: warm.Kept) -> tuple[Progress, set[UUID]]:
-    """What this process knows of the turn, with what others have written meanwhile: notes and decisions."""
-    progress, known_notes = kept.progress, kept.known_notes
-    for note_id, note in notes_since(turn.id, known_notes):
-        progress.take_note(note)
-        known_notes.add(note_id)
+    """What this process knows of the turn, with the decisions that were made meanwhile. Notes from outside
+    are heard before the next step."""
+    progress = kept.progress
     progress.began = _began(turn)
     progress.pending = [
         _intent(row) for row in transcripts.runs_of(turn.id, step=progress.last_step) if _is_left(row)
     ]
-    return progress, known_notes
+    return progress, kept.known_notes
 
 
 def _began(turn: Turn) -> float:
     """When the turn began, by the monotonic clock, had it never waited."""
     elapsed_s = (timezone.now() - turn.started_at).total_seconds() if turn.started_at else 0.0
     return time.monotonic() - max(elapsed_s - turn.waited_ms / 1000, 0.0)
-
-
-def notes_since(turn_id: UUID, known: set[UUID]) -> list[tuple[UUID, Note]]:
-    """The notes of the turn that are not among these, with their ids."""
-    rows = transcripts.messages_of(turn_id, role=Message.Role.NOTE)
-    fresh = [row for row in rows if row["id"] not in known]
-    parts = transcripts.parts_of(turn_id, message_ids=[row["id"] for row in fresh]) if fresh else {}
-    return [(row["id"], transcripts.note_of(row, parts.get(row["id"], []))) for row in fresh]
 
 
 def _progress(

@@ -3,7 +3,7 @@ the worker's fence, in as few statements as there are tables."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from agents.progress import notes_of
 from agents.reply import Reply
 from agents.tool import Intent, NewArtifact, NewPassage, ToolResult, Waiting
 from agents.transcript import Note
-from chat import budgets, fence, markdown, rows
+from chat import budgets, fence, markdown, rows, transcripts
 from chat.models import Artifact, Message, Part, Passage, ToolRun, Turn
 from inference.schema import Usage
 
@@ -128,6 +128,20 @@ def add_note(turn_id: UUID, note: Note) -> None:
     turn = Turn.objects.select_for_update().only("next_step").get(id=turn_id)
     at_end = Note(step=turn.next_step - 1, kind=note.kind, text=note.text, data=note.data, usage=note.usage)
     _insert_note(turn_id, at_end)
+
+
+def hear(held: Held, known: set[UUID], *, step: int) -> list[tuple[UUID, Note]]:
+    """The notes that are not among the known ones, with their ids, put behind this step: before it nobody had
+    read them. Raises TurnLost."""
+    fresh = transcripts.notes_of(held.turn_id, but=known)
+    late = [note_id for note_id, note in fresh if note.step < step]
+    if late:
+        with transaction.atomic():
+            fence.keep(held.turn_id, held.fence)
+            position = _note_position(held.turn_id, step)
+            for at, note_id in enumerate(late, position):
+                rows.update(Message, {"id": note_id}, {"step": step, "position": at})
+    return [(note_id, replace(note, step=max(note.step, step))) for note_id, note in fresh]
 
 
 # ---- as rows
@@ -275,14 +289,12 @@ def _save_artifact(turn_id: UUID, intent: Intent, artifact: NewArtifact) -> None
 
 def _insert_note(turn_id: UUID, note: Note) -> UUID:
     """Whoever calls it holds the turn's row, so that no two notes take one place."""
-    messages = Message.objects.filter(turn_id=turn_id, step=note.step)
-    last = messages.aggregate(last=Max("position"))["last"]
     note_id = uuid4()
     message = {
         "id": note_id,
         "turn_id": turn_id,
         "step": note.step,
-        "position": max(FIRST_NOTE, (last or 0) + 1),
+        "position": _note_position(turn_id, note.step),
         "role": Message.Role.NOTE,
         "kind": str(note.kind),
         "data": note.data,
@@ -293,6 +305,12 @@ def _insert_note(turn_id: UUID, note: Note) -> UUID:
         part = {"message_id": note_id, "position": 0, "kind": Part.Kind.TEXT, "text": note.text}
         rows.insert(Part, [part])
     return note_id
+
+
+def _note_position(turn_id: UUID, step: int) -> int:
+    """The next place for a note behind this step."""
+    last = Message.objects.filter(turn_id=turn_id, step=step).aggregate(last=Max("position"))["last"]
+    return max(FIRST_NOTE, (last or 0) + 1)
 
 
 def _sha256(text: str) -> str:

@@ -1,7 +1,7 @@
 """The stored steps and notes of a turn as the loop knows them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -21,6 +21,13 @@ def read(turn: Turn, *, opening: Sequence[ChatMessage] = ()) -> Transcript:
     runs = {(row["step"], row["index"]): row for row in runs_of(turn.id)}
     fill(transcript, messages_of(turn.id), parts_of(turn.id), runs)
     return transcript
+
+
+def notes_of(turn_id: UUID, *, but: Set[UUID]) -> list[tuple[UUID, Note]]:
+    """The turn's notes that are not among these, with their ids."""
+    fresh = [row for row in messages_of(turn_id, role=Message.Role.NOTE) if row["id"] not in but]
+    parts = parts_of(turn_id, message_ids=[row["id"] for row in fresh]) if fresh else {}
+    return [(row["id"], note_of(row, parts.get(row["id"], []))) for row in fresh]
 
 
 def messages_of(turn_id: UUID, **where: object) -> list[Row]:

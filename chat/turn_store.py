@@ -14,7 +14,7 @@ from agents.stopping import StopSignal
 from agents.store import BudgetExhausted
 from agents.tool import Intent, ToolResult, Waiting
 from agents.transcript import Note
-from chat import budgets, resume, step_rows, turns, wording
+from chat import budgets, step_rows, turns, wording
 from chat.models import Turn
 from chat.step_rows import Held
 from chat.turn_log import TurnLog
@@ -43,7 +43,7 @@ class DatabaseStore:
         self._log = log
         self._stop = stop
         self.known_notes = known_notes
-        self._has_news = False
+        self._has_news = True
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> Grant:
         max_tokens = request.sampling.max_tokens or self._turn.model.max_output_tokens
@@ -94,11 +94,11 @@ class DatabaseStore:
         cost_nano = pricing.cost_nano(self._rates, note.usage)
         self.known_notes.add(await database(step_rows.save_note, self._held(), note, cost_nano=cost_nano))
 
-    async def heard(self) -> Sequence[Note]:
+    async def heard(self, *, step: int) -> Sequence[Note]:
         if not self._has_news:
             return ()
         self._has_news = False
-        fresh = await database(resume.notes_since, self._turn.id, self.known_notes)
+        fresh = await database(step_rows.hear, self._held(), self.known_notes, step=step)
         self.known_notes.update(note_id for note_id, _ in fresh)
         return [note for _, note in fresh]
 
