@@ -108,21 +108,31 @@ class DatabaseNotebook:
 
     def _facts(self) -> tuple[Fact, ...]:
         rows = list(FactRow.objects.filter(turn=self._turn_id))
-        rollbacks = self._rollbacks() if rows else ()
-        taken_back: set[str] = set()
-        if rollbacks:
-            runs = ToolRun.objects.filter(turn=self._turn_id, key__in=[row.key for row in rows])
-            steps = runs.values_list("key", "step")
-            taken_back = {key for key, step in steps if is_taken_back(step, rollbacks)}
+        taken_back = self._keys_taken_back() if rows else set()
         return tuple(
             _fact(number, row) for number, row in enumerate(rows, start=1) if row.key not in taken_back
         )
 
+    def _keys_taken_back(self) -> set[str]:
+        """The keys of calls that the model stands by no more, in this turn and those it goes on with."""
+        keys: set[str] = set()
+        for turn_id in self._turn_ids():
+            if rollbacks := _rollbacks_of(turn_id):
+                runs = ToolRun.objects.filter(turn=turn_id).values_list("key", "step")
+                keys.update(key for key, step in runs if is_taken_back(step, rollbacks))
+        return keys
+
+    def _turn_ids(self) -> list[UUID]:
+        """This turn and those it goes on with: their calls are in its view."""
+        turn_ids: list[UUID] = []
+        at: UUID | None = self._turn_id
+        while at is not None:
+            turn_ids.append(at)
+            at = Turn.objects.values_list("continues", flat=True).get(id=at)
+        return turn_ids
+
     def _rollbacks(self) -> tuple[Rollback, ...]:
-        notes = Message.objects.filter(
-            turn=self._turn_id, role=Message.Role.NOTE, kind=NoteKind.ROLLBACK.value
-        )
-        return tuple(rollback_of(step=step, data=data) for step, data in notes.values_list("step", "data"))
+        return _rollbacks_of(self._turn_id)
 
     def _step_of(self, call_id: str) -> int | None:
         runs = ToolRun.objects.filter(turn=self._turn_id, call_id=call_id)
@@ -139,9 +149,8 @@ class DatabaseNotebook:
         return self._result(name) or self._artifact(name) or self._passage(name) or self._fact_called(name)
 
     def _result(self, name: str) -> Found | None:
-        part = Part.objects.filter(
-            message__turn=self._turn_id, kind=Part.Kind.TOOL_RESULT, tool_call_id=name
-        ).first()
+        results = Part.objects.filter(kind=Part.Kind.TOOL_RESULT, tool_call_id=name)
+        part = results.filter(message__turn__in=self._turn_ids()).first()
         if part is None:
             return None
         return Found(name=name, title=part.tool_name, text=part.text, trust=self._trust_of(name))
@@ -169,8 +178,13 @@ class DatabaseNotebook:
 
     def _trust_of(self, call_id: str) -> Trust:
         """As the call's result was labelled; one without a label is taken for a stranger's."""
-        runs = ToolRun.objects.filter(turn=self._turn_id, call_id=call_id).exclude(trust="")
+        runs = ToolRun.objects.filter(turn__in=self._turn_ids(), call_id=call_id).exclude(trust="")
         return Trust(runs.values_list("trust", flat=True).last() or Trust.WEB)
+
+
+def _rollbacks_of(turn_id: UUID) -> tuple[Rollback, ...]:
+    notes = Message.objects.filter(turn=turn_id, role=Message.Role.NOTE, kind=NoteKind.ROLLBACK.value)
+    return tuple(rollback_of(step=step, data=data) for step, data in notes.values_list("step", "data"))
 
 
 def _fact(number: int, row: FactRow) -> Fact:

@@ -14,7 +14,7 @@ from agents.context import digest, handoff, opening
 from agents.context.branch import Branch
 from agents.context.handoff import Allowance
 from agents.context.sizes import CountTokens, tokens_of
-from agents.context.window import Room
+from agents.context.window import OPENING_SHARE, Room
 from agents.notebook import Notebook
 from agents.transcript import Note, NoteKind, Step, Transcript
 from inference.schema import ChatMessage
@@ -57,7 +57,9 @@ async def fit(
     """
     correction = _correction(transcript, last_input_tokens)
     room = Room.of(int(window / correction), overhead_tokens=overhead_tokens, reply_tokens=reply_tokens)
-    fitting = _Fitting(transcript, room, count_tokens)
+    # By what never changes during a turn, for all its requests begin with the opening.
+    opening_tokens = int(window * OPENING_SHARE)
+    fitting = _Fitting(transcript, room, count_tokens, opening_tokens=opening_tokens)
     if is_final:
         messages = await fitting.final(notebook)
     else:
@@ -103,11 +105,13 @@ class _Opening:
 class _Fitting:
     """One request being fitted."""
 
-    def __init__(self, transcript: Transcript, room: Room, count_tokens: CountTokens) -> None:
+    def __init__(
+        self, transcript: Transcript, room: Room, count_tokens: CountTokens, *, opening_tokens: int
+    ) -> None:
         self._transcript = transcript
         self._room = room
         self._count = count_tokens
-        self._opening = _opening(transcript, room.opening, count_tokens)
+        self._opening = _opening(transcript, opening_tokens, count_tokens)
 
     async def run(self, save: Save, ask: Ask | None, notebook: Notebook | None) -> tuple[ChatMessage, ...]:
         if self.size() > self._room.hide:

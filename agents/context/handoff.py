@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from agents.asking import Ask, Asked, AskFailed
 from agents.context import rendering
 from agents.context.branch import Branch
+from agents.context.opening import questions_of
 from agents.context.sizes import FRAME_TOKENS, CountTokens, cut
 from agents.notebook import Notebook, fact_line, plan_lines
 from agents.transcript import Note, NoteKind, Transcript
-from inference.schema import ChatMessage, Role, Usage
+from inference.schema import ChatMessage, Usage
 
 MIN_NOTE_TOKENS = 64
 MAX_NOTE_TOKENS = 4_000
@@ -186,8 +187,7 @@ def fitting_lines(newest_first: Iterable[str], max_tokens: int, count_tokens: Co
 
 
 def _question(transcript: Transcript) -> str:
-    asked = (message.content for message in reversed(transcript.opening) if message.role is Role.USER)
-    return next(asked, "")
+    return "\n".join(message.content for message in questions_of(transcript.opening))
 
 
 def _lessons(transcript: Transcript) -> list[str]:

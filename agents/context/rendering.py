@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 from agents.transcript import CallRecord, Note, Step
 from inference.schema import ChatMessage, Role, ToolCall
 
@@ -35,6 +37,14 @@ def result_message(record: CallRecord, *, is_hidden: bool) -> ChatMessage:
     if is_hidden:
         text = min(hidden(record), text, key=len)
     return ChatMessage(role=Role.TOOL, content=text, tool_call_id=record.call.id, name=record.call.name)
+
+
+def hidden_message(result: ChatMessage) -> ChatMessage:
+    """A result of an earlier turn, of which nothing else is known here."""
+    begins = one_line(result.content, FIRST_CHARS)
+    size = f"result of {len(result.content)} characters"
+    text = f'[hidden; recall("{result.tool_call_id}") brings it back] {result.name}: {size}: {begins}'
+    return msgspec.structs.replace(result, content=min(text, result.content, key=len))
 
 
 def hidden(record: CallRecord) -> str:

@@ -7,19 +7,18 @@ HAND_OFF_SHARE = 0.85
 SPARE_TOKENS = 50_000  # of the window of 262,144 tokens; less of a smaller one
 FULL_WINDOW = 262_144
 REPLY_SHARE = 8  # at most an eighth of the window is kept free for the reply
-OPENING_SHARE = 0.4
+OPENING_SHARE = 0.35  # of the window, for earlier turns
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
     """Tokens of messages: past `hide` old results are hidden, past `hand_off` old steps are handed off; more
-    than `most` do not fit. `opening` is what earlier turns may take. `window` is for all there is."""
+    than `most` do not fit. `window` is for all there is."""
 
     window: int
     hide: int
     hand_off: int
     most: int
-    opening: int
 
     @classmethod
     def of(cls, window: int, *, overhead_tokens: int, reply_tokens: int) -> "Room":
@@ -35,5 +34,4 @@ class Room:
             hide=max(min(hide, int(most * 0.75)), most // 2),
             hand_off=hand_off,
             most=most,
-            opening=int(most * OPENING_SHARE),
         )

@@ -250,6 +250,25 @@ async def test_the_oldest_turns_of_a_long_conversation_give_way_to_this_one():
     assert question in messages
 
 
+async def test_a_turn_that_goes_on_with_a_long_one_keeps_its_question_and_its_last_results():
+    run, earlier = Run(question="Go on."), Run(question="How long is the river?")
+    earlier.story.step("ok")
+    earlier.story.note(NoteKind.HANDOFF, "I looked in three books.", through_step=1)
+    for number in range(25):
+        earlier.story.step(f"result {number} " + chars(1_000), reasoning=chars(250))
+    system, question = run.story.transcript.opening
+    run.story.transcript.opening = (*context.view(earlier.story.transcript), question)
+    run.story.step("ok")
+    messages = await run.fit()
+    said = [message.content for message in messages]
+    assert said[1:3] == ["How long is the river?", "[Platform] I looked in three books."]
+    assert "messages of earlier steps are left out" in said[3]
+    assert any(text.startswith("[hidden; recall") for text in said)
+    assert sum(text.startswith("result") for text in said) == 5
+    final = await run.fit(is_final=True)
+    assert "Go on." in [message.content for message in final]
+
+
 async def test_the_forced_answer_sees_the_last_results_and_the_last_word():
     run = Run()
     for number in range(40):
@@ -338,4 +357,4 @@ def test_the_stages_begin_at_sixty_percent_and_with_fifty_thousand_tokens_left_o
 @pytest.mark.parametrize(("overhead", "reply"), [(0, 0), (1_000, 10**6), (10**6, 10**6)])
 def test_the_stages_stand_in_order_whatever_else_the_window_must_hold(window, overhead, reply):
     room = Room.of(window, overhead_tokens=overhead, reply_tokens=reply)
-    assert 0 < room.opening < room.hide < room.hand_off < room.most <= window
+    assert 0 < room.hide < room.hand_off < room.most <= window

@@ -12,7 +12,7 @@ from agents.tool import ToolResult
 from agents.transcript import NoteKind
 from chat import dispatch, turns
 from chat.frames import TurnSend
-from chat.models import Artifact, Message, Part, Passage, PlanItem, ToolRun, Turn
+from chat.models import Artifact, Fact, Message, Part, Passage, PlanItem, ToolRun, Turn
 from chat.notebook import DatabaseNotebook
 from tests.agents.notebook_contract import LINES, NotebookContract
 from tests.conftest import WriteScript
@@ -99,10 +99,14 @@ async def _closed() -> AsyncIterator[None]:
 def world(alice: User, scripted_model: ServedModel, script: WriteScript) -> RowsWorld:
     """A turn held at fence 1."""
     script("text: done")
+    return RowsWorld(held_turn(alice))
+
+
+def held_turn(user: User) -> Turn:
     command = TurnSend(client_id=str(uuid4()), text="Hi", model="scripted", long_thinking=True)
-    turn = dispatch.submit_turn(alice, command)
+    turn = dispatch.submit_turn(user, command)
     assert turns.claim(turn.id) == 1
-    return RowsWorld(turn)
+    return turn
 
 
 class TestDatabaseNotebook(NotebookContract):
@@ -117,3 +121,19 @@ async def test_a_worker_that_lost_the_turn_writes_nothing(world: RowsWorld):
         await world.notebook.remember("late", evidence=[], key="k")
     assert not await PlanItem.objects.aexists()
     assert not await world.notebook.facts()
+
+
+async def test_a_turn_that_goes_on_with_another_recalls_what_that_one_saw(world: RowsWorld, alice: User):
+    for text in ("right", "wrong"):
+        key = await world.step(ToolResult(for_model=text))
+        await world.notebook.remember(text, evidence=[], key=key)
+    await world.roll_back(1)
+    later = RowsWorld(await sync_to_async(held_turn)(alice))
+    await Turn.objects.filter(id=later.turn.id).aupdate(continues=world.turn)
+    async for fact in Fact.objects.filter(turn=world.turn):  # as turns.start copies them
+        await Fact.objects.acreate(turn=later.turn, key=fact.key, text=fact.text)
+    found = await later.notebook.find("functions.search:0")
+    assert found is not None
+    assert found.text == "right"
+    assert [fact.text for fact in await later.notebook.facts()] == ["right"]
+    assert await later.notebook.step_of("functions.search:0") is None, "it cannot go back behind its start"
