@@ -22,6 +22,7 @@ SHORTEST_UNCITED_QUOTE = 5
 MAX_SHOWN_CHARS = 160
 NEEDS_NO_SOURCE = frozenset({12, 24, 52, 60, 100, 365, 1000})  # as a factor
 _ATTRIBUTION = re.compile(r"\n\s*(?:[—–-]{1,3}|―)\s*\S[^\n]*$")
+_ROW_NUMBER = re.compile(r"\|?\s*\d{1,3}\.?\s*\|?\s*$")
 _CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
 
@@ -198,7 +199,7 @@ class _Examination:
         good: list[Quantity] = []
         doubtful: list[Quantity] = []
         for quantity in found.quantities:
-            if not self._cited.is_any and (quantity.is_bare or self._sentence.kind is Kind.HEADING):
+            if not self._is_claim(quantity):
                 continue
             source = _first(self._near(), partial(Source.says_number, claim=quantity))
             (good if source else doubtful).append(quantity)
@@ -214,6 +215,13 @@ class _Examination:
         for literal in found.literals:
             source = _first(self._near(), partial(Source.says_literal, claim=literal))
             yield from self._unless(source, Fault.NUMBER, literal.text)
+
+    def _is_claim(self, quantity: Quantity) -> bool:
+        """Not so the number of a table's row, and what is too small to mean much without a citation."""
+        kind = self._sentence.kind
+        if kind is Kind.ROW and _ROW_NUMBER.match(self._sentence.plain, 0, quantity.end + 2):
+            return False
+        return self._cited.is_any or not (quantity.is_bare or kind is Kind.HEADING)
 
     def _near(self) -> Iterable[Source]:
         """What may vouch for a number: of a sentence with citations, the passages it cites and what brought

@@ -148,7 +148,7 @@ def _percents(text: str) -> Iterator[Quantity]:
 def _in_digits(text: str) -> Iterator[Quantity]:
     for match in _NUMBER.finditer(text):
         before = text[max(0, match.start() - 12) : match.start()]
-        if _NAMED.match(text, match.end()) or _UNCOUNTED.search(before):
+        if _NAMED.match(text, match.end()) or _UNCOUNTED.search(before) or _is_label(text, match):
             continue
         digits = re.sub(r"[^\d.]", "", match["digits"])
         exponent = int((match["exponent"] or match["e"] or "0").translate(_SUPERSCRIPT))
@@ -168,6 +168,12 @@ def _in_digits(text: str) -> Iterator[Quantity]:
             hedge=_hedge(text, match.start()),
             spans=10 if decade else 0,
         )
+
+
+def _is_label(text: str, match: re.Match[str]) -> bool:
+    """Whether it only counts the parts of a sentence, as (1) and (2) do."""
+    around = text[match.start() - 1 : match.start()] + text[match.end() : match.end() + 1]
+    return around == "()" and len(match["digits"]) < 3
 
 
 def _scale_of(match: re.Match[str], text: str, start: int) -> tuple[int, bool]:
