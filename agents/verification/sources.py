@@ -61,7 +61,14 @@ class Source:
     def says_number(self, claim: Quantity) -> bool:
         if any(quantities.agrees(claim, quantity) for quantity in self._about(claim)):
             return True
-        return claim.unit is None and any(claim.value == date.year for date in self._found.dates)
+        if claim.unit is not None:
+            return False
+        # A year of a date, or 3.13 of version 3.13.0.
+        versions = (literal.text for literal in self._found.literals)
+        years = {date.year for date in self._found.dates if date.year}
+        return any(claim.value == year for year in years) or any(
+            version.startswith(f"{claim.text}.") for version in versions
+        )
 
     def says_otherwise(self, claim: Quantity) -> Quantity | None:
         """The same number with another unit."""

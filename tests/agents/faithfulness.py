@@ -124,6 +124,7 @@ CASES = [
     right("Chinese units", "最长航线为310公里[7]。"),
     right("numbers that count places", "## 2. Results\n\n1. Norda has 18 routes [7].\n2. See step 3 below."),
     right("numbered rows", "| # | Lake | Area |\n|--:|---|---|\n| 3 | Orsa | 52 km² [8] |"),
+    right("a release", "Ferry OS 3.13 came on 7 October 2024 [1].", passages={1: "3.13.0: 2024-10-07"}),
     right("parts that are counted", "It has (1) 18 routes and (2) twelve ships [7]."),
     right("names with digits", "Like COVID-19, GPT-4 and H2O, the 18 routes [7] have names."),
     right("code is left alone", "The fleet has 12 ships [7].\n\n```python\nx = [99]  # 5 + 5 = 11\n```\n"),
