@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import DateTimeField, F, Model, Q, QuerySet, Value
+from django.db.models import DateTimeField, F, Model, Prefetch, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -21,7 +21,7 @@ from agents.limits import Limit, Limits
 from agents.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
-from chat import budgets, doorbell, history, openings, step_rows
+from chat import budgets, doorbell, openings, step_rows
 from chat import fence as fences
 from chat.fence import TurnLost as TurnLost
 from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, Turn
@@ -289,7 +289,7 @@ def finish(
             lease_until=fences.lease(now),
             last_seq=last_seq,
         )
-        turn = _whole(turn_id)
+        turn = _said(turn_id)
         budgets.settle(turn, 0)
         if turn.spawned_by_id is not None:
             wake(turn.spawned_by_id)
@@ -333,7 +333,7 @@ def take_unannounced() -> list[Turn]:
         if left.filter(id=turn.id, fence=turn.fence).update(
             fence=turn.fence + 1, lease_until=fences.lease(now)
         ):
-            taken.append(_whole(turn.id))
+            taken.append(_said(turn.id))
     return taken
 
 
@@ -341,12 +341,13 @@ def _open() -> "QuerySet[Turn]":
     return Turn.objects.exclude(status=Turn.Status.FINISHED)
 
 
-def _whole(turn_id: UUID) -> Turn:
-    return (
-        Turn.objects.select_related("hold", "model", "conversation")
-        .prefetch_related("messages__parts", "tool_runs")
-        .get(id=turn_id)
-    )
+def _said(turn_id: UUID) -> Turn:
+    """The turn with what it said and was told, which is what its last event is made of; no more of it, for it
+    may be long."""
+    texts = Prefetch("parts", Part.objects.filter(kind=Part.Kind.TEXT))
+    said = Message.objects.exclude(role=Message.Role.TOOL).prefetch_related(texts)
+    turns = Turn.objects.select_related("hold", "model", "conversation")
+    return turns.prefetch_related(Prefetch("messages", said)).get(id=turn_id)
 
 
 def _ms(time: timedelta) -> int:
@@ -363,9 +364,12 @@ def _hold_only(turn: Turn, spent: Usage) -> None:
 
 def _settle(turn: Turn) -> None:
     """Bill what is stored. A model call that was lost in a crash is not stored, so it costs nothing."""
-    replies = [message for message in turn.messages.all() if message.role == Message.Role.ASSISTANT]
-    usage = history.stored_usage(turn)
-    if not replies and not usage.total_tokens:
+    messages = Message.objects.filter(turn=turn)
+    replies = messages.filter(role=Message.Role.ASSISTANT)
+    sums = messages.aggregate(**{name: Sum(name, default=0) for name in Usage.__struct_fields__})
+    usage = Usage(**sums)
+    num_steps = replies.count()
+    if not num_steps and not usage.total_tokens:
         holds.release(turn.hold_id)
         return
     holds.settle(
@@ -374,6 +378,6 @@ def _settle(turn: Turn) -> None:
         source=UsageRecord.Source.CHAT,
         reference=str(turn.id),
         finish_reason=turn.finish_reason,
-        num_steps=len(replies),
-        is_estimated=any(reply.is_estimated for reply in replies),
+        num_steps=num_steps,
+        is_estimated=replies.filter(is_estimated=True).exists(),
     )
