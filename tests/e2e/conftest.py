@@ -20,7 +20,9 @@ _names = (f"person{number}" for number in count(1))
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("stack"), settings={"TURNS_PER_MINUTE": "600"})
+    # A tool that no other test calls needs consent here.
+    settings = {"TURNS_PER_MINUTE": "600", "TOOL_APPROVAL": "recall=always"}
+    running = Stack(tmp_path_factory.mktemp("stack"), settings=settings)
     try:
         running.start()
         yield running

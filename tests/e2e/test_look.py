@@ -50,6 +50,26 @@ THOUGHT = (
 )
 
 
+SCENES = """
+import json
+from agents import policy
+from tests.pages import scenes
+from webapp.accounts.models import User
+
+person = User.objects.get(username="{name}")
+turns = dict(
+    approval=scenes.waiting(person, "approval", prompt=policy.AFTER_OUTSIDE_TEXT),
+    outcome=scenes.waiting(person, "outcome", name="send_mail"),
+    question=scenes.question(person),
+    plan=scenes.proposed_plan(person),
+    trace=scenes.noted(person),
+    heavy=scenes.heavy(person),
+    run=scenes.long(person, num_steps=120),
+)
+print(json.dumps({{state: str(turn.conversation_id) for state, turn in turns.items()}}))
+"""
+
+
 def check(page: Page, picture: Path) -> None:
     """Keep a picture; no axe finding, nothing wider than the window."""
     page.wait_for_timeout(250)
@@ -190,3 +210,29 @@ def test_the_chat_works_by_keyboard_alone(person: Person, stack: Stack, shots: P
     assert page.locator("[data-slot=effort]").inner_text() == "High"
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == "effort-menu"
+
+
+@pytest.mark.parametrize(
+    ("size", "theme", "language"),
+    [
+        (DESKTOP, "light", "en-US"),
+        (DESKTOP, "dark", "zh-CN"),
+        (PHONE, "light", "zh-CN"),
+        (PHONE, "dark", "en-US"),
+    ],
+    ids=["desktop-light", "desktop-dark-zh", "phone-light-zh", "phone-dark"],
+)
+def test_every_state_of_a_long_turn_looks_right_and_is_accessible(
+    visitors: Visitors, stack: Stack, shots: Path, size: tuple[int, int], theme: str, language: str
+) -> None:
+    person = visitors.person(size, theme=theme, language=language)
+    name = _namer(shots, size, theme)
+    for state, conversation in json.loads(stack.python(SCENES.format(name=person.name))).items():
+        person.page.goto(f"/c/{conversation}/")
+        person.page.locator(".turn").first.wait_for()
+        check(person.page, name(state))
+        for summary in person.page.locator(":is(.plan, .remark, .wait__edit, .lane, .fold) > summary").all()[
+            :8
+        ]:
+            summary.click()
+        check(person.page, name(f"{state}-open"))
