@@ -20,7 +20,7 @@ from tests.turn.worker import WorkerProcess
 from webapp.accounts.models import User
 from webapp.catalog.models import ServedModel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.faults, pytest.mark.slow]
 
 WITHIN_S = 60.0
 
@@ -47,8 +47,7 @@ class Crash:
         return turns
 
     def _are_inside(self, called: Sequence[str], is_done: bool) -> bool:
-        world = self.world
-        count = world.num_effects if is_done else world.num_attempts
+        count = self.world.num_effects if is_done else self.world.num_attempts
         return all(count(tool) == called.count(tool) for tool in called)
 
     def wait_for(self, kind: str, turns: Sequence[str]) -> list[dict[str, Any]]:
