@@ -145,15 +145,16 @@ def test_eight_paths_are_rows_that_can_be_opened(person: Person, stack: Stack) -
     person.page.get_by_role("radio", name="Heavy").click()
     person.page.keyboard.press("Escape")
     person.ask("What is six times seven?")
-    lanes = person.last_turn.locator(".lane")
+    turn = person.page.locator("#thread > .turn").last
+    lanes = turn.locator(".lane")
     expect(lanes).to_have_count(8, timeout=30_000)
     lanes.nth(1).locator("> summary").click()
     expect(lanes.nth(1).locator(".bubble")).to_contain_text("What is six times seven?")
-    expect(person.last_turn.locator("> .reply > .foot")).to_be_visible(timeout=60_000)
+    expect(turn.locator("> .reply > .foot")).to_be_visible(timeout=60_000)
     expect(lanes.nth(1).locator(".bubble")).to_be_visible()  # opened, and left open
     assert lanes.locator(".bubble:visible").count() == 1
     person.page.reload()
-    voter = person.last_turn.locator(".lane").filter(has_text=re.compile("vote")).last
+    voter = turn.locator(".lane").filter(has_text=re.compile("vote")).last
     voter.locator("> summary").click()
     expect(voter.locator(".answer")).to_contain_text("The answer is 42.")
 
