@@ -55,7 +55,7 @@ class Scripted(Model):
         )
 
     def stream_response(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
-        raise NotImplementedError("the comparison runs without streaming, which is cheaper")
+        raise RuntimeError("the comparison runs without streaming, which is cheaper")
 
 
 @function_tool
