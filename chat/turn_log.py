@@ -22,6 +22,7 @@ from inference.schema import ToolCall
 COALESCE_S = 0.04
 MAX_COALESCE_S = 0.2
 COALESCE_CHARS = 256
+GATHER_S = 0.01  # between two writes
 SECONDS_WITHOUT_REDIS = 60.0
 RETRY_S = 0.1
 TRIM_EVERY = 5_000
@@ -85,6 +86,8 @@ class TurnLog:
         self._written = last_seq
         self._outbox: list[bytes] = []
         self._writer: asyncio.Task[None] | None = None
+        self._wrote_at = 0.0
+        self._is_urgent = asyncio.Event()  # somebody waits until all is written
         self._fault: LogTaken | LogUnreachable | None = None
         self._pending: _Pending | None = None
         self._seen: tuple[type[Event], int] | None = None
@@ -154,8 +157,10 @@ class TurnLog:
     async def flush(self) -> None:
         """Send the text that waits, and wait until all that was said is in the log."""
         self.send_text()
+        self._is_urgent.set()
         while self._writer is not None and not self._writer.done():
             await asyncio.wait({self._writer})
+        self._is_urgent.clear()
         self._check()
 
     async def close(self) -> None:
@@ -220,13 +225,22 @@ class TurnLog:
     async def _write(self) -> None:
         try:
             while self._outbox:
+                await self._gather()
                 began = time.monotonic()
                 entries, self._outbox = self._outbox, []
                 await self._append(entries)
+                self._wrote_at = time.monotonic()
                 # A Redis or a reader that lags gets fewer, larger events.
                 self._coalesce_s = min(max(COALESCE_S, 4 * (time.monotonic() - began)), MAX_COALESCE_S)
         except (LogTaken, LogUnreachable) as fault:
             self._fault = fault
+
+    async def _gather(self) -> None:
+        """Right after a write, wait for more to write: each costs more than what it carries."""
+        time_left = self._wrote_at + GATHER_S - time.monotonic()
+        if time_left > 0 and not self._is_urgent.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_urgent.wait(), time_left)
 
     async def _append(self, entries: list[bytes]) -> None:
         answer = await self._append_at(self._written + 1, entries)

@@ -30,6 +30,6 @@ def most_input_tokens(
 
 def estimated_tokens(text: str) -> int:
     """About how many tokens this text is: a quarter for each ASCII character, two thirds for any other."""
-    num_other = sum(1 for character in text if ord(character) > 127)
-    num_ascii = len(text) - num_other
+    num_ascii = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
+    num_other = len(text) - num_ascii
     return -(-num_ascii // 4) + -(-num_other * 2 // 3)
