@@ -109,15 +109,23 @@ PUBLISHED: Mapping[str, Limits] = {
 }
 
 
+def published(evaluation: str, *, reply_tokens: int) -> Limits:
+    """The limits of a published evaluation. Raises KeyError for one that is not known."""
+    return _fitted(PUBLISHED[evaluation], reply_tokens)
+
+
 def preset(effort: Effort, *, long_thinking: bool, reply_tokens: int) -> Limits:
     """The limits of an effort, for a model whose reply is at most `reply_tokens` long. Off: one step, no
     thinking."""
-    limits = _PRESETS[effort] if long_thinking else _OFF
-    return replace(
-        limits,
-        max_reasoning_tokens=min(limits.max_reasoning_tokens, int(reply_tokens * SHARE_TO_REASON)),
-        max_output_tokens=limits.max_output_tokens if long_thinking else reply_tokens,
-    )
+    if not long_thinking:
+        return _fitted(replace(_OFF, max_output_tokens=reply_tokens), reply_tokens)
+    return _fitted(_PRESETS[effort], reply_tokens)
+
+
+def _fitted(limits: Limits, reply_tokens: int) -> Limits:
+    """With room for an answer behind the reasoning."""
+    most = min(limits.max_reasoning_tokens, int(reply_tokens * SHARE_TO_REASON))
+    return replace(limits, max_reasoning_tokens=most)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,6 @@ from inference.backends.base import (
 )
 from inference.schema import ChatMessage, ChatRequest, FinishReason, Sampling, Thinking, ToolCall
 
-
 REASONING_TOKENS_OF_ASK = 2_048
 
 

@@ -36,6 +36,8 @@ from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
 
+MAX_LIMITED_TOOLS, TOOL_NAME_CHARS = 100, 64
+
 MAX_GRANTED = 50
 
 
@@ -254,6 +256,8 @@ def _limits(command: TurnSend, model: ServedModel) -> Limits:
     if not command.long_thinking:
         return preset
     wanted, highest = command.limits, limits.HIGHEST
+    if wanted.published is not None:
+        preset = limits.published(wanted.published, reply_tokens=model.max_output_tokens)
     return replace(
         preset,
         max_steps=_within(wanted.max_steps, preset.max_steps, most=highest.max_steps),
@@ -265,7 +269,22 @@ def _limits(command: TurnSend, model: ServedModel) -> Limits:
             most=highest.max_reasoning_tokens,
         ),
         max_cost_nano=_cost_nano(wanted.max_cost, preset.max_cost_nano),
+        max_total_tokens=_up_to(wanted.max_total_tokens, preset.max_total_tokens, highest.max_total_tokens),
+        max_sandbox_seconds=_up_to(
+            wanted.max_sandbox_seconds, preset.max_sandbox_seconds, highest.max_sandbox_seconds
+        ),
+        max_fetched_bytes=_up_to(
+            wanted.max_fetched_bytes, preset.max_fetched_bytes, highest.max_fetched_bytes
+        ),
+        max_calls_per_tool={
+            tool[:TOOL_NAME_CHARS]: _within(most, most, fewest=0, most=limits.MOST_CALLS_OF_A_TOOL)
+            for tool, most in list((wanted.max_calls_per_tool or {}).items())[:MAX_LIMITED_TOOLS]
+        },
     )
+
+
+def _up_to(wanted: int | None, preset: int | None, most: int | None) -> int | None:
+    return preset if wanted is None else _within(wanted, wanted, most=most or wanted)
 
 
 def _terms(command: TurnSend) -> dict[str, Any]:

@@ -14,8 +14,10 @@ MAX_FRAME_BYTES = 2_000_000
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits a person set for one turn; None takes the preset of the effort."""
+    """Limits a person set for one turn; None takes the preset of the effort or, with `published`, that of one
+    of the evaluations whose limits were published (agents.limits.PUBLISHED)."""
 
+    published: Literal["exam", "search"] | None = None
     max_steps: int | None = None
     max_seconds: int | None = None
     max_reasoning_tokens: int | None = None

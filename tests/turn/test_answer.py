@@ -187,5 +187,19 @@ def test_sending_the_same_message_twice_starts_one_turn(alice_tab: Tab, script: 
 def test_text_that_no_database_holds_is_cleaned_before_it_shows(alice_tab: Tab, script: WriteScript) -> None:
     script("text: a\x00b", 'call: no\x00tool {"x": "\x00"}', "finish: stop")
     frames = alice_tab.ask("Hello", long_thinking=True, limits={"max_steps": 1})
-    assert frames.text_of("content.delta") == history.turn_view(Turn.objects.get()).answer == "ab"
+    assert frames.text_of("content.delta") == history.turn_view(Turn.objects.get()).answer == "ab" * 2
     assert frames[-1]["finish_reason"] == "length"
+
+
+def test_every_limit_that_a_person_sets_is_the_turns(alice_tab: Tab, script: WriteScript) -> None:
+    script("text: done")
+    wanted = {
+        "max_total_tokens": 90_000,
+        "max_sandbox_seconds": 30,
+        "max_fetched_bytes": 5_000,
+        "max_calls_per_tool": {"calculate": 3},
+    }
+    alice_tab.ask("Go.", long_thinking=True, limits={"published": "exam"} | wanted)
+    turn = Turn.objects.get()
+    assert {name: getattr(turn, name) for name in wanted} == wanted
+    assert turn.max_steps == 120
