@@ -16,7 +16,7 @@ SEEDS = (1, 2, 3)
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    rig = Rig(tmp_path_factory.mktemp("rig"), Manner(latency_ms=100))
+    rig = Rig(tmp_path_factory.mktemp("rig"), Manner(latency_ms=60))
     try:
         rig.start()
         yield rig
@@ -33,6 +33,6 @@ def test_a_turn_that_is_killed_at_loses_no_step_and_repeats_no_effect(rig: Rig) 
 
 
 def test_turns_that_wait_for_a_person_hold_nothing_and_all_go_on_after_a_restart(rig: Rig) -> None:
-    waited = waiting_run.run(rig, turns=30)
+    waited = waiting_run.run(rig, turns=15)
     assert (waited.leased, waited.claims_while_waiting) == (0, 0), str(waited)
-    assert (waited.finished, waited.effects, waited.doubled) == (30, 30, 0), str(waited)
+    assert (waited.finished, waited.effects, waited.doubled) == (15, 15, 0), str(waited)
