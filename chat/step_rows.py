@@ -66,7 +66,13 @@ def begin(held: Held, intent: Intent) -> None:
 
 
 def save_result(
-    held: Held, intent: Intent, result: ToolResult, *, duration_ms: int, first_passage: int
+    held: Held,
+    intent: Intent,
+    result: ToolResult,
+    *,
+    duration_ms: int,
+    first_passage: int,
+    cost_nano: int = 0,
 ) -> list[UUID]:
     """Keep what a call brought, and its run as done: the ids of the notes it brought. Raises TurnLost."""
     message_id = uuid4()
@@ -80,6 +86,8 @@ def save_result(
     }
     with transaction.atomic():
         fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
+        if cost_nano:
+            held.settle(cost_nano)
         rows.insert(Message, [message])
         rows.insert(Part, _result_parts(message_id, intent, result, duration_ms=duration_ms))
         rows.update(ToolRun, _place(held.turn_id, intent), _done(result))

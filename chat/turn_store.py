@@ -84,6 +84,7 @@ class DatabaseStore:
             result,
             duration_ms=duration_ms,
             first_passage=first_passage,
+            cost_nano=sum(pricing.cost_nano(self._rates, note.usage) for note in result.notes),
         )
         self.known_notes.update(note_ids)
 

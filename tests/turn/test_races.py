@@ -58,9 +58,9 @@ def test_a_message_beside_a_turn_that_is_just_ending_waits_for_no_lock(queued: T
 def test_a_stop_of_a_turn_that_is_deleted_meanwhile_is_harmless(
     queued: Turn, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def delete_first(turn_id: UUID) -> resume.Start:
+    def delete_first(turn_id: UUID, *, fence: int) -> resume.Start:
         conversations.delete(Turn.objects.get(id=turn_id).conversation)
-        return load(turn_id)
+        return load(turn_id, fence=fence)
 
     load = resume.load
     monkeypatch.setattr(resume, "load", delete_first)
