@@ -6,10 +6,11 @@ be a fraction (roots, logarithms, powers to a fraction) is worked out to 50 digi
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Context, Decimal, DecimalException
 from fractions import Fraction
+from itertools import pairwise
 
 MAX_CHARS = 2_000
 MAX_DEPTH = 60
@@ -19,11 +20,16 @@ DIGITS = 50
 MAX_ROUND = 1_000
 
 _ROUNDED = Context(prec=DIGITS, Emin=-9_999, Emax=9_999)
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d{1,6})?)"
+_NUMBER = r"\d[\d_]*\.?[\d_]*|\.\d[\d_]*"
+_GROUPED = r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d*)?"  # as people write numbers
+_REST = (
     r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
     r"|(?P<sign>\*\*|//|<=|>=|==|!=|[-+*/%^()<>,!×÷·−≤≥≠√π]))"
 )
+# Among the arguments of a function a comma parts them: max(1,200) has two.
+_ARGUMENT = re.compile(rf"\s*(?:(?P<number>(?:{_NUMBER})(?:[eE][+-]?\d{{1,6}})?){_REST}")
+_TOKEN = re.compile(rf"\s*(?:(?P<number>(?:{_GROUPED}|{_NUMBER})(?:[eE][+-]?\d{{1,6}})?){_REST}")
+_PERCENT = "percent"
 _SAME = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "≤": "<=", "≥": ">=", "≠": "!="}
 
 
@@ -63,21 +69,48 @@ class _Token:
 
 
 _END = _Token("end", "")
+_HUNDRED = Number(Fraction(100))
 
 
 def _tokens(expression: str) -> list[_Token]:
-    tokens, at = [], 0
+    tokens: list[_Token] = []
+    at, are_arguments = 0, [False]  # of each bracket that is open
     text = expression.rstrip().rstrip("=").rstrip()
     while at < len(text):
-        match = _TOKEN.match(text, at)
+        match = (_ARGUMENT if are_arguments[-1] else _TOKEN).match(text, at)
         if match is None:
             raise ArithmeticFault(
                 f"Cannot read {text[at : at + 20].strip()!r}: write numbers, operators and functions only."
             )
         kind = str(match.lastgroup)
-        tokens.append(_Token(kind, _SAME.get(match[kind], match[kind])))
+        token = _Token(kind, _SAME.get(match[kind], match[kind]))
+        if token.text == "(":
+            are_arguments.append(bool(tokens) and tokens[-1].kind == "name")
+        elif token.text == ")" and len(are_arguments) > 1:
+            are_arguments.pop()
+        tokens.append(token)
         at = match.end()
-    return tokens
+    return list(_with_percentages(tokens))
+
+
+def _with_percentages(tokens: list[_Token]) -> Iterator[_Token]:
+    """A "%" that no number follows is a percentage, else what is left by a division."""
+    before = ""
+    for token, following in pairwise([*tokens, _END]):
+        if token.text != "%":
+            if token.text != "of" or before != "%":
+                yield token
+        elif following.text in ("+", "-"):
+            raise ArithmeticFault(
+                f"'% {following.text}' can mean two things: write (20/100) for 20 percent, or brackets around"
+                " what is behind the %."
+            )
+        elif following.text == "of":
+            yield from (_Token("sign", _PERCENT), _Token("sign", "*"))
+        else:
+            begins_number = following.kind in ("number", "name") or following.text in ("(", "√", "π")
+            yield token if begins_number else _Token("sign", _PERCENT)
+        before = token.text
 
 
 class _Parser:
@@ -157,8 +190,8 @@ class _Parser:
 
     def _postfix(self) -> Number:
         number = self._atom()
-        while self._take("!"):
-            number = _factorial(number)
+        while sign := self._take("!", _PERCENT):
+            number = _factorial(number) if sign == "!" else _operate("/", number, _HUNDRED)
         return number
 
     def _atom(self) -> Number:
@@ -199,7 +232,7 @@ class _Parser:
 
 
 def _literal(text: str) -> Number:
-    digits = text.replace("_", "")
+    digits = text.replace("_", "").replace(",", "")
     _, _, exponent = digits.lower().partition("e")
     if exponent and abs(int(exponent)) > MAX_BITS // 4:
         raise ArithmeticFault(f"The exponent of {text} is too large.")
