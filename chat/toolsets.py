@@ -1,5 +1,6 @@
 """Which tools a turn gets, and under which terms."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
 from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
-from chat import conductors, tool_servers
+from chat import code_tools, conductors, tool_servers
 from chat import notebook as notebooks
 from chat.frames import ToolTerms
 from chat.models import Message, Part, Passage, ToolRun, Turn
@@ -44,7 +45,7 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
         *(Calculate.spec, AskUser.spec, VerifyClaim.spec),
         *(Plan.spec, Remember.spec, Recall.spec, Rollback.spec),
     )
-    return (*platform, *Toolset(custom_tools.installed()).specs)
+    return (*platform, *code_tools.specs(), *Toolset(custom_tools.installed()).specs)
 
 
 @asynccontextmanager
@@ -59,7 +60,7 @@ async def opened(
     terms = msgspec.convert(turn.tool_terms, ToolTerms)
     # An agent has no person of its own to ask.
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
-    platform = [Calculate(), *asking]
+    platform = [Calculate(), *asking, *await asyncio.to_thread(code_tools.tools_of, turn)]
     # The platform's first: of two tools with one name the first is kept.
     tools = [*platform, *notebooks.tools_of(turn, notebook), *own, *custom_tools.installed(), *theirs]
     if (allowed := conductors.tools_of(turn)) is not None:

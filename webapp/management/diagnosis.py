@@ -15,7 +15,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from packaging.requirements import Requirement
 
-from agents.sandbox import launch
+from agents.sandbox import launch, packages, tiers
+from chat import code_tools
 from inference import registry
 from webapp import settings as environment
 from webapp.catalog.seeds import NO_MODEL
@@ -46,6 +47,8 @@ def findings(*, port: int) -> Iterator[Finding]:
     yield _port(port)
     yield _browser()
     yield _sandbox()
+    yield _code_tools()
+    yield _packages()
 
 
 def _python() -> Finding:
@@ -158,6 +161,22 @@ def _sandbox() -> Finding:
         )
         return Finding("sandbox", f"MCP servers cannot be started: {fault}", fix, is_needed=False)
     return Finding("sandbox", "bubblewrap works")
+
+
+def _code_tools() -> Finding:
+    tier = tiers.active()
+    if tier.is_offered:
+        return Finding("code tools", tier.reason)
+    fix = "apt-get install bubblewrap python3; in a container, allow it user namespaces"
+    return Finding("code tools", f"not offered: {tier.reason}", fix, is_needed=False)
+
+
+def _packages() -> Finding:
+    folder = code_tools.packages_folder()
+    if packages.installed(folder):
+        return Finding("packages of code", f"{packages.SHOWN} in {folder}")
+    says = "code finds Python's standard library only"
+    return Finding("packages of code", says, "manage.py sandbox install (500 MB)", is_needed=False)
 
 
 def _browser() -> Finding:

@@ -1,0 +1,236 @@
+"""One program in the sandbox with the whole profile: a user of its own, its own namespaces, no network, a
+filter of system calls, limits, a group that the kernel counts, and nothing of this machine but its programs.
+
+Used by the launcher alone, in a process with one thread.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.sandbox import cgroups, seccomp, system
+from agents.sandbox.cgroups import Group, Version
+
+PYTHON = "/usr/bin/python3"
+WORK = "/workspace"
+NOBODY = 65_534  # who the program believes to be
+TEMPORARY_BYTES = 64 * 2**20
+END_S = 5.0
+
+# What of the system is shown: programs and what they load. No accounts, no keys, no names of other machines.
+_SHOWN = ("/usr/lib", "/usr/bin")
+_SHOWN_IF_THERE = ("/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/alternatives")
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": WORK,
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",
+    "MPLBACKEND": "Agg",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": "/packages",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of one cell. Memory and processes are of all its processes together."""
+
+    memory_bytes: int = 1024**3
+    num_processes: int = 64
+    num_files: int = 256
+    file_bytes: int = 64 * 2**20
+    cpu_s: int = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a cell lives. `uid` is who it is to the kernel; None: whoever runs the launcher. `inside` and
+    `packages` are shown in it read-only."""
+
+    name: str
+    bwrap: str
+    uid: int | None
+    files: Path
+    inside: Path
+    packages: Path | None
+
+
+class Cell:
+    """A running program. `output` is what it writes to its standard streams, `channel` a socket to it, whose
+    number in the program stands for {channel} in its command."""
+
+    def __init__(self, place: Place, command: tuple[str, ...], limits: Limits) -> None:
+        self.group = cgroups.create(
+            place.name, memory_bytes=limits.memory_bytes, num_processes=limits.num_processes
+        )
+        self.channel, theirs = socket.socketpair()
+        self.output, output = os.pipe()
+        filter_fd = _pipe_with(seccomp.program())
+        try:
+            words = [*_words(place, filter_fd), *_counted(place, limits), *command]
+            self._process = subprocess.Popen(
+                [word.replace("{channel}", str(theirs.fileno())) for word in words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Inside, /proc/1/environ shows the environment of bubblewrap itself, --clearenv or not.
+                env={},
+                cwd="/",
+                pass_fds=(filter_fd, *((theirs.fileno(),) if "{channel}" in command else ())),
+                start_new_session=True,
+                preexec_fn=lambda: _become(place.uid, self.group, limits),
+            )
+        except BaseException:
+            self.group.remove()
+            raise
+        finally:
+            theirs.close()
+            os.close(output)
+            os.close(filter_fd)
+        os.set_blocking(self.output, False)
+
+    def pids(self) -> list[int]:
+        """Every process inside, the namespace's first two in front: its init, then the program."""
+        first = _children(self._process.pid)
+        return [pid for child in first for pid in (child, *_descendants(child))]
+
+    def uses_more_than(self, num_bytes: int) -> bool:
+        """Of memory, all its processes together; what they share is counted once."""
+        pids = self.pids()
+        # The exact count takes the kernel long, and the rough one is never below it.
+        return sum(map(_resident_bytes, pids)) > num_bytes and sum(map(_own_bytes, pids)) > num_bytes
+
+    def is_counted(self) -> bool:
+        return self.group.version is not Version.NONE
+
+    def pause(self) -> None:
+        """Nothing runs between calls: what the program has started ends, the program itself stands still."""
+        _, *rest = self.pids() or [0]
+        for pid in rest[1:]:
+            _signal(pid, signal.SIGKILL)
+        for pid in rest[:1]:
+            _signal(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in self.pids()[1:2]:
+            _signal(pid, signal.SIGCONT)
+
+    def ended_with(self, within_s: float) -> int | None:
+        """The exit status, once it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(within_s)
+        return None
+
+    def kill(self) -> None:
+        """End everything inside, at once. Again is harmless."""
+        for pid in [*self.pids()[:1], self._process.pid]:
+            if self._process.returncode is None:
+                _signal(pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_S)
+        self.group.remove()
+        self.channel.close()
+        with contextlib.suppress(OSError):
+            os.close(self.output)
+
+
+def _words(place: Place, filter_fd: int) -> list[str]:
+    words = [
+        place.bwrap,
+        *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"),
+        "--clearenv",
+    ]
+    for name, value in _ENVIRONMENT.items():
+        words += ["--setenv", name, value]
+    for path in _SHOWN:
+        words += ["--ro-bind", path, path]
+    for path in _SHOWN_IF_THERE:
+        words += ["--ro-bind-try", path, path]
+    for name in ("bin", "lib", "lib64"):
+        words += ["--symlink", f"usr/{name}", f"/{name}"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--size", str(TEMPORARY_BYTES), "--tmpfs", "/tmp"]
+    words += ["--ro-bind", str(place.inside), "/inside.py"]
+    if place.packages is not None:
+        words += ["--ro-bind", str(place.packages), "/packages"]
+    words += ["--bind", str(place.files), WORK, "--chdir", WORK]
+    words += ["--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"]
+    return [*words, "--remount-ro", "/", "--seccomp", str(filter_fd), "--"]
+
+
+def _counted(place: Place, limits: Limits) -> tuple[str, ...]:
+    # Who shares a uid with other programs is counted only within the sandbox's own namespace of users.
+    return () if place.uid is not None else ("/usr/bin/prlimit", f"--nproc={limits.num_processes}", "--")
+
+
+def _become(uid: int | None, group: Group, limits: Limits) -> None:
+    """Between fork and exec: join the group, take the limits on, and stop being root."""
+    group.join()
+    for which, soft, hard in (
+        (resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1),
+        (resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes),
+        (resource.RLIMIT_NOFILE, limits.num_files, limits.num_files),
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_MEMLOCK, 0, 0),
+        (resource.RLIMIT_AS, 4 * limits.memory_bytes, 4 * limits.memory_bytes),
+    ):
+        resource.setrlimit(which, (soft, hard))
+    if uid is not None:
+        # Of a user with nothing else running, and only then: it counts all that a user has.
+        resource.setrlimit(resource.RLIMIT_NPROC, (limits.num_processes, limits.num_processes))
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    system.gain_no_privileges()
+
+
+def _pipe_with(content: bytes) -> int:
+    reading, writing = os.pipe()
+    os.write(writing, content)  # far below what a pipe takes before anybody reads it
+    os.close(writing)
+    return reading
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            for word in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+                yield int(word)
+                yield from _descendants(int(word))
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _own_bytes(pid: int) -> int:
+    """With its part of what it shares."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    except (OSError, IndexError, ValueError):
+        return _resident_bytes(pid)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -1,0 +1,81 @@
+"""The process that starts sandboxes, started with an empty environment: it has no secrets to lose.
+
+Its standard input is a socket. The first frame says where things are; every further message brings the
+socket of a client, which is served in a process of its own. It ends when that socket does, and all sandboxes
+with it.
+"""
+
+import json
+import os
+import signal
+import socket
+import stat
+import traceback
+from pathlib import Path
+
+from agents.sandbox import cgroups, serving, system, wire
+from agents.sandbox.cell import Place
+
+STAGE_BYTES = 2**20
+
+
+def main() -> None:
+    control = socket.socket(fileno=os.dup(0))
+    about = wire.receive(control)
+    is_root = os.geteuid() == 0
+    os.umask(0o022)
+    # Not the kernel but the socket tells that our parent has died: the thread that started us may end long
+    # before its process.
+    cgroups.sweep()
+    place = _staged(about["bwrap"], about["packages"], is_root=is_root)
+    wire.send(control, {"ready": True})
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        client = socket.socket(fileno=descriptors[0])
+        if os.fork() == 0:
+            control.close()
+            _serve(client, place, is_root=is_root)
+        client.close()
+
+
+def _staged(bwrap: str, packages: str | None, *, is_root: bool) -> Place:
+    """A folder that only we and our children see, where each user of a sandbox can reach what it is shown."""
+    stage = Path("/run/agents-sandbox" if is_root else f"/tmp/agents-sandbox-{os.getuid()}")
+    stage.mkdir(mode=0o755, exist_ok=True)
+    about = stage.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
+        raise PermissionError(f"{stage} is another's: remove it")
+    system.own_mounts(as_root=is_root)
+    system.mount_memory(stage, f"size={STAGE_BYTES},mode=0755")
+    inside = stage / "inside.py"
+    inside.write_bytes(Path(__file__).with_name("inside.py").read_bytes())
+    (stage / "files").mkdir()
+    shown = None
+    if packages is not None:
+        shown = stage / "packages"
+        shown.mkdir()
+        system.show_read_only(Path(packages), shown)
+    name = str(os.getpid())
+    return Place(name=name, bwrap=bwrap, uid=None, files=stage / "files", inside=inside, packages=shown)
+
+
+def _serve(client: socket.socket, place: Place, *, is_root: bool) -> None:
+    """In the child: never returns."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    system.die_with_parent()
+    try:
+        name = f"{place.name}-{os.getpid()}"
+        serving.serve(client, Place(**{**vars(place), "name": name}), is_root=is_root)
+    except Exception as fault:
+        # The outermost loop of this process: the client is told, which has a log to write it to.
+        content = json.dumps({"fault": f"{fault}", "trace": traceback.format_exc()}).encode()
+        client.sendall(len(content).to_bytes(4, "big") + content)
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Which sandbox this machine has, proved by trying it: what failed its test is not offered.
+
+The test runs hostile code in a real sandbox, with canaries outside that must not be reached.
+"""
+
+import functools
+import json
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from agents.sandbox import cgroups, launch, seccomp
+from agents.sandbox.cell import PYTHON, Limits
+from agents.sandbox.cgroups import Version
+from agents.sandbox.sessions import Launcher, SandboxFailed, Session
+from agents.sandbox.watching import Ending
+
+TRIAL_S = 20.0
+TRIAL_LIMITS = Limits(memory_bytes=192 * 2**20)
+
+
+class Name(StrEnum):
+    BUBBLEWRAP = "bubblewrap"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Tier:
+    """`reason` says in a sentence why it is this one. NONE: code tools are not offered."""
+
+    name: Name
+    reason: str
+
+    @property
+    def is_offered(self) -> bool:
+        return self.name is not Name.NONE
+
+
+_lock = threading.Lock()
+
+
+def active() -> Tier:
+    """Tried once in a process."""
+    with _lock:
+        return _tried_once()
+
+
+@functools.cache
+def _tried_once() -> Tier:
+    return tried()
+
+
+def tried(launcher: Launcher | None = None) -> Tier:
+    """Try now, with this launcher or one of its own."""
+    if fault := _lacks():
+        return Tier(Name.NONE, fault)
+    trial = launcher or Launcher()
+    try:
+        faults = _faults(trial)
+    except SandboxFailed as fault:
+        return Tier(Name.NONE, str(fault))
+    finally:
+        if launcher is None:
+            trial.close()
+    if faults:
+        return Tier(Name.NONE, f"The sandbox failed its test: {', '.join(faults)}.")
+    return Tier(Name.BUBBLEWRAP, f"bubblewrap passed its test; {_counting()}")
+
+
+def _lacks() -> str:
+    if not Path(PYTHON).exists():
+        return f"There is no {PYTHON} to run code with: install the system's python3."
+    try:
+        launch.fence()
+        seccomp.program()
+    except (launch.SandboxMissing, seccomp.UnknownMachine) as missing:
+        return str(missing)
+    return ""
+
+
+def _counting() -> str:
+    group = cgroups.create(f"0-trial-{secrets.token_hex(4)}", memory_bytes=2**30, num_processes=8)
+    group.remove()
+    if group.version is Version.NONE:
+        return "there are no control groups for us: memory is added up process by process"
+    return f"memory and processes are counted by control groups {group.version}"
+
+
+def _faults(launcher: Launcher) -> list[str]:
+    """What the sandbox let happen, in words."""
+    folder = Path(tempfile.mkdtemp(prefix="sandbox-trial-"))
+    secret = secrets.token_hex(16)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        (folder / "secret").write_text(secret)
+        (folder / "files").mkdir()
+        session = launcher.session(folder / "files")
+        try:
+            return [*_broken(session, folder, listener.getsockname()[1]), *_reached(listener)]
+        finally:
+            session.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _broken(session: Session, folder: Path, port: int) -> list[str]:
+    code = f"{_PROBE}\nprint(json.dumps(probe({str(folder / 'secret')!r}, {port})))"
+    outcome = session.python(code, wall_s=TRIAL_S, limits=TRIAL_LIMITS)
+    if outcome.ending is not Ending.DONE or outcome.error:
+        return [f"the test itself ended with {outcome.error or outcome.ending}"]
+    try:
+        faults = [str(fault) for fault in json.loads(outcome.output)]
+    except ValueError:
+        faults = ["the test said nothing"]
+    outcome = session.python("b = b'x' * 2**29", wall_s=TRIAL_S, limits=TRIAL_LIMITS)
+    if outcome.ending is not Ending.MEMORY:
+        faults.append("memory is not limited")
+    outcome = session.python("while True: pass", wall_s=0.2)
+    if outcome.ending is not Ending.TIMEOUT:
+        faults.append("time is not limited")
+    return faults
+
+
+def _reached(listener: socket.socket) -> list[str]:
+    try:
+        listener.accept()
+    except BlockingIOError:
+        return []
+    return ["the network of this machine was reached"]
+
+
+_PROBE = """
+import ctypes, json, os, socket
+
+def happens(do):
+    try:
+        do()
+        return True
+    except (OSError, MemoryError):
+        return False
+
+def fill():
+    names = [f"filling-{number}" for number in range(20)]
+    try:
+        for name in names:
+            with open(name, "wb") as file:
+                file.write(bytes(2**22))
+    finally:
+        for name in filter(os.path.exists, names):
+            os.unlink(name)
+
+def breed():
+    born = 0
+    try:
+        while born < 200:
+            if os.fork() == 0:
+                os.kill(os.getpid(), 19)
+                os._exit(0)
+            born += 1
+    except OSError:
+        pass
+    return born
+
+def probe(secret, port):
+    libc = ctypes.CDLL(None, use_errno=True)
+    status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+    faults = {
+        "a file outside was read": happens(lambda: open(secret).read()),
+        "accounts were read": happens(lambda: open("/etc/passwd").read()),
+        "the system was written to": happens(lambda: open("/usr/lib/canary", "w")),
+        "the network was reached": happens(lambda: socket.create_connection(("127.0.0.1", port), 1)),
+        "an environment was read": open("/proc/1/environ").read() != "",
+        "namespaces can be made": libc.unshare(0x10000000) == 0,
+        "file systems can be mounted": libc.mount(b"x", b"/tmp", b"tmpfs", 0, None) == 0,
+        "privileges are left": int(status["CapEff"], 16) + int(status["CapBnd"], 16) != 0,
+        "privileges can be gained": status["NoNewPrivs"].strip() != "1",
+        "system calls are not filtered": status["Seccomp"].strip() != "2",
+        "it runs as root": os.getuid() == 0,
+        "the disk is not limited": happens(fill),
+        "processes are not limited": breed() > 64,
+    }
+    return [fault for fault, happened in faults.items() if happened]
+"""

@@ -1,0 +1,46 @@
+"""The tools that run code: offered where this machine's sandbox has passed its test."""
+
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+
+from agents.sandbox import packages, tiers
+from agents.sandbox.sessions import Launcher
+from agents.sandbox.turn_sandbox import Pool, TurnSandbox
+from agents.tool import Tool
+from agents.tools import run_python
+from agents.tools.run_python import RunPython
+from agents.tools.shell import Shell
+from chat.models import Turn
+from inference.schema import ToolSpec
+
+
+def packages_folder() -> Path:
+    return Path(settings.VAR_DIR) / "sandbox" / "packages"
+
+
+def specs() -> tuple[ToolSpec, ...]:
+    if not tiers.active().is_offered:
+        return ()
+    return (run_python.spec(has_packages=_has_packages()), Shell.spec)
+
+
+def tools_of(turn: Turn) -> list[Tool]:
+    """They share one work folder, which is the turn's own. Blocking: the first call tries the sandbox."""
+    if not tiers.active().is_offered:
+        return []
+    root = Path(settings.VAR_DIR) / "workspaces" / str(turn.id)
+    sandbox = TurnSandbox(_pool(), str(turn.id), root)
+    return [RunPython(sandbox, has_packages=_has_packages()), Shell(sandbox)]
+
+
+@cache
+def _pool() -> Pool:
+    """Of this process. Its sandboxes end with it."""
+    return Pool(Launcher(packages.installed(packages_folder())))
+
+
+@cache
+def _has_packages() -> bool:
+    return packages.installed(packages_folder()) is not None
