@@ -267,6 +267,19 @@ KEPT_SECRETS = (SECRET_KEY, *secrets_of_environment(), str(DATABASES["default"].
 TEAMS = text("TEAMS")  # TOML of the operator's own teams of agents, as in agents/teams/teams.toml
 MCP_SERVERS = text("MCP_SERVERS")  # TOML: chat/tool_servers.py reads it at the start
 
+# ---- search and pages: see agents/search and agents/pages
+CORPUS_INDEX = Path(text("CORPUS_INDEX", str(VAR_DIR / "corpus" / "index.sqlite3")))
+CORPUS_SITE = text("CORPUS_SITE")  # where `manage.py corpus serve` is, like http://127.0.0.1:8090
+SEARCH_PROVIDERS = words("SEARCH_PROVIDERS", "local")  # in this order: local searxng brave tavily serper exa
+SEARXNG_URL = text("SEARXNG_URL")  # of a server of one's own, which may be on a private network
+BRAVE_API_KEY = text("BRAVE_API_KEY")
+TAVILY_API_KEY = text("TAVILY_API_KEY")
+SERPER_API_KEY = text("SERPER_API_KEY")
+EXA_API_KEY = text("EXA_API_KEY")
+OPEN_PAGES = flag("OPEN_PAGES", default=True)  # off: no page outside the local index is opened
+PAGES_ALLOWED = words("PAGES_ALLOWED")  # domains; where any is given, no other is opened
+PAGES_DENIED = words("PAGES_DENIED")
+
 # ---- limits
 MAX_MESSAGE_CHARS = number("MAX_MESSAGE_CHARS", 400_000, minimum=1)
 TURN_LEASE_S = number("TURN_LEASE_S", 3, minimum=1)

@@ -1,0 +1,104 @@
+"""A folder of files as a corpus: Markdown, text, HTML, CSV and PDF. What cannot be read is left out."""
+
+import hashlib
+import html
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from agents.corpus.building import Source
+from agents.corpus.documents import Document, Section
+from agents.pages import extraction
+from agents.pages.page import Page, Unreadable
+
+TYPES = {
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "text/html"),
+    **dict.fromkeys((".md", ".markdown"), "text/markdown"),
+    **dict.fromkeys((".txt", ".text", ".rst"), "text/plain"),
+    ".csv": "text/csv",
+    ".pdf": "application/pdf",
+}
+MAX_FILE_BYTES = 50 * 1024 * 1024
+_NAME = re.compile(r"[^a-z0-9]+")
+
+OnLeftOut = Callable[[str, str], None]  # the file, and why
+
+
+class NoDocuments(Exception):
+    """There is nothing to install."""
+
+
+def source(folder: Path, *, name: str = "", on_left_out: OnLeftOut | None = None) -> Source:
+    """The folder as a corpus of its own name. Raises NoDocuments."""
+    paths = list(files(folder))
+    if not paths:
+        raise NoDocuments(f"{folder} holds none of {', '.join(sorted(TYPES))}.")
+    name = name or name_of(folder)
+    return Source(
+        name=name,
+        origin=str(folder.resolve()),
+        version=version_of(paths),
+        documents=documents(paths, root=folder, prefix=name, on_left_out=on_left_out),
+        num_expected=len(paths),
+    )
+
+
+def name_of(folder: Path) -> str:
+    return _NAME.sub("-", folder.resolve().name.casefold()).strip("-") or "folder"
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """What can be read below the folder, in order; links that lead out of it are not followed, and none
+    twice."""
+    root = folder.resolve()
+    seen: set[Path] = set()
+    for path in sorted(folder.rglob("*")):
+        real = path.resolve()
+        is_ours = real.is_relative_to(root) and real not in seen
+        if path.suffix.lower() in TYPES and is_ours and real.is_file():
+            seen.add(real)
+            yield path
+
+
+def documents(
+    paths: list[Path], *, root: Path, prefix: str, on_left_out: OnLeftOut | None = None
+) -> Iterator[Document]:
+    for path in paths:
+        place = path.relative_to(root).as_posix()
+        try:
+            yield _document(path, id=f"{prefix}/{place}")
+        except (Unreadable, OSError) as fault:
+            if on_left_out is not None:
+                on_left_out(place, str(fault))
+
+
+def _document(path: Path, *, id: str) -> Document:
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise Unreadable(f"It is longer than {MAX_FILE_BYTES // 2**20} MB.")
+    page = _page(path)
+    return Document(
+        id=id, title=html.unescape(page.title) or path.stem, sections=_own(page), dated=page.dated
+    )
+
+
+def _page(path: Path) -> Page:
+    """By the page's own structure, not an article's: in a manual everything counts, and it is much faster."""
+    body, content_type = path.read_bytes(), TYPES[path.suffix.lower()]
+    if content_type != "text/html":
+        return extraction.read(body, content_type=content_type)
+    from agents.pages import html_text
+
+    return html_text.read_structure(extraction.decoded(body))
+
+
+def _own(page: Page) -> tuple[Section, ...]:
+    return tuple(section for section in page.sections if section.text.strip())
+
+
+def version_of(paths: list[Path]) -> str:
+    """Another one when a file was added, changed or taken away."""
+    digest = hashlib.sha256()
+    for path in paths:
+        state = path.stat()
+        digest.update(f"{path} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,152 @@
+"""HTML to text with headings: trafilatura for what an article says, readability where that finds little, and
+the page's own structure where both do."""
+
+import re
+from urllib.parse import urljoin, urlsplit
+
+import trafilatura
+from readability import Document as Readable
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from agents.corpus.documents import Section
+from agents.pages import hidden_text
+from agents.pages.page import Link, Page, Unreadable
+
+LITTLE = 200  # characters: less is no article
+FEW_OF_IT = 0.2  # of the page's text: a manual's page is not an article, and much of it would be lost
+MAX_LINKS = 60
+MAX_NODES = 200_000
+_BLOCKS = frozenset(("p", "li", "dd", "dt", "pre", "td", "th", "blockquote", "figcaption", "caption"))
+_HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
+_AROUND = (
+    "nav, header[role=banner], footer, aside, [role=navigation], [role=search], .sphinxsidebar, .headerlink"
+)
+_HEADING_LINE = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
+
+
+def read(html: str, url: str = "") -> Page:
+    """The page's text. Raises Unreadable when nothing is to be read on it."""
+    if html.count("<") > MAX_NODES * 2:
+        raise Unreadable("The page has so many elements that it is not read.")
+    tree = hidden_text.removed(html)
+    title, links, dated = _title(tree), _links(tree, url), _dated(html)
+    shown = tree.html or ""
+    whole = structure(tree)
+    sections = _article(shown, url, least=max(LITTLE, FEW_OF_IT * sum(len(part.text) for part in whole)))
+    sections = sections or whole
+    if not sections:
+        raise Unreadable("The page shows no text; it may need a browser that runs scripts.")
+    return Page(title=title, sections=sections, links=links, dated=dated)
+
+
+def read_structure(html: str) -> Page:
+    """The whole page, not the article on it, with nothing but its own headings to go by."""
+    tree = hidden_text.removed(html)
+    title = _title(tree)
+    sections = structure(tree)
+    if not sections:
+        raise Unreadable("The page shows no text.")
+    return Page(title=title, sections=sections)
+
+
+def structure(tree: LexborHTMLParser) -> tuple[Section, ...]:
+    """The text under each heading, as the page is built; menus are left out."""
+    for node in tree.css(_AROUND):
+        node.decompose()
+    root = tree.css_first("main, [role=main], article") or tree.body
+    if root is None:
+        return ()
+    sections: list[tuple[str, list[str]]] = [("", [])]
+    for node in root.traverse():
+        if node.tag in _HEADINGS:
+            sections.append((_words(node), []))
+        elif node.tag in _BLOCKS and not _is_inside_block(node, root) and (text := _block(node)):
+            sections[-1][1].append(text)
+    if not any(parts for _, parts in sections) and (text := _words(root)):
+        sections = [("", [text])]
+    return tuple(Section(heading=heading, text="\n".join(parts)) for heading, parts in sections if parts)
+
+
+def _article(html: str, url: str, *, least: float) -> tuple[Section, ...]:
+    text = trafilatura.extract(
+        html, url=url or None, output_format="markdown", include_tables=True, include_comments=False
+    )
+    if text is None or len(text) < least:
+        text = _readable(html)
+    if text is None or len(text) < least:
+        return ()
+    text = hidden_text.visible(text)
+    pieces = _HEADING_LINE.split(text)
+    sections = [Section(heading="", text=pieces[0].strip())]
+    sections += [
+        Section(heading=heading.strip(), text=body.strip())
+        for heading, body in zip(pieces[1::2], pieces[2::2], strict=True)
+    ]
+    return tuple(section for section in sections if section.text)
+
+
+def _readable(html: str) -> str | None:
+    try:
+        summary = Readable(html).summary(html_partial=True)
+        body = LexborHTMLParser(summary).body
+        return _words(body) if body is not None else None
+    except Exception:
+        # It raises whatever its heuristics stumble over; the page's own structure serves then.
+        return None
+
+
+def _is_inside_block(node: LexborNode, root: LexborNode) -> bool:
+    parent = node.parent
+    while parent is not None and parent.mem_id != root.mem_id:
+        if parent.tag in _BLOCKS:
+            return True
+        parent = parent.parent
+    return False
+
+
+def _block(node: LexborNode) -> str:
+    if node.tag == "pre":
+        return hidden_text.visible(node.text()).strip("\n")
+    text = _words(node)
+    return f"- {text}" if text and node.tag == "li" else text
+
+
+def _words(node: LexborNode) -> str:
+    return " ".join(hidden_text.visible(node.text(separator=" ")).split())
+
+
+def _title(tree: LexborHTMLParser) -> str:
+    for selector in ("title", "h1"):
+        node = tree.css_first(selector)
+        if node is not None and (words := _words(node)):
+            return words[:300]
+    return ""
+
+
+def _dated(html: str) -> str:
+    for name in ("article:published_time", "date", "dcterms.date", "last-modified"):
+        found = re.search(
+            rf"<meta[^>]{{0,200}}(?:name|property|itemprop)=[\"']{re.escape(name)}[\"'][^>]{{0,200}}"
+            r"content=[\"'](\d{4}-\d{2}-\d{2})",
+            html[:100_000],
+            re.IGNORECASE,
+        )
+        if found:
+            return found[1]
+    return ""
+
+
+def _links(tree: LexborHTMLParser, url: str) -> tuple[Link, ...]:
+    """Where the page leads, each address once, itself left out."""
+    found: dict[str, str] = {}
+    for node in tree.css("a[href]"):
+        try:
+            target = urljoin(url, node.attributes.get("href") or "").partition("#")[0]
+            scheme = urlsplit(target).scheme
+        except ValueError:
+            continue
+        if scheme in ("http", "https") and target != url and (words := _words(node)):
+            found.setdefault(target, words[:120])
+        if len(found) >= MAX_LINKS:
+            break
+    return tuple(Link(url=target, text=text) for target, text in found.items())

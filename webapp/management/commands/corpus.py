@@ -1,0 +1,98 @@
+"""`manage.py corpus install|list|remove|serve`: the documents and facts that search finds without network."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from agents.corpus import building, factbook, folders, manuals, web_site
+from agents.corpus.building import Source
+from agents.corpus.index import Index, NoIndex
+
+
+class Command(BaseCommand):
+    help = "Build and show the local index that web_search, open_page and facts_query work on."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        install = actions.add_parser(
+            "install", help="put a corpus into the index, in place of its last version"
+        )
+        install.add_argument(
+            "what",
+            help="factbook (facts of 256 places), manuals (Debian's documentation packages), or a folder",
+        )
+        install.add_argument(
+            "--name", default="", help="what a folder's corpus is called; by default as it is"
+        )
+        actions.add_parser("list", help="what is installed")
+        remove = actions.add_parser("remove", help="take a corpus out")
+        remove.add_argument("name")
+        serve = actions.add_parser("serve", help="a small web site of what is installed, for the page tools")
+        serve.add_argument("--host", default="127.0.0.1")
+        serve.add_argument("--port", type=int, default=8090)
+
+    def handle(self, *, action: str, **options: Any) -> None:
+        try:
+            getattr(self, f"_{action}")(**{name: options[name] for name in _TAKES[action]})
+        except (NoIndex, factbook.FactbookUnavailable, folders.NoDocuments, OSError) as fault:
+            raise CommandError(str(fault)) from fault
+
+    def _install(self, what: str, name: str) -> None:
+        path, begun = Path(settings.CORPUS_INDEX), time.monotonic()
+        left_out: list[tuple[str, str]] = []
+        source = _source(what, name, left_out)
+        with tqdm(total=source.num_expected, unit=" documents", disable=not sys.stderr.isatty()) as bar:
+
+            def show(num_documents: int) -> None:
+                bar.update(num_documents - bar.n)
+
+            built = building.install(path, source, on_progress=show)
+        for place, why in left_out:
+            self.stderr.write(f"left out {place}: {why}")
+        size, seconds = path.stat().st_size / 1e6, time.monotonic() - begun
+        self.stdout.write(
+            f"{source.name}: {built.num_documents} documents, {built.num_passages} passages, "
+            f"{built.num_facts} facts in {seconds:.1f} s; the index has {size:.0f} MB."
+        )
+
+    def _list(self) -> None:
+        for corpus in Index(Path(settings.CORPUS_INDEX)).corpora():
+            self.stdout.write(
+                f"{corpus.name:<20} {corpus.num_documents:>6} documents {corpus.num_passages:>7} passages "
+                f"{corpus.num_facts:>6} facts  {corpus.installed_at:%Y-%m-%d}  {corpus.version:<14} "
+                f"{corpus.origin}"
+            )
+
+    def _remove(self, name: str) -> None:
+        if not building.remove(Path(settings.CORPUS_INDEX), name):
+            raise CommandError(f"No corpus is called {name!r}: see `manage.py corpus list`.")
+
+    def _serve(self, host: str, port: int) -> None:
+        address = f"http://{host}:{port}"
+        self.stdout.write(f"{address} (start the platform with CORPUS_SITE={address} to search and open it)")
+        web_site.run(Index(Path(settings.CORPUS_INDEX)), host=host, port=port)
+
+
+_TAKES = {"install": ("what", "name"), "list": (), "remove": ("name",), "serve": ("host", "port")}
+
+
+def _source(what: str, name: str, left_out: list[tuple[str, str]]) -> Source:
+    def note(place: str, why: str) -> None:
+        left_out.append((place, why))
+
+    if what == factbook.NAME:
+        return factbook.source(factbook.fetch(Path(settings.VAR_DIR) / "corpus"))
+    if what == manuals.NAME:
+        return manuals.source(on_left_out=note)
+    if not Path(what).is_dir():
+        raise CommandError(f"{what!r} is neither factbook nor manuals nor a folder.")
+    if (name or folders.name_of(Path(what))) in (factbook.NAME, manuals.NAME):
+        raise CommandError("That name belongs to another corpus: give one with --name.")
+    return folders.source(Path(what), name=name, on_left_out=note)
