@@ -24,6 +24,7 @@ setClock(Number(main.dataset.now));
 const composer = new Composer(document.getElementById("composer"), { drafts, conversation });
 const scroll = follow(scroller, document.getElementById("jump"));
 const stream = new Stream();
+stream.addEventListener("state", ({ detail }) => detail.isOpen && void import("./markdown.js"), { once: true }); // for the answer to come
 new Connection(stream, { signIn: main.dataset.signIn });
 
 // ---- sending

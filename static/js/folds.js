@@ -1,6 +1,6 @@
 // What of a turn opens and closes: as the reader left it, over reloads and whatever the server draws anew.
 
-import { decorate } from "./markdown.js";
+import { decorate } from "./code.js";
 
 /** What a piece of a turn that came from the server gets: copy buttons, the folds that the reader had open. */
 export function dress(section) {

@@ -3,10 +3,10 @@
 
 import { Marked } from "../vendor/marked-18.2.1/index.js";
 import { DOMPurify } from "../vendor/dompurify-3.4.18/index.js";
+import { decorate } from "./code.js";
 import { say } from "./words.js";
 
 const LONGEST_BLOCK = 4096; // of a tail: beyond, a paragraph or list is shown in parts until its end is known
-const LONGEST_HIGHLIGHT = 20_000;
 const SENTENCE_END = /[.!?。！？]["”’)]?\s/g;
 
 const ALLOWED = {
@@ -179,26 +179,4 @@ function afterLastSentence(raw) {
   let cut = 0;
   for (const match of raw.slice(0, LONGEST_BLOCK - 512).matchAll(SENTENCE_END)) cut = match.index + match[0].length;
   return cut;
-}
-
-/** What a block gets once it is whole: a copy button, and its code's tokens in weight and one hue. */
-export function decorate(node) {
-  const blocks = node.matches(".code") ? [node] : node.querySelectorAll(".code");
-  for (const block of blocks) {
-    const head = block.querySelector(".code__head");
-    if (!head || head.querySelector("button")) continue;
-    head.append(document.getElementById("copy-template").content.cloneNode(true));
-    void highlight(block.querySelector("code"), head.firstElementChild.textContent.toLowerCase());
-  }
-}
-
-const KINDS = { keyword: "k", literal: "k", name: "k", string: "s", regexp: "s", number: "n", comment: "c" };
-
-async function highlight(code, language) {
-  if (code.childElementCount > 0 || code.textContent.length > LONGEST_HIGHLIGHT || !language) return;
-  const { hljs } = await import("../vendor/highlight-11.12.0/index.js");
-  if (!hljs.getLanguage(language) || !code.isConnected) return;
-  const drawn = DOMPurify.sanitize(hljs.highlight(code.textContent, { language }).value, ALLOWED);
-  for (const span of drawn.querySelectorAll("span")) span.className = KINDS[/hljs-(\w+)/.exec(span.className)?.[1]] ?? "";
-  code.replaceChildren(drawn);
 }

@@ -2,13 +2,14 @@
 
 import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
-import { MarkdownStream } from "./markdown.js";
 import { repaint } from "./paint.js";
 import { ReasoningStream } from "./reasoning.js";
 import { announce, clone, duration, figure, say } from "./words.js";
 
 // What most turns have not: steps in such numbers that they fold, and all that is neither text nor a call.
 const MOST_OPEN = 30;
+// And what a page that is only read does without.
+const markdown = () => import("./markdown.js");
 const work = () => import("./work.js");
 const folding = () => import("./folding.js");
 
@@ -24,6 +25,8 @@ export function setClock(serverMs) {
 export class TurnView {
   #steps = new Map(); // number → { element, reasoning, answer, calls }
   #stepAt = 0;
+  #early = []; // events that came before what draws them
+  #Markdown = null;
   #isFresh = true;
   #timer = 0;
 
@@ -34,9 +37,19 @@ export class TurnView {
     this.reply = section.querySelector(".reply");
     this.stepped = this.reply.querySelector(":scope > .stepped");
     this.onFinished = onFinished;
+    void markdown().then(({ MarkdownStream }) => this.#begin(MarkdownStream));
+  }
+
+  #begin(Markdown) {
+    this.#Markdown = Markdown;
+    this.#early.splice(0).forEach((event) => this.apply(event));
   }
 
   apply(event) {
+    if (!this.#Markdown) {
+      this.#early.push(event);
+      return;
+    }
     if (this.#isFresh) this.#clear(); // what the server had drawn of it comes again, as events
     switch (event.type) {
       case "turn.snapshot":
@@ -218,7 +231,7 @@ export class TurnView {
       const element = document.createElement("div");
       element.className = "answer is-live";
       step.element.append(element);
-      step.answer = { element, stream: new MarkdownStream(element), isLive: true };
+      step.answer = { element, stream: new this.#Markdown(element), isLive: true };
       announce(say("answering"));
     }
     return step.answer.stream;

@@ -26,7 +26,10 @@ DOCUMENTS = {
 }
 
 STREAM = """async ([text, size]) => {
-  const { MarkdownStream } = await import(document.querySelector("link[href*='js/markdown']").href);
+  const all = () => performance.getEntriesByType("resource");
+  const loaded = () => all().find(({ name }) => name.includes("js/markdown"));
+  while (!loaded()) await new Promise((resolve) => setTimeout(resolve, 50)); // it comes with the connection
+  const { MarkdownStream } = await import(loaded().name);
   const element = document.createElement("div");
   const stream = new MarkdownStream(element);
   for (let at = 0; at < text.length; at += size) { stream.append(text.slice(at, at + size)); stream.draw(); }

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents import policy
-from chat.models import ToolRun, Turn
+from chat.models import PlanItem, ToolRun, Turn
 from tests.pages import scenes
 from webapp.accounts.models import User
 from webapp.catalog.models import ServedModel
@@ -136,7 +136,7 @@ def test_citations_open_their_passage_and_doubts_their_reason(alices_client: Cli
 
 def test_a_plan_is_changed_while_the_turn_runs(alices_client: Client, alice: User) -> None:
     turn = scenes.waiting(alice, "approval")
-    scenes.PlanItem.objects.create(turn=turn, position=0, phase="gather", text="Find it", status="doing")
+    PlanItem.objects.create(turn=turn, position=0, phase="gather", text="Find it", status="doing")
     assert "0 of 1 done" in page_of(alices_client, turn)
     url = reverse("edit_plan", args=[turn.pk])
     answer = alices_client.post(url, {"plan": "# gather\n[x] Find it\n[ ] Weigh it"}, headers=HTMX)

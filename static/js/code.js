@@ -1,0 +1,26 @@
+// Code in an answer: its copy button, and its tokens in weight and one hue.
+
+const LONGEST_HIGHLIGHT = 20_000;
+const SPANS = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+
+/** What a block gets once it is whole: a copy button, and its code's tokens in weight and one hue. */
+export function decorate(node) {
+  const blocks = node.matches(".code") ? [node] : node.querySelectorAll(".code");
+  for (const block of blocks) {
+    const head = block.querySelector(".code__head");
+    if (!head || head.querySelector("button")) continue;
+    head.append(document.getElementById("copy-template").content.cloneNode(true));
+    void highlight(block.querySelector("code"), head.firstElementChild.textContent.toLowerCase());
+  }
+}
+
+const KINDS = { keyword: "k", literal: "k", name: "k", string: "s", regexp: "s", number: "n", comment: "c" };
+
+async function highlight(code, language) {
+  if (code.childElementCount > 0 || code.textContent.length > LONGEST_HIGHLIGHT || !language) return;
+  const [{ hljs }, { DOMPurify }] = await Promise.all([import("../vendor/highlight-11.12.0/index.js"), import("../vendor/dompurify-3.4.18/index.js")]);
+  if (!hljs.getLanguage(language) || !code.isConnected) return;
+  const drawn = DOMPurify.sanitize(hljs.highlight(code.textContent, { language }).value, SPANS);
+  for (const span of drawn.querySelectorAll("span")) span.className = KINDS[/hljs-(\w+)/.exec(span.className)?.[1]] ?? "";
+  code.replaceChildren(drawn);
+}
