@@ -41,28 +41,39 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
     """What of the tools goes into the model's prompt, as far as it is known before there is a turn."""
     if not may_call_tools(model, long_thinking=long_thinking):
         return ()
+    added = Toolset(custom_tools.installed()).specs
+    if model.is_small:
+        return (Calculate.spec, *([Recall.spec] if added else []), *added)
     platform = (
         *(Calculate.spec, AskUser.spec, VerifyClaim.spec),
         *(Plan.spec, Remember.spec, Recall.spec, Rollback.spec),
     )
-    return (*platform, *code_tools.specs(), *Toolset(custom_tools.installed()).specs)
+    return (*platform, *code_tools.specs(), *added)
 
 
 @asynccontextmanager
 async def opened(
     turn: Turn, *, notebook: DatabaseNotebook, own: Iterable[Tool] = ()
 ) -> AsyncGenerator[Toolset, None]:
-    """The toolset of a turn, for one event loop. `own` are further tools made for this turn alone."""
+    """The toolset of a turn, for one event loop. `own` are further tools made for this turn alone.
+
+    A small model gets the calculator and what the operator has added: with all of the platform's at
+    hand, one of 1.5 billion parameters answers easy questions wrong, and takes three times as long.
+    """
     if not may_call_tools(turn.model, long_thinking=turn.long_thinking):
         yield Toolset()
         return
     theirs = await tool_servers.tools()
     terms = msgspec.convert(turn.tool_terms, ToolTerms)
-    # An agent has no person of its own to ask.
-    asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
-    platform = [Calculate(), *asking, *await asyncio.to_thread(code_tools.tools_of, turn)]
+    added: list[Tool] = [*custom_tools.installed(), *theirs]
+    platform: list[Tool]
+    if turn.model.is_small:
+        # Results of added tools may be long: what leaves the view says that recall brings it back.
+        platform = [Calculate(), *([Recall(notebook)] if added else [])]
+    else:
+        platform = [*await _platform(turn), *notebooks.tools_of(turn, notebook), *own]
     # The platform's first: of two tools with one name the first is kept.
-    tools = [*platform, *notebooks.tools_of(turn, notebook), *own, *custom_tools.installed(), *theirs]
+    tools = [*platform, *added]
     if (allowed := conductors.tools_of(turn)) is not None:
         tools = [tool for tool in tools if tool.spec.name in allowed]
     policy = replace(
@@ -72,6 +83,12 @@ async def opened(
     )
     async with RedisToolCache.opened(settings.REDIS_URL) as tool_cache:
         yield Toolset(tools, policy=policy, cache=tool_cache, is_fresh=terms.is_fresh)
+
+
+async def _platform(turn: Turn) -> list[Tool]:
+    # An agent has no person of its own to ask.
+    asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
+    return [Calculate(), *asking, *await asyncio.to_thread(code_tools.tools_of, turn)]
 
 
 @cache

@@ -81,6 +81,21 @@ def test_a_model_that_is_named_by_its_path_is_offered_under_its_files_name(setti
     row.full_clean()
 
 
+def test_a_model_whose_weights_are_few_is_small(settings, tmp_path):
+    path = tmp_path / "little.gguf"
+    path.touch()
+    settings.MODEL = str(path)
+    seeds.seed()
+    big = tmp_path / "big"
+    big.mkdir()
+    with (big / "model.safetensors").open("wb") as file:
+        file.truncate(seeds.SMALL_BYTES)
+    settings.MODEL = str(big)
+    seeds.seed()
+    small = set(ServedModel.objects.filter(is_small=True).values_list("name", flat=True))
+    assert small == {"qwen2.5-coder-1.5b", "smollm2-135m", "little"}
+
+
 @pytest.mark.parametrize(("parser", "content"), [("theirs", "hm</think>So."), ("ours", "So.")])
 async def test_the_catalogue_says_whose_parser_reads_a_providers_text(settings, parser, content):
     settings.OPENAI_API_KEY = "sk-right"

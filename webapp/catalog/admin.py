@@ -22,7 +22,10 @@ class ServedModelAdmin(ServedModelBase):
     fieldsets = (
         (None, {"fields": ("name", "label", "description", "is_active", "is_configured", "position")}),
         (_("Behaviour"), {"fields": ("system_prompt", "context_tokens", "max_output_tokens")}),
-        (_("Abilities"), {"fields": ("thinks", "thinking_dialect", "calls_tools", "output_parser")}),
+        (
+            _("Abilities"),
+            {"fields": ("thinks", "thinking_dialect", "calls_tools", "is_small", "output_parser")},
+        ),
         (_("Backend"), {"fields": ("backend", "upstream_name", "base_url", "api_key_env")}),
     )
     readonly_fields = ("is_configured",)

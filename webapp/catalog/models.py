@@ -63,6 +63,14 @@ class ServedModel(models.Model):
     max_output_tokens = models.PositiveIntegerField(_("longest answer"))
     thinks = models.BooleanField(_("can think"), default=True)
     calls_tools = models.BooleanField(_("can call tools"), default=True)
+    is_small = models.BooleanField(
+        _("small"),
+        default=False,
+        help_text=_(
+            "A small model loses its way among many tools. It gets those that find and work things out, not"
+            " those to plan, remember, go back, ask and share work out."
+        ),
+    )
     thinking_dialect = models.CharField(
         _("thinking dialect"), max_length=20, choices=ThinkingDialect, default=ThinkingDialect.THINK_TAGS
     )

@@ -8,6 +8,7 @@ positions and `is_active` belong to the operator: an edit in the admin outlives 
 
 import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
@@ -23,6 +24,7 @@ PLAIN_PROMPT = "You are a helpful assistant."
 NO_MODEL = "none"  # MODEL=none: no local model is served
 OPENAI_KEY = "OPENAI_API_KEY"
 MOONSHOT_KEY = "MOONSHOT_API_KEY"
+SMALL_BYTES = 4_000_000_000  # of a model's weights: seven billion parameters of four bits are no longer small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Seed:
     max_output_tokens: int = 8_192
     thinks: bool = True
     calls_tools: bool = True
+    is_small: bool = False
     thinking_dialect: str = Dialect.THINK_TAGS
 
 
@@ -54,6 +57,7 @@ LOCAL = (
         upstream_name="qwen2.5-coder-1.5b",
         position=10,
         system_prompt="You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+        is_small=True,
     ),
     Seed(
         name="smollm2-135m",
@@ -66,6 +70,7 @@ LOCAL = (
         context_tokens=8_192,
         max_output_tokens=2_048,
         calls_tools=False,
+        is_small=True,
     ),
 )
 
@@ -105,12 +110,13 @@ def _seed_local() -> None:
     local = ServedModel.objects.filter(backend=Backend.LOCAL)
     served = registry.served_name(settings.MODEL)
     if settings.MODEL != NO_MODEL and not local.filter(upstream_name=served).exists():
-        _ensure(_of_path(served) if registry.path_of(settings.MODEL) else _of_registry(served))
+        path = registry.path_of(settings.MODEL)
+        _ensure(_of_path(path, served) if path else _of_registry(served))
     local.exclude(upstream_name=served).update(is_configured=False)
     local.filter(upstream_name=served).update(is_configured=True)
 
 
-def _of_path(name: str) -> Seed:
+def _of_path(path: Path, name: str) -> Seed:
     """Defaults for a model that MODEL names by its path; in the API it has no character that URLs mind."""
     return Seed(
         name=re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-") or "local",
@@ -118,13 +124,26 @@ def _of_path(name: str) -> Seed:
         backend=Backend.LOCAL,
         upstream_name=name,
         position=12,
+        is_small=_num_bytes(path) < SMALL_BYTES,
     )
+
+
+def _num_bytes(path: Path) -> int:
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def _of_registry(name: str) -> Seed:
     """Defaults for a model that an operator added to the registry, else registry.UnknownModel."""
     entry = registry.entry(name)
-    return Seed(name=name, label=entry.label, backend=Backend.LOCAL, upstream_name=name, position=12)
+    return Seed(
+        name=name,
+        label=entry.label,
+        backend=Backend.LOCAL,
+        upstream_name=name,
+        position=12,
+        is_small=entry.size < SMALL_BYTES,
+    )
 
 
 def _hosted() -> tuple[Seed, Seed]:
