@@ -25,7 +25,7 @@ from agents.happenings import (
 )
 from agents.tool import WaitingFor
 from agents.transcript import Note, NoteKind
-from chat.models import Message, Part, PlanItem, ToolRun, Turn
+from chat.models import Artifact, Message, Part, PlanItem, ToolRun, Turn
 from webapp.billing import pricing
 
 OF_A_PERSON = (WaitingFor.APPROVAL, WaitingFor.ANSWER, WaitingFor.OUTCOME)
@@ -107,6 +107,7 @@ def prefetches() -> list[str | Prefetch[Any]]:
         "messages__parts",
         Prefetch("tool_runs", queryset=ToolRun.objects.defer("arguments")),
         "plan_items",
+        Prefetch("artifacts", queryset=Artifact.objects.defer("text")),
         Prefetch("agents", queryset=_agents()),
     ]
 

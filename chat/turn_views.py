@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.middleware import HtmxDetails
 
-from chat import activity, audit, dispatch, evidence, history, steering
+from chat import activity, audit, dispatch, evidence, files, history, steering
 from chat.dispatch import Refusal
 from chat.forms import ContinueForm, DecisionForm, PlanForm
-from chat.models import Turn
+from chat.models import Artifact, Turn
 from webapp.accounts.models import User
 
 PARTS = {"plan", "agents", "waits", "notes"}
@@ -136,6 +136,20 @@ def reasoning_graph(request: PageRequest, turn_id: UUID) -> HttpResponse:
     found = evidence.export_of(_turn(request, turn_id))
     text = orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2)
     return _download(text, name=f"graph-{turn_id}.json", media_type="application/json")
+
+
+@login_required
+@require_GET
+def artifact(request: PageRequest, artifact_id: UUID) -> HttpResponse:
+    """A file that a call left: a picture to be shown, anything else to be kept."""
+    mine = Artifact.objects.filter(turn__in=Turn.objects.for_user(request.user))
+    found = get_object_or_404(mine, pk=artifact_id)
+    file = files.file_of(found)
+    name = "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in found.name)
+    response = _download(file.content, name=name, media_type=file.media_type)
+    if file.is_shown:
+        del response["Content-Disposition"]
+    return response
 
 
 def _download(content: str | bytes, *, name: str, media_type: str) -> HttpResponse:

@@ -21,5 +21,6 @@ urlpatterns = [
     path("turns/<uuid:turn_id>/show/", views.show_branch, name="show_branch"),
     path("turns/<uuid:turn_id>/audit/", turn_views.audit_log, name="audit"),
     path("turns/<uuid:turn_id>/graph/", turn_views.reasoning_graph, name="reasoning_graph"),
+    path("artifacts/<uuid:artifact_id>/", turn_views.artifact, name="artifact"),
     path("sidebar/", views.sidebar, name="sidebar"),
 ]

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from agents.happenings import PlanLine
 from agents.transcript import Note, NoteKind
-from chat import activity, answer_marks, evidence, folding, forms, plan_text, wording
+from chat import activity, answer_marks, evidence, files, folding, forms, plan_text, wording
 from chat.activity import AgentView, PhaseView, Savings, WaitView
 from chat.answer_marks import Doubt
 from chat.history import TurnView
@@ -151,9 +151,15 @@ def cited_passages(view: TurnView) -> list[Passage]:
     return [view.passages[number] for number in sorted(view.passages)]
 
 
+@register.simple_tag
+def artifacts_of(view: TurnView, call_id: str) -> list[Artifact]:
+    """What a call left besides its result."""
+    return [artifact for artifact in view.turn.artifacts.all() if artifact.call_id == call_id]
+
+
 @register.filter
-def artifacts(view: TurnView) -> list[Artifact]:
-    return list(view.turn.artifacts.defer("text")) if view.savings.num_calls else []
+def is_picture(artifact: Artifact) -> bool:
+    return artifact.media_type in files.PICTURES
 
 
 # ---- waits

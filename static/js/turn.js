@@ -304,7 +304,7 @@ export class TurnView {
 
   /** Keep what was streamed; add what is known only now: tools, notice, tokens and cost. */
   async #complete(final) {
-    if (final.querySelector(".slot > *, [data-marked]") || this.section.querySelector(".slot > *")) {
+    if (final.querySelector(".slot > *, [data-marked], .call__files") || this.section.querySelector(".slot > *")) {
       (await work()).settle(this.section, final);
     }
     const tools = final.querySelector(".ask__tools");

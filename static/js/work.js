@@ -118,6 +118,10 @@ export function settle(section, final) {
     const step = answer.closest("[data-step]").dataset.step;
     section.querySelector(`[data-step="${step}"] > .answer`)?.replaceWith(answer);
   }
+  for (const files of final.querySelectorAll(".call__files")) {
+    const call = CSS.escape(files.closest(".call").dataset.fold);
+    section.querySelector(`[data-fold="${call}"] .call__body`)?.append(files);
+  }
   dress(section);
   attend(section);
 }

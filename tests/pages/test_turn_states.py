@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents import policy
-from chat.models import PlanItem, ToolRun, Turn
+from chat.models import Artifact, PlanItem, ToolRun, Turn
 from tests.pages import scenes
 from webapp.accounts.models import User
 from webapp.catalog.models import ServedModel
@@ -203,3 +203,26 @@ def test_the_composer_offers_heavy_and_every_limit(
         assert f'name="{name}"' in page
     assert 'name="max_calls_per_tool"' in page
     assert 'name="plan_needs_approval"' in page
+
+
+def test_what_a_call_left_is_shown_when_it_is_a_picture_and_else_only_kept(
+    alices_client: Client, client: Client, alice: User, bob: User
+) -> None:
+    turn = scenes.Scene(alice).step({"name": "python", "result": "done"}).step(text="See the plot.").turn
+    call = turn.tool_runs.get().call_id
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    files = {"plot.png": ("image/png;base64", pixel), "page.html": ("text/html", "<script>1</script>")}
+    for name, (media_type, text) in files.items():
+        Artifact.objects.create(
+            turn=turn, call_id=call, name=name, media_type=media_type, text=text, sha256=""
+        )
+    page = page_of(alices_client, turn)
+    shown, kept = (reverse("artifact", args=[turn.artifacts.get(name=name).pk]) for name in files)
+    assert f'<img src="{shown}"' in page
+    assert f'<img src="{kept}"' not in page
+    assert alices_client.get(shown)["Content-Type"] == "image/png"
+    download = alices_client.get(kept)
+    assert download["Content-Type"] == "text/plain; charset=utf-8"
+    assert "attachment" in download["Content-Disposition"]
+    client.force_login(bob)
+    assert client.get(shown).status_code == 404
