@@ -24,6 +24,6 @@ def delete(conversation: Conversation) -> None:
     with transaction.atomic():
         # All are locked before any is ended, agents first, as their workers lock them.
         still_open = conversation.turns.select_for_update().exclude(status=Turn.Status.FINISHED)
-        for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True))):
+        for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True), "created_at")):
             turns.abandon(turn)
         conversation.delete()

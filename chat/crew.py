@@ -78,8 +78,6 @@ class DatabaseCrew:
         asked = list(still_open.values_list("id", flat=True))
         for agent in asked:
             turns.request_stop(agent)
-            # One that nobody drives is driven to its end; to one that is driven a ring means nothing.
-            doorbell.ring(agent)
         return asked
 
     def _children(self) -> "QuerySet[Turn]":

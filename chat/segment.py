@@ -219,7 +219,8 @@ class _Segment:
         try:
             own = [*conductors.own_tools(self._turn, fence=self._fence, listener=self._log), self._claims()]
             tools = toolsets.opened(self._turn, notebook=notebook, own=own)
-            async with tools as toolset, self._watched():
+            # Watched first: a server that is slow to list its tools must not cost the lease.
+            async with self._watched(), tools as toolset:
                 setting = self._setting(backend, toolset, notebook, await self._opening())
                 self._ask = model_call.asker(setting, self._progress)
                 with tracing.turn(str(self._turn.id), model=setting.model, role=self._turn.role):

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import DateTimeField, F, Model, Prefetch, Q, QuerySet, Sum, Value
+from django.db.models import Case, DateTimeField, F, Model, Prefetch, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ from agents.transcript import Note
 from chat import budgets, doorbell, openings, step_rows
 from chat import fence as fences
 from chat.fence import TurnLost as TurnLost
-from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, Turn
+from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, ToolRun, Turn
 from inference.schema import FinishReason, ToolSpec, Usage
 from webapp.accounts.models import User
 from webapp.billing import estimates, holds, limits
@@ -137,7 +137,7 @@ def claim(turn_id: UUID) -> int | None:
     if row is None or row.status == Turn.Status.FINISHED:
         return None
     is_waiting = row.status == Turn.Status.WAITING
-    if is_waiting and row.cancel_requested_at is None and (row.wake_at is None or row.wake_at > now):
+    if is_waiting and (row.wake_at is None or row.wake_at > now):
         return None
     free = _open().filter(Q(lease_until=None) | Q(lease_until__lte=now), id=turn_id, fence=row.fence)
     # Whoever gives a turn back gives back its lease: one that ran out was a dead worker's.
@@ -210,10 +210,7 @@ def resumed(turn: Turn, *, fence: int) -> None:
 def wake(turn_id: UUID) -> None:
     """Have a turn that waits go on; one that is just being driven comes back at once after it has parked.
     Rings on commit."""
-    now = timezone.now()
-    rung = _open().filter(id=turn_id, status=Turn.Status.WAITING).update(**_due(now))
-    if not rung:
-        _open().filter(id=turn_id, status=Turn.Status.RUNNING).update(wake_at=now)
+    _open().filter(id=turn_id).update(**_woken(timezone.now()))
     transaction.on_commit(lambda: doorbell.ring(turn_id))
 
 
@@ -226,12 +223,13 @@ def add_note(turn_id: UUID, note: Note) -> None:
 
 
 def request_stop(turn_id: UUID) -> None:
-    """Note that the person wants the turn and its agents to end; their workers see that, or whoever claims
-    them next."""
-    asked = Coalesce(F("cancel_requested_at"), timezone.now())
+    """Note that the person wants the turn and its agents to end, and wake them: their workers see it, or
+    whoever claims them next."""
+    now = timezone.now()
+    asked = Coalesce(F("cancel_requested_at"), now)
     concerned = _open().filter(Q(id=turn_id) | Q(spawned_by=turn_id))
     for open_id in list(concerned.values_list("id", flat=True)):
-        _open().filter(id=open_id).update(cancel_requested_at=asked)
+        _open().filter(id=open_id).update(cancel_requested_at=asked, **_woken(now))
         transaction.on_commit(partial(doorbell.ring, open_id))
 
 
@@ -255,7 +253,18 @@ def _take_due(turn_id: UUID, is_due: Q, waiting: Q, now: datetime) -> bool:
     return row.filter(is_due).update(wake_at=now + timedelta(seconds=RING_AGAIN_S)) == 1
 
 
-def _due(now: datetime) -> dict[str, object]:
+def _woken(now: datetime) -> dict[str, Any]:
+    """What wakes a turn, however it is found, in the one UPDATE that finds it: a worker may be parking it at
+    this very moment, which then comes back at once."""
+    due = _due(now)
+    is_waiting, is_driven = Q(status=Turn.Status.WAITING), Q(status=Turn.Status.RUNNING)
+    return {
+        "status": Case(When(is_waiting, then=Value(due["status"])), default=F("status")),
+        "wake_at": Case(When(is_driven, then=Value(now)), default=Value(due["wake_at"])),
+    }
+
+
+def _due(now: datetime) -> dict[str, Any]:
     """What makes a turn that waits one that wants a worker, and is being rung for."""
     return {"status": Turn.Status.QUEUED, "wake_at": now + timedelta(seconds=RING_AGAIN_S)}
 
@@ -289,6 +298,8 @@ def finish(
             lease_until=fences.lease(now),
             last_seq=last_seq,
         )
+        # Nobody decides on its calls any more, and the sweep need not look for when that is too late.
+        ToolRun.objects.filter(turn=turn_id, state=ToolRun.State.WAITING).update(expires_at=None)
         turn = _said(turn_id)
         budgets.settle(turn, 0)
         if turn.spawned_by_id is not None:

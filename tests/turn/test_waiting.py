@@ -1,5 +1,7 @@
 """A turn that waits holds no worker, no place and no more money than it has spent, and misses no wake."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,17 +12,19 @@ import pytest
 import redis
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.db import connections, transaction
 from django.utils import timezone
 
 from agents import custom_tools
+from agents.progress import Parked
 from agents.tool import ToolContext, ToolResult, Traits, Waiting, WaitingFor
 from agents.transcript import Note, NoteKind
-from chat import dispatch, segment, tasks, turns, warm
+from chat import dispatch, segment, tasks, tool_servers, turns, warm
 from chat.frames import TurnSend
 from chat.models import Message, ToolRun, Turn
 from chat.turn_store import database
 from inference.backends.scripted import Reply
-from inference.schema import ToolSpec
+from inference.schema import ToolSpec, Usage
 from tests.conftest import WriteScript
 from tests.turn.browser import Tab
 from webapp.accounts.models import User
@@ -183,3 +187,63 @@ def test_a_note_from_outside_reaches_a_turn_that_is_being_driven(
     assert turn
     note = Message.objects.get(role="note")
     assert note.step == 1, "behind the step before which nobody had read it"
+
+
+def test_a_wake_while_the_turn_is_being_parked_is_not_lost(turn: Turn, job: Job) -> None:
+    fence = turns.claim(turn.id)
+    assert fence is not None
+    held = Turn.objects.select_related("conversation").get(id=turn.id)
+    parked = Parked(waiting_for=WaitingFor.AGENTS)
+
+    def wake() -> None:
+        turns.wake(turn.id)
+        connections.close_all()
+
+    with transaction.atomic():
+        turns.park(held, parked, fence=fence, last_seq=1, spent=Usage())
+        waker = threading.Thread(target=wake)
+        waker.start()
+        waker.join(timeout=0.5)  # where rows are locked, it waits for this transaction
+    waker.join(timeout=10)
+    assert turns.claim(turn.id) is not None
+
+
+def test_a_stop_between_the_last_look_and_the_parking_is_not_lost(turn: Turn, job: Job) -> None:
+    job.while_asked = lambda turn_id: turns.request_stop(turn.id)  # type: ignore[method-assign]
+    assert drive(turn) is True, "it is to be driven again at once"
+    drive(turn)
+    assert turn.finish_reason == "cancelled"
+
+
+def test_a_waiting_turn_is_stopped_although_every_ring_is_lost(turn: Turn, job: Job) -> None:
+    drive(turn)
+    turns.request_stop(turn.id)
+    Turn.objects.exclude(wake_at=None).update(wake_at=timezone.now())
+    assert turns.take_due() == [turn.id]
+    drive(turn)
+    assert turn.finish_reason == "cancelled"
+
+
+def test_nobody_looks_for_the_expiry_of_calls_whose_turn_is_over(turn: Turn, job: Job, alice: User) -> None:
+    job.expires_in_s = 3_600
+    drive(turn)
+    dispatch.stop(alice, turn.id)
+    turn.refresh_from_db()
+    assert (turn.status, ToolRun.objects.get().expires_at) == ("finished", None)
+
+
+def test_a_turn_is_kept_while_its_tools_are_slow_to_open(
+    turn: Turn, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow_server() -> tuple[()]:
+        await asyncio.sleep(1.5)
+        claims.append(await database(turns.claim, turn.id))
+        return ()
+
+    claims: list[int | None] = []
+    monkeypatch.setattr(settings, "TURN_LEASE_S", 1)
+    monkeypatch.setattr(segment, "RENEW_S", 0.1)
+    monkeypatch.setattr(tool_servers, "tools", slow_server)
+    drive(turn)
+    assert claims == [None], "nobody else may take a turn whose worker lives"
+    assert turn.status == "waiting"
