@@ -1,6 +1,6 @@
 """What a turn's calls left besides their results, as files for the person.
 
-What a tool made is a stranger's: only pictures of known kinds are shown, all else is downloaded as plain bytes.
+What a tool made is a stranger's: only pictures of known kinds are shown, all else is downloaded as it is.
 """
 
 import binascii

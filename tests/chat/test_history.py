@@ -2,6 +2,7 @@
 
 from django.utils import translation
 
+from agents.happenings import NoteAdded
 from chat import frames, history
 from chat.models import Turn
 from inference.backends.scripted import Reply
@@ -48,6 +49,7 @@ def test_the_stored_events_show_what_the_stream_showed(ask: Ask, script: WriteSc
         frames.ReasoningPiece,
         frames.ReasoningFinished,
         frames.ContentPiece,
+        NoteAdded,  # the answer was checked
         frames.TurnFinished,
     ]
 
