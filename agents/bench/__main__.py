@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.bench import steps
+from agents.bench import sandbox, steps
 from inference.bench import report
 
 DEFAULT_SUBJECT = "steps"
 SUBJECTS = {
     "steps": (steps, "what a step of a turn costs beside LangGraph and the OpenAI Agents SDK (the default)"),
+    "sandbox": (sandbox, "how long code waits for the sandbox: cold, warm, eight at once"),
 }
 
 

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ WORK = "/workspace"
 NOBODY = 65_534  # who the program believes to be
 TEMPORARY_BYTES = 64 * 2**20
 END_S = 5.0
+PAUSE_S = 2.0
+CHANNEL_S = 5.0
 
 # What of the system is shown: programs and what they load. No accounts, no keys, no names of other machines.
 _SHOWN = ("/usr/lib", "/usr/bin")
@@ -97,6 +100,8 @@ class Cell:
             os.close(output)
             os.close(filter_fd)
         os.set_blocking(self.output, False)
+        # A program that does not read must not hold up whoever writes to it.
+        self.channel.settimeout(CHANNEL_S)
 
     def pids(self) -> list[int]:
         """Every process inside, the namespace's first two in front: its init, then the program."""
@@ -112,13 +117,19 @@ class Cell:
     def is_counted(self) -> bool:
         return self.group.version is not Version.NONE
 
-    def pause(self) -> None:
-        """Nothing runs between calls: what the program has started ends, the program itself stands still."""
-        _, *rest = self.pids() or [0]
-        for pid in rest[1:]:
-            _signal(pid, signal.SIGKILL)
-        for pid in rest[:1]:
+    def pause(self) -> bool:
+        """Nothing runs between calls: the program stands still, and what it has started ends. False when that
+        breeds faster than it can be ended."""
+        for pid in self.pids()[1:2]:
             _signal(pid, signal.SIGSTOP)
+        until = time.monotonic() + PAUSE_S
+        while others := [pid for pid in self.pids()[2:] if _is_alive(pid)]:
+            for pid in others:
+                _signal(pid, signal.SIGKILL)
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.001)
+        return True
 
     def resume(self) -> None:
         for pid in self.pids()[1:2]:
@@ -157,7 +168,10 @@ def _words(place: Place, filter_fd: int) -> list[str]:
         words += ["--ro-bind-try", path, path]
     for name in ("bin", "lib", "lib64"):
         words += ["--symlink", f"usr/{name}", f"/{name}"]
-    words += ["--proc", "/proc", "--dev", "/dev", "--size", str(TEMPORARY_BYTES), "--tmpfs", "/tmp"]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for path in ("/tmp", "/dev/shm"):
+        words += ["--size", str(TEMPORARY_BYTES), "--tmpfs", path]
+    words += ["--remount-ro", "/dev"]
     words += ["--ro-bind", str(place.inside), "/inside.py"]
     if place.packages is not None:
         words += ["--ro-bind", str(place.packages), "/packages"]
@@ -229,6 +243,13 @@ def _own_bytes(pid: int) -> int:
         return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
     except (OSError, IndexError, ValueError):
         return _resident_bytes(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

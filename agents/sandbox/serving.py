@@ -115,7 +115,9 @@ class Session:
         watched = self._watch(self._notebook, request, limits, talks=True, wall_s=request["wall_s"])
         if watched.ending is not Ending.DONE:
             return self._lost(watched), {"is_new": is_new}
-        self._notebook.pause()
+        if not self._notebook.pause():
+            watched.ending = Ending.PROCESSES
+            return self._lost(watched), {"is_new": is_new}
         said = {name: str(watched.answer.get(name) or "") for name in ("value", "error")}
         return watched, {**said, "is_new": is_new}
 

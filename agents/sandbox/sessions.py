@@ -48,11 +48,11 @@ class Outcome:
 
 class Launcher:
     """The launcher process, and new sessions of it. `packages` is the folder of Python packages that the
-    sandbox may read."""
+    sandbox may read, `python` what the launcher is run with."""
 
-    def __init__(self, packages: Path | None = None, *, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, packages: Path | None = None, *, python: tuple[str, ...] = (sys.executable,)) -> None:
         self._packages = packages
-        self._prefix = prefix
+        self._python = python
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -96,7 +96,7 @@ class Launcher:
         control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [*self._prefix, sys.executable, "-I", "-S", "-c", _START, str(_ROOT)],
+                [*self._python, "-I", "-S", "-c", _START, str(_ROOT)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={},
