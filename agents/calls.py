@@ -153,7 +153,7 @@ class _Step:
         """Whether a worker died while the call may have had an effect that must not be had twice."""
         traits = self._setting.toolset.traits_of(intent.name)
         is_repeatable = traits is not None and traits.is_idempotent
-        return intent.state is IntentState.BEGUN and intent.effect is Effect.EXTERNAL and not is_repeatable
+        return intent.state is IntentState.BEGUN and not is_repeatable
 
     async def _keep(self, intent: Intent, result: ToolResult, *, duration_ms: int) -> None:
         first = self._progress.passage_numbers(len(result.passages))

@@ -83,7 +83,7 @@ def asker(setting: Setting, progress: Progress) -> Ask:
         )
         unheard = replace(setting, emit=_Nobody())
         try:
-            await setting.store.reserve(request, spent=progress.usage)
+            request = await _paid(setting, progress, request)
             reply = await _Attempts(unheard, progress, request).reply()
         except (CallFailed, BudgetExhausted) as fault:
             raise AskFailed(str(fault)) from fault
@@ -94,6 +94,16 @@ def asker(setting: Setting, progress: Progress) -> Ask:
         return Asked(text=reply.content, usage=reply.usage)
 
     return ask
+
+
+async def _paid(setting: Setting, progress: Progress, request: ChatRequest) -> ChatRequest:
+    """The request, within what there is money for. The last of the money is for the answer: raises
+    BudgetExhausted."""
+    grant = await setting.store.reserve(request, spent=progress.usage)
+    if grant.is_final:
+        raise BudgetExhausted("What is left of the budget is for the answer.")
+    sampling = msgspec.structs.replace(request.sampling, max_tokens=grant.max_tokens)
+    return msgspec.structs.replace(request, sampling=sampling)
 
 
 class _Attempts:

@@ -92,6 +92,7 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
         team=first.team,
         plan_needs_approval=first.plan_needs_approval,
         tool_terms=first.tool_terms,
+        continues=first.continues,
     )
     return _start(user, question, conversation=first.conversation, parent=first.parent)
 

@@ -55,6 +55,10 @@ class VerifyClaim:
         self._ask = ask
         self._transcript = transcript
 
+    def resources(self, arguments: Mapping[str, Any]) -> frozenset[str]:
+        """One claim after another: money is set aside for one call at a time."""
+        return frozenset({"judge"})
+
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         claim = arguments["claim"]
         text = _with_citations(claim, arguments.get("passages", []))

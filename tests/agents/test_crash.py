@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -209,6 +209,15 @@ async def test_an_effect_whose_outcome_nobody_knows_is_not_repeated_a_person_is_
     for _ in range(2):  # woken for nothing, it asks on
         stage = Stage(*PAYMENT, store=store, tools=[Mute(effects, is_deadly=False)])
         assert await stage.drive() == Parked(waiting_for=WaitingFor.OUTCOME)
+    assert effects.total() == 1
+
+
+async def test_a_tool_that_was_away_when_it_was_called_is_not_run_twice_either() -> None:
+    store, effects = await left_in_the_middle()
+    [key] = store.intents
+    store.intents[key] = replace(store.intents[key], effect=Effect.NONE)  # nobody knew what it could do
+    stage = Stage(*PAYMENT, store=store, tools=[Mute(effects, is_deadly=False)])
+    assert await stage.drive() == Parked(waiting_for=WaitingFor.OUTCOME)
     assert effects.total() == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from chat import dispatch, openings
 from chat.dispatch import Refusal
-from chat.frames import TurnContinue
+from chat.frames import TurnContinue, TurnRegenerate
 from chat.models import Fact, Turn
 from inference.backends.scripted import Reply
 from inference.schema import Role
@@ -70,6 +70,15 @@ def test_what_the_turn_had_written_down_is_there(alice_tab: Tab, alice: User, sc
     Fact.objects.create(turn=ended, key="k", text="The answer is 42.")
     further = go_on(alice_tab, alice, ended)
     assert [fact.text for fact in further.facts.all()] == ["The answer is 42."]
+
+
+def test_a_continuation_that_is_answered_again_reads_what_was_found(
+    alice_tab: Tab, alice: User, script: WriteScript
+) -> None:
+    further = go_on(alice_tab, alice, ended_by_its_limit(alice_tab, script))
+    again = dispatch.regenerate(alice, TurnRegenerate(turn=str(further.id), client_id=str(uuid4())))
+    messages = openings.messages(again, text="Go on.")
+    assert [m.content for m in messages if m.role is Role.TOOL] == ["42", "49"]
 
 
 def test_a_turn_that_no_limit_ended_is_not_continued(
