@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents import outgoing
-from agents.context.rendering import PLATFORM
 from agents.tool import Fault, ToolResult, Trust, least_trusted
 from agents.transcript import CallRecord, NoteKind, Transcript
 from inference.schema import ChatMessage, Role
@@ -67,8 +66,8 @@ class Exposed:
     def _read_opening(self, messages: Iterable[ChatMessage]) -> None:
         for message in messages:
             # What the platform says may quote what the model wrote.
-            is_said = message.role is Role.USER and not message.content.startswith(PLATFORM)
-            if message.role is Role.SYSTEM or (is_said and self._opening.is_by_person):
+            is_said = message.is_question and self._opening.is_by_person
+            if message.role is Role.SYSTEM or is_said:
                 self._learn(outgoing.urls_of(message.content))
 
     def _read_result(self, record: CallRecord) -> None:

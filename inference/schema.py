@@ -8,6 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
+# How a user message begins that the platform wrote, not a person: many chat templates refuse a system message
+# in the midst of a conversation.
+PLATFORM_MARK = "[Platform] "
+# How a tool's result begins that is an error, so that no model takes its text for what it wanted to know.
+ERROR_MARK = "Error: "
+
 
 class Role(StrEnum):
     SYSTEM = "system"
@@ -41,6 +47,11 @@ class ChatMessage(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+
+    @property
+    def is_question(self) -> bool:
+        """Whether a person wrote it."""
+        return self.role is Role.USER and not self.content.startswith(PLATFORM_MARK)
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,8 +68,7 @@ def _turns(opening: tuple[ChatMessage, ...]) -> tuple[list[ChatMessage], list[li
     for message in opening:
         if message.role is Role.SYSTEM:
             continue
-        is_question = message.role is Role.USER and not message.content.startswith(rendering.PLATFORM)
-        if is_question or not turns:
+        if message.is_question or not turns:
             turns.append([])
         turns[-1].append(message)
     return system, turns

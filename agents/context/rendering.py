@@ -5,9 +5,8 @@ import json
 import msgspec
 
 from agents.transcript import CallRecord, Note, Step
-from inference.schema import ChatMessage, Role, ToolCall
+from inference.schema import ERROR_MARK, PLATFORM_MARK, ChatMessage, Role, ToolCall
 
-PLATFORM = "[Platform] "
 INTERRUPTED = "interrupted: nothing is known of what this call brought."
 FIRST_CHARS = 160  # of a hidden result
 ARGUMENT_CHARS = 80
@@ -16,7 +15,7 @@ ARGUMENTS_CHARS = 240
 
 def platform_message(text: str) -> ChatMessage:
     """A user message: many chat templates refuse a system message in the midst of a conversation."""
-    return ChatMessage(role=Role.USER, content=f"{PLATFORM}{text}")
+    return ChatMessage(role=Role.USER, content=f"{PLATFORM_MARK}{text}")
 
 
 def note_messages(note: Note) -> tuple[ChatMessage, ...]:
@@ -33,7 +32,9 @@ def step_messages(step: Step, *, is_hidden: bool = False) -> tuple[ChatMessage, 
 
 
 def result_message(record: CallRecord, *, is_hidden: bool) -> ChatMessage:
-    text = record.result.for_model if record.result is not None else INTERRUPTED
+    text = INTERRUPTED
+    if record.result is not None:
+        text = f"{ERROR_MARK if record.result.is_error else ''}{record.result.for_model}"
     if is_hidden:
         text = min(hidden(record), text, key=len)
     return ChatMessage(role=Role.TOOL, content=text, tool_call_id=record.call.id, name=record.call.name)

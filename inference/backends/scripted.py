@@ -233,7 +233,7 @@ def _position(request: ChatRequest) -> tuple[str, int]:
     """The last user message, and the number of the model call that this request is since then."""
     step = 1
     for message in reversed(request.messages):
-        if message.role is Role.USER and not message.content.startswith("[Platform] "):
+        if message.is_question:
             return message.content, step
         step += message.role is Role.ASSISTANT
     return "", step

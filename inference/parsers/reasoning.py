@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from inference.schema import ChatMessage, Role, ToolSpec
+from inference.schema import ERROR_MARK, ChatMessage, Role, ToolSpec
 
 OPEN = "<think>"
 CLOSE = "</think>"
@@ -35,7 +35,7 @@ _LEAD_IN, _LEAD_IN_ZH = "\n\nAnswer:", "\n\n答案："
 
 def lead_in(messages: Sequence[ChatMessage]) -> str:
     """What draws out an answer that the model would leave out, in the language of the question."""
-    questions = [message.content for message in messages if message.role is Role.USER]
+    questions = [message.content for message in messages if message.is_question]
     is_chinese = any("\u4e00" <= character <= "\u9fff" for character in "".join(questions[-1:]))
     return _LEAD_IN_ZH if is_chinese else _LEAD_IN
 
@@ -47,6 +47,7 @@ NEXT_REQUEST = (
     " guess it or work it out yourself. Otherwise use the exact results so far to answer in one full"
     " sentence. The question was: "
 )
+ERROR_REQUEST = "The call failed. Correct it and call the tool again, or go on without it. The question was: "
 RESULT_REQUEST = "Use this exact result to answer in one full sentence. The question was: "
 
 
@@ -79,10 +80,12 @@ def lead_from_result(
     tool that its reasoning spoke of has not been used, it is only told so: pointed to the question it
     answers, and makes up what that tool would tell.
     """
-    asked_at = max((at for at, message in enumerate(messages) if message.role is Role.USER), default=-1)
+    asked_at = max((at for at, message in enumerate(messages) if message.is_question), default=-1)
     question = messages[asked_at].content if asked_at >= 0 else ""
     result = messages[-1].content
-    if planned := _planned(messages[asked_at + 1 :], tools):
+    if tools and result.startswith(ERROR_MARK):
+        pointed = f"{_asked(messages)}{result}\n\n{ERROR_REQUEST}{question}"
+    elif planned := _planned(messages[asked_at + 1 :], tools):
         pointed = f"{result}\n\n({UNUSED}{', '.join(planned)}.)"
     else:
         request = NEXT_REQUEST if len(tools) > 1 else RESULT_REQUEST

@@ -44,6 +44,16 @@ def test_steps_keep_their_reasoning_calls_and_results():
     assert second.content == "It is old."
 
 
+def test_no_error_of_a_tool_reads_like_what_it_was_to_find_out():
+    story = Story()
+    story.fails("search {}")
+    story.step("It failed.")
+    assert [m.content for m in context.view(story.transcript) if m.role is Role.TOOL] == [
+        "Error: It failed.",
+        "It failed.",
+    ]
+
+
 def test_what_the_platform_says_is_a_user_message_and_silent_notes_are_none():
     story = Story()
     story.step("a")

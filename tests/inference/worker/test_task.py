@@ -111,9 +111,10 @@ async def test_the_default_model_searches_twice_and_then_calculates() -> None:
         path, on_progress=lambda share: None, max_context_tokens=CONTEXT_TOKENS, num_threads=2
     )
     stage = Stage(
-        tools=[Search(), Calculate()], backend=EngineBackend(engine, Tokenizer.open(path), defaults.of(path))
+        tools=[Search(), Calculate()],
+        backend=EngineBackend(engine, Tokenizer.open(path), defaults.of(path)),
+        opening=(ChatMessage(role=Role.USER, content=QUESTION),),
     )
-    stage.progress.messages[:] = [ChatMessage(role=Role.USER, content=QUESTION)]
     limits = replace(stage.setting.limits, max_seconds=600)
     stage.setting = replace(stage.setting, limits=limits)
     assert await stage.drive(max_steps=10) == Outcome(finish_reason=FinishReason.STOP)
