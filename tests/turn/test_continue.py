@@ -72,13 +72,13 @@ def test_what_the_turn_had_written_down_is_there(alice_tab: Tab, alice: User, sc
     assert [fact.text for fact in further.facts.all()] == ["The answer is 42."]
 
 
-def test_a_continuation_that_is_answered_again_reads_what_was_found(
+def test_a_continuation_that_is_answered_again_goes_on_with_the_same_steps(
     alice_tab: Tab, alice: User, script: WriteScript
 ) -> None:
     further = go_on(alice_tab, alice, ended_by_its_limit(alice_tab, script))
     again = dispatch.regenerate(alice, TurnRegenerate(turn=str(further.id), client_id=str(uuid4())))
     messages = openings.messages(again, text="Go on.")
-    assert [m.content for m in messages if m.role is Role.TOOL] == ["42", "49"]
+    assert [m.reasoning for m in messages if m.role is Role.ASSISTANT] == ["one", "two"]
 
 
 def test_a_turn_that_no_limit_ended_is_not_continued(
