@@ -17,18 +17,21 @@ from inference.schema import ToolSpec
 
 
 def packages_folder() -> Path:
-    return Path(settings.VAR_DIR) / "sandbox" / "packages"
+    return _folder() / "packages"
+
+
+def _folder() -> Path:
+    return Path(settings.VAR_DIR) / "sandbox"
 
 
 def specs() -> tuple[ToolSpec, ...]:
-    if not tiers.active().is_offered:
-        return ()
+    """What they add to a prompt at most: whether the sandbox works is found out where it is used."""
     return (run_python.spec(has_packages=_has_packages()), Shell.spec)
 
 
 def tools_of(turn: Turn) -> list[Tool]:
     """They share one work folder, which is the turn's own. Blocking: the first call tries the sandbox."""
-    if not tiers.active().is_offered:
+    if not tiers.active(kept_in=_folder() / "tier.json").is_offered:
         return []
     root = Path(settings.VAR_DIR) / "workspaces" / str(turn.id)
     sandbox = TurnSandbox(_pool(), str(turn.id), root)

@@ -3,11 +3,15 @@
 The test runs hostile code in a real sandbox, with canaries outside that must not be reached.
 """
 
+import contextlib
 import functools
+import hashlib
 import json
+import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -44,15 +48,46 @@ class Tier:
 _lock = threading.Lock()
 
 
-def active() -> Tier:
-    """Tried once in a process."""
+def active(*, kept_in: Path | None = None) -> Tier:
+    """Tried once in a process; with `kept_in`, a file, what has passed is not tried again until the machine
+    is started anew or something changes that it depends on. A worker that takes over from a dead one need
+    not wait then."""
     with _lock:
-        return _tried_once()
+        return _tried_once(kept_in)
 
 
 @functools.cache
-def _tried_once() -> Tier:
-    return tried()
+def _tried_once(kept_in: Path | None) -> Tier:
+    if kept_in is None:
+        return tried()
+    circumstances = _circumstances()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(kept_in.read_bytes())
+        if kept["circumstances"] == circumstances:
+            return Tier(Name.BUBBLEWRAP, str(kept["reason"]))
+    tier = tried()
+    if tier.is_offered:
+        content = json.dumps({"circumstances": circumstances, "reason": tier.reason})
+        temporary = kept_in.with_name(f"{kept_in.name}.{secrets.token_hex(4)}")
+        kept_in.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(content)
+        temporary.replace(kept_in)
+    return tier
+
+
+def _circumstances() -> str:
+    """Changes with this start of the machine, its kernel, who we are, the programs used, and this code."""
+    digest = hashlib.sha256()
+    with contextlib.suppress(OSError):
+        digest.update(Path("/proc/sys/kernel/random/boot_id").read_bytes())
+    digest.update(f"{os.uname().release} {os.geteuid()} {sys.executable}".encode())
+    for path in (shutil.which("bwrap", path=launch.SYSTEM_PATH) or "bwrap", PYTHON):
+        with contextlib.suppress(OSError):
+            about = os.stat(path)
+            digest.update(f"{path} {about.st_mtime_ns} {about.st_size}".encode())
+    for ours in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(ours.read_bytes())
+    return digest.hexdigest()
 
 
 def tried(launcher: Launcher | None = None) -> Tier:
