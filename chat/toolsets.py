@@ -23,7 +23,7 @@ from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
 from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
-from chat import code_tools, conductors, tool_servers
+from chat import code_tools, conductors, search_tools, tool_servers
 from chat import notebook as notebooks
 from chat.frames import ToolTerms
 from chat.models import Message, Part, Passage, ToolRun, Turn
@@ -48,7 +48,7 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
         *(Calculate.spec, AskUser.spec, VerifyClaim.spec),
         *(Plan.spec, Remember.spec, Recall.spec, Rollback.spec),
     )
-    return (*platform, *code_tools.specs(), *added)
+    return (*platform, *search_tools.specs(), *code_tools.specs(), *added)
 
 
 @asynccontextmanager
@@ -88,7 +88,8 @@ async def opened(
 async def _platform(turn: Turn) -> list[Tool]:
     # An agent has no person of its own to ask.
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
-    return [Calculate(), *asking, *await asyncio.to_thread(code_tools.tools_of, turn)]
+    looking = await asyncio.to_thread(search_tools.tools)
+    return [Calculate(), *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, turn)]
 
 
 @cache

@@ -8,8 +8,6 @@ import html
 from typing import Any
 from urllib.parse import quote, unquote
 
-import uvicorn
-
 from agents.corpus.documents import Document
 from agents.corpus.index import Index, NoIndex
 
@@ -62,6 +60,8 @@ def address(site: str, document_id: str) -> str:
 
 def run(index: Index, *, host: str, port: int) -> None:
     """Serve until the process is told to end."""
+    import uvicorn  # which nobody else here needs
+
     uvicorn.run(Site(index), host=host, port=port, log_level="warning", lifespan="off", access_log=False)
 
 

@@ -1,0 +1,1 @@
+"""Searching: one port, the local index and the search engines of others behind it."""
