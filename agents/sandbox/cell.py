@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agents.sandbox import cgroups, seccomp, system
@@ -90,7 +91,7 @@ class Cell:
                 cwd="/",
                 pass_fds=(filter_fd, *((theirs.fileno(),) if "{channel}" in command else ())),
                 start_new_session=True,
-                preexec_fn=lambda: _become(place.uid, self.group, limits),
+                preexec_fn=partial(_become, place.uid, self.group, limits, parent=os.getpid()),
             )
         except BaseException:
             self.group.remove()
@@ -185,7 +186,7 @@ def _counted(place: Place, limits: Limits) -> tuple[str, ...]:
     return () if place.uid is not None else ("/usr/bin/prlimit", f"--nproc={limits.num_processes}", "--")
 
 
-def _become(uid: int | None, group: Group, limits: Limits) -> None:
+def _become(uid: int | None, group: Group, limits: Limits, *, parent: int) -> None:
     """Between fork and exec: join the group, take the limits on, and stop being root."""
     group.join()
     for which, soft, hard in (
@@ -204,6 +205,10 @@ def _become(uid: int | None, group: Group, limits: Limits) -> None:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     system.gain_no_privileges()
+    # bubblewrap asks for the same once it runs: a parent that died before that would leave it behind.
+    system.die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _pipe_with(content: bytes) -> int:

@@ -75,13 +75,12 @@ def create(name: str, *, memory_bytes: int, num_processes: int) -> Group:
 
 
 def sweep() -> None:
-    """Take away the empty groups of launchers that died without doing so."""
+    """Take away the groups of launchers that died without doing so, and what is left in them."""
     for parent in {*_parents_v1(), *_parents_v2()}:
         for folder in parent.glob(f"{PREFIX}*"):
             owner = folder.name.removeprefix(PREFIX).partition("-")[0]
             if not Path("/proc", owner).exists():
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+                Group(Version.NONE, (folder,)).remove()
 
 
 def _is_made(folders: tuple[Path, ...], version: Version, memory_bytes: int, num_processes: int) -> bool:

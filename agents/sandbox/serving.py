@@ -2,6 +2,8 @@
 shells, for one turn. It ends with its client, and everything in it ends with it.
 """
 
+import os
+import signal
 import socket
 import time
 from dataclasses import replace
@@ -62,8 +64,23 @@ def _free_slot() -> tuple[socket.socket, int]:
         except OSError:
             lock.close()
             continue
+        _end_all_of(uid)
         return lock, uid
     raise NoSlot(f"{NUM_SLOTS} sandboxes run on this machine already.")
+
+
+def _end_all_of(uid: int) -> None:
+    """What a crash may have left of the slot's last user: nobody else has this uid."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 class Session:

@@ -72,6 +72,11 @@ class Launcher:
                     raise SandboxFailed(f"The sandbox cannot be started: {fault}") from fault
         raise AssertionError
 
+    @property
+    def pid(self) -> int | None:
+        """Of the launcher process; None before it is needed."""
+        return self._process.pid if self._process else None
+
     def close(self) -> None:
         """End the launcher and with it every sandbox of it."""
         with self._lock:
