@@ -4,11 +4,13 @@ model has made up.
 It only ever grows: text that has left the view has been read.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from agents import outgoing
+from agents import argument_repair, outgoing
 from agents.tool import Fault, ToolResult, Trust, least_trusted
 from agents.transcript import CallRecord, NoteKind, Transcript
 from inference.schema import ChatMessage, Role
@@ -81,7 +83,7 @@ class Exposed:
 
     def _told_by(self, arguments: str) -> float:
         known = frozenset(self._known)
-        told = sum(outgoing.new_bits(url, known) for url in outgoing.urls_of(arguments))
+        told = sum(outgoing.new_bits(url, known) for url in set(outgoing.urls_in(_read(arguments))))
         # More than a call may tell by itself was a person's decision.
         return told if told <= outgoing.MAX_NEW_BITS else 0.0
 
@@ -99,3 +101,12 @@ class Exposed:
 
     def _learn(self, urls: Iterable[str]) -> None:
         self._known.update(outgoing.plain(url) for url in urls)
+
+
+def _read(arguments: str) -> Any:
+    """What the tool was given: an address may be spelled with escapes, or stand in arguments that were
+    repaired."""
+    try:
+        return json.loads(argument_repair.whole_object(arguments, may_close=True))
+    except (argument_repair.Irreparable, ValueError, RecursionError):
+        return arguments

@@ -16,7 +16,16 @@ MAX_NEW_BITS = 20.0  # of an address that is made up: four letters that no known
 MAX_TOLD_BITS = 32.0  # of all of them in a turn: data may also leave in pieces
 
 _URL = re.compile(r"(?i)\b(?:[a-z][a-z0-9+.-]{1,20}:)?//[^\s\"'<>\\^`{|}]+")
-_BARE = re.compile(r"(?i)\A[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}(?::\d+)?(?:[/?]\S*)?\Z")
+# An address without a scheme: user and password, a name or a number, a port, and what is asked for there.
+_BARE = re.compile(
+    r"(?i)\A(?:[^\s/?#@:]+:[^\s/?#@]*@)?"
+    r"(?:[\w-]+(?:\.[\w-]+)*\.(?:xn--[a-z0-9-]+|[^\W\d_]{2,})\.?|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])"
+    r"(?::\d+)?(?:[/?#]\S*)?\Z"
+)
+# Readers of addresses are lenient: one slash or none will do, a backslash is one, line breaks are left out.
+_LENIENT = re.compile(r"(?i)\A(https?|wss?|ftp|mailto|data):/?(?=[^/\s])\S+\Z")
+_LEFT_OUT = re.compile(r"[\t\r\n]")
+_DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 _TRAILING = ".,;:!?)]*_"
 _WORD = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]+")
 _COMMON = frozenset(("html", "htm", "php", "asp", "aspx", "index", "page", "pdf", "txt", "json", "xml"))
@@ -26,8 +35,8 @@ _SIGNS = re.compile(r"[^A-Za-z0-9]+")
 
 @dataclass(frozen=True)
 class Secrets:
-    """Values that must not leave, whatever they are wrapped in. Not looked for are those that might be
-    ordinary words: they would be found everywhere."""
+    """Values that must not leave: as they are, backwards, in hex or base64, cut into pieces or with signs
+    between. Not looked for are those that might be ordinary words: they would be found everywhere."""
 
     values: tuple[str, ...] = ()
 
@@ -105,11 +114,17 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def urls_in(value: Any) -> Iterator[str]:
-    """The addresses in the texts of the value, also those without a scheme that are a text of their own."""
+    """The addresses in the texts of the value, also those that are a text of their own and that only lenient
+    readers take for one."""
     for text in texts_in(value):
         yield from urls_of(text)
-        if _BARE.match(text.strip()):
-            yield f"https://{text.strip()}"
+        whole = _LEFT_OUT.sub("", text.strip()).replace("\\", "/").translate(_DOTS)
+        if _BARE.match(whole):
+            yield f"https://{whole}"
+        elif scheme := _LENIENT.match(whole):
+            yield f"{scheme[1]}://{whole[scheme.end(1) + 1 :].lstrip('/')}"
+        elif whole != text:
+            yield from urls_of(whole)
 
 
 def urls_of(text: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ Work out an arithmetic expression exactly. Use it for every calculation and ever
 instead of doing it in your head. Operators: + - * / // % ** ! and < > <= >= == != to compare; parentheses.
 Functions: sqrt, abs, round(x, digits), floor, ceil, min, max, gcd, lcm, factorial, exp, ln, log(x, base);
 constants: pi, e.
-Examples: "17% of 2,340", "9.11 > 9.9", "round(1250 * 1.07 ** 10, 2)", "12! / (3! * 9!)"."""
+Examples: "12.5% of 1,840", "9.11 > 9.9", "round(1250 * 1.07 ** 10, 2)", "12! / (3! * 9!)"."""
 
 
 class Calculate:

@@ -79,3 +79,17 @@ def test_what_made_up_addresses_told_is_counted_over_the_turn():
     ]
     transcript = Transcript(opening=(), steps=[step(1, "", Trust.WEB, source="https://found.example"), *told])
     assert 12 < Exposed().before(transcript, 6).told_bits < 15  # four digits
+
+
+@pytest.mark.parametrize(
+    "spelled", ["https:\\/\\/read.example\\/ab", "https:\\u002f/read.example/ab", "read.example/ab"]
+)
+def test_however_an_address_is_spelled_what_it_told_is_counted(spelled: str):
+    transcript = Transcript(
+        opening=(),
+        steps=[
+            step(1, "", Trust.WEB, source="https://read.example/"),
+            step(2, "", Trust.WEB, arguments=f'{{"url": "{spelled}"}}'),
+        ],
+    )
+    assert Exposed().before(transcript, 3).told_bits > 5
