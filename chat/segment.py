@@ -27,7 +27,6 @@ from agents.loop import End
 from agents.progress import Outcome, Parked
 from agents.setting import Setting
 from agents.stopping import Interrupted, StopSignal, Why
-from agents.tool import WaitingFor
 from agents.tools.verify_claim import VerifyClaim
 from agents.toolset import Toolset
 from agents.verification import Verifier
@@ -319,14 +318,14 @@ class _Segment:
 
     async def _keep_place(self) -> None:
         """Keep the place among the user's turns: one that is not given back, its Redis away, is free again
-        soon. A turn that comes back takes it whoever is there; an agent has that of its turn."""
+        soon. A turn that is driven takes it again whoever is there, after it has waited or Redis was lost; an
+        agent has that of its turn, and must not bring it back when that has ended."""
         turn = self._turn
         user_id, lease_id = turn.conversation.user_id, str(turn.spawned_by_id or turn.id)
+        may_enter = turn.spawned_by_id is None
         keep = partial(limits.renew, "turn", user_id=user_id, lease_id=lease_id, ttl_s=turns.PLACE_S)
-        if turn.waiting_for and turn.waiting_for != WaitingFor.AGENTS:
-            await database(partial(keep, may_enter=True))
         while True:
-            await database(keep)
+            await database(keep, may_enter=may_enter)
             await asyncio.sleep(KEEP_PLACE_S)
 
     async def _listen(self) -> None:

@@ -349,7 +349,8 @@ def take_unannounced() -> list[Turn]:
 
 
 def _open() -> "QuerySet[Turn]":
-    return Turn.objects.exclude(status=Turn.Status.FINISHED)
+    # Named, not excluded: else the sweep would read every turn there ever was, each second.
+    return Turn.objects.filter(status__in=(Turn.Status.QUEUED, Turn.Status.RUNNING, Turn.Status.WAITING))
 
 
 def _said(turn_id: UUID) -> Turn:

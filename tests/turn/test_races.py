@@ -18,6 +18,7 @@ from tests.conftest import WriteScript
 from tests.turn.browser import Tab
 from tests.turn.conftest import OpenTab
 from webapp.accounts.models import User
+from webapp.billing import limits
 from webapp.billing.models import Hold
 from webapp.catalog.models import ServedModel
 
@@ -109,6 +110,20 @@ def place_until(user: User, turn: str) -> float:
 
 def test_a_place_that_was_never_given_back_is_free_again_soon(queued: Turn, alice: User) -> None:
     assert place_until(alice, str(queued.id)) < time.time() + 600
+
+
+def test_a_turn_whose_place_was_lost_takes_it_again(
+    alice_tab: Tab, alice: User, script: WriteScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "KEEP_PLACE_S", 0.1)
+    script("text: so far", "stall:")
+    turn = alice_tab.start("Hello")
+    alice_tab.wait_for("content.delta")
+    limits.leave("turn", user_id=alice.pk, lease_id=turn)  # as when Redis comes back empty
+    deadline = time.monotonic() + 10
+    while not place_until(alice, turn):
+        assert time.monotonic() < deadline, "it works without a place"
+        time.sleep(0.05)
 
 
 def test_a_turn_that_goes_on_keeps_its_place(

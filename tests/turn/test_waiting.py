@@ -12,7 +12,8 @@ import pytest
 import redis
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents import custom_tools
@@ -247,3 +248,12 @@ def test_a_turn_is_kept_while_its_tools_are_slow_to_open(
     drive(turn)
     assert claims == [None], "nobody else may take a turn whose worker lives"
     assert turn.status == "waiting"
+
+
+def test_the_sweep_does_not_read_the_turns_that_are_over(turn: Turn) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        turns.take_due()
+    if connection.vendor == "sqlite":  # the other one reads a table this small in any case
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {asked.captured_queries[0]['sql']}")
+            assert not any("SCAN" in row[-1] for row in cursor.fetchall())
