@@ -322,6 +322,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": text("LOG_LEVEL", "INFO")},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         # Even when LOG_LEVEL asks for all: it would write down what people say to the model.
         "openai": {"level": "WARNING"},
         "mcp": {"level": "WARNING"},
