@@ -14,6 +14,9 @@ RUN pip install ".[postgres]"
 ENV VAR_DIR=/var/lib/platform STATIC_ROOT=/app/staticfiles
 
 FROM base AS web
+# The sandbox for code that models write; `manage.py doctor` says whether the container may use it.
+RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap python3 \
+    && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN VAR_DIR=/tmp/build SECRET_KEY=build python manage.py collectstatic --noinput && rm -r /tmp/build
 USER app

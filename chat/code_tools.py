@@ -1,7 +1,10 @@
 """The tools that run code: offered where this machine's sandbox has passed its test."""
 
+import shutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from uuid import UUID
 
 from django.conf import settings
 
@@ -33,9 +36,23 @@ def tools_of(turn: Turn) -> list[Tool]:
     """They share one work folder, which is the turn's own. Blocking: the first call tries the sandbox."""
     if not tiers.active(kept_in=_folder() / "tier.json").is_offered:
         return []
-    root = Path(settings.VAR_DIR) / "workspaces" / str(turn.id)
-    sandbox = TurnSandbox(_pool(), str(turn.id), root)
+    sandbox = sandbox_of(turn)
     return [RunPython(sandbox, has_packages=_has_packages()), Shell(sandbox)]
+
+
+def sandbox_of(turn: Turn) -> TurnSandbox:
+    """It is not started, nor its folder made, before something is run in it."""
+    return TurnSandbox(_pool(), str(turn.id), _workspaces() / str(turn.id))
+
+
+def forget(turn_ids: Iterable[UUID]) -> None:
+    """Remove the work folders of turns that are gone."""
+    for turn_id in turn_ids:
+        shutil.rmtree(_workspaces() / str(turn_id), ignore_errors=True)
+
+
+def _workspaces() -> Path:
+    return Path(settings.VAR_DIR) / "workspaces"
 
 
 @cache

@@ -1,9 +1,11 @@
 """Changes to a conversation as a whole: its name, its branch on show, its end."""
 
+from functools import partial
+
 from django.db import transaction
 from django.db.models import F
 
-from chat import branches, turns
+from chat import branches, code_tools, turns
 from chat.models import Conversation, Turn
 
 
@@ -26,4 +28,6 @@ def delete(conversation: Conversation) -> None:
         still_open = conversation.turns.select_for_update().exclude(status=Turn.Status.FINISHED)
         for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True), "created_at")):
             turns.abandon(turn)
+        gone = list(conversation.turns.values_list("id", flat=True))
         conversation.delete()
+        transaction.on_commit(partial(code_tools.forget, gone))

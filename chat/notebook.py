@@ -13,6 +13,7 @@ from agents.notebook import Fact, Found, Rollback, found_fact, is_taken_back, pa
 from agents.tool import Effect, Tool, Trust
 from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
+from agents.tools.rollback import Files
 from agents.tools.rollback import Rollback as RollbackTool
 from agents.transcript import NoteKind
 from chat import fence as fences
@@ -21,13 +22,13 @@ from chat.models import Fact as FactRow
 from inference.schema import ToolCall
 
 
-def tools_of(turn: Turn, notebook: "DatabaseNotebook") -> list[Tool]:
-    """The tools that work on the turn's notebook."""
+def tools_of(turn: Turn, notebook: "DatabaseNotebook", files: Files | None = None) -> list[Tool]:
+    """The tools that work on the turn's notebook. `files` go back together with it."""
     return [
         Plan(notebook, needs_approval=turn.plan_needs_approval),
         Remember(notebook),
         Recall(notebook),
-        RollbackTool(notebook),
+        RollbackTool(notebook, files),
     ]
 
 

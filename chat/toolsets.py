@@ -71,7 +71,11 @@ async def opened(
         # Results of added tools may be long: what leaves the view says that recall brings it back.
         platform = [Calculate(), *([Recall(notebook)] if added else [])]
     else:
-        platform = [*await _platform(turn), *notebooks.tools_of(turn, notebook), *own]
+        platform = [
+            *await _platform(turn),
+            *notebooks.tools_of(turn, notebook, code_tools.sandbox_of(turn)),
+            *own,
+        ]
     # The platform's first: of two tools with one name the first is kept.
     tools = [*platform, *added]
     if (allowed := conductors.tools_of(turn)) is not None:

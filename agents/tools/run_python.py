@@ -8,7 +8,7 @@ from agents.sandbox.sessions import SandboxFailed
 from agents.sandbox.turn_sandbox import TurnSandbox
 from agents.tool import Effect, Fault, ToolContext, ToolResult, Traits, Trust
 from agents.tools import sandbox_report
-from agents.tools.sandbox_report import DEFAULT_TIMEOUT_S, LONGEST_TIMEOUT_S, WORKSPACE
+from agents.tools.sandbox_report import DEFAULT_TIMEOUT_S, LONGEST_TIMEOUT_S
 from inference.schema import ToolSpec
 
 DESCRIPTION = """\
@@ -55,7 +55,7 @@ class RunPython:
         self._sandbox = sandbox
 
     def resources(self, arguments: Mapping[str, Any]) -> frozenset[str]:
-        return frozenset({WORKSPACE})
+        return sandbox_report.RESOURCES
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         wall_s = float(arguments.get("timeout_s", DEFAULT_TIMEOUT_S))

@@ -8,7 +8,8 @@ from agents.sandbox.sessions import OUTPUT_BYTES, Outcome
 from agents.sandbox.watching import Ending
 from agents.tool import Fault, NewArtifact, ToolResult, ToolUsage
 
-WORKSPACE = "workspace"
+# One call after another, and none while a rollback puts files back.
+RESOURCES = frozenset({"workspace", "files"})
 DEFAULT_TIMEOUT_S = 30
 LONGEST_TIMEOUT_S = 120
 MAX_ARTIFACTS = 8

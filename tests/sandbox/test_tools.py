@@ -134,6 +134,19 @@ async def test_files_go_in_and_out_and_are_kept_step_by_step(desk: Desk) -> None
     assert set(kept.files) == {"in/data.csv", "out.txt"}
 
 
+async def test_going_back_brings_files_back_and_ends_the_variables(desk: Desk) -> None:
+    await desk.python("x = open('a.txt', 'w').write('first')", step=1)
+    await desk.python("open('a.txt', 'w').write('second'); open('b.txt', 'w')", step=2)
+    assert await desk.sandbox.go_back(1, at_step=3)
+    after = await desk.python("import os\nprint(open('a.txt').read(), os.listdir())\nx", step=4)
+    assert after.for_model.startswith(f"{LOST}\nfirst ['a.txt']\nTraceback")
+
+
+async def test_going_back_of_a_turn_without_files_makes_none(pool: Pool, tmp_path: Path) -> None:
+    assert await TurnSandbox(pool, "none", tmp_path / "none").go_back(1, at_step=2) == ""
+    assert not (tmp_path / "none").exists()
+
+
 async def test_a_shell_says_how_it_ended_and_sees_the_files_of_python(desk: Desk) -> None:
     await desk.python("open('a.txt', 'w').write('of Python')")
     result = await desk.shell("cat a.txt; exit 3")

@@ -1,10 +1,13 @@
 """A model computes with code: a whole turn, from its call to what people see."""
 
 import base64
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from agents.sandbox import tiers
+from chat import conversations
 from chat.models import Artifact, Turn
 from inference.backends.scripted import Reply
 from tests.conftest import WriteScript
@@ -37,3 +40,7 @@ def test_code_of_one_call_goes_on_with_the_variables_and_files_of_the_one_before
     assert (artifact.name, artifact.media_type) == ("sum.bin", "application/octet-stream;base64")
     assert base64.b64decode(artifact.text) == b"\xff\x00"
     assert turn.tool_runs.filter(sandbox_ms__gt=0).exists()
+    folder = Path(settings.VAR_DIR) / "workspaces" / str(turn.id)
+    assert (folder / "files" / "sum.bin").exists()
+    conversations.delete(turn.conversation)
+    assert not folder.exists()
