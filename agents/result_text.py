@@ -26,9 +26,12 @@ def labelled(result: ToolResult, traits: Traits) -> ToolResult:
         text = plain_text.clean(text)
         return text if trust.is_trusted else _HIDDEN.sub("", text)
 
+    def for_model(text: str) -> str:
+        return clean(text) if trust.is_trusted else plain_text.neutral(clean(text))
+
     return replace(
         result,
-        for_model=clean(result.for_model),
+        for_model=for_model(result.for_model),
         for_user=clean(result.for_user),
         passages=tuple(
             NewPassage(

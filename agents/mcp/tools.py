@@ -8,6 +8,7 @@ from typing import Any
 
 import mcp_types
 
+from agents import plain_text
 from agents.arguments import ArgumentReader, BadSchema
 from agents.mcp.servers import Server, Treatment
 from agents.tool import (
@@ -31,10 +32,6 @@ MAX_RESULT_CHARS = 2_000_000
 SPARE_S = 5.0  # for the platform's own time limit to come after the connection's
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
-# What a chat template could take for its own marks, and what the platform means by its own.
-_TEMPLATE_MARK = re.compile(r"<\|([^|<>\n]{0,64})\|>")
-_TAG_MARK = re.compile(r"<(/?)(think|tool_call|tool_response|tool_calls_section)>", re.IGNORECASE)
-_PLATFORM_MARK = re.compile(r"^(\s*)\[Platform\]", re.IGNORECASE | re.MULTILINE)
 _PASSAGE_MARK = re.compile("[\u27e6\u27e7]")
 
 Answer = mcp_types.CallToolResult
@@ -198,7 +195,4 @@ def _text_of(block: mcp_types.ContentBlock) -> str:
 
 def neutral(text: str) -> str:
     """The text without marks that a chat template or the platform could take for its own."""
-    text = _TEMPLATE_MARK.sub("<\u00a6\\1\u00a6>", text)
-    text = _TAG_MARK.sub(r"<\1 \2>", text)
-    text = _PLATFORM_MARK.sub(r"\1(Platform)", text)
-    return _PASSAGE_MARK.sub(lambda mark: "[[" if mark[0] == "\u27e6" else "]]", text)
+    return _PASSAGE_MARK.sub(lambda mark: "[[" if mark[0] == "\u27e6" else "]]", plain_text.neutral(text))
