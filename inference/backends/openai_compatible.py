@@ -1,16 +1,14 @@
 """Any provider that speaks OpenAI's chat completions: a hosted Kimi, vLLM, SGLang, Ollama, llama.cpp."""
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Literal
 
 import httpx2
 import msgspec
-import openai
-from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk, ChatCompletionTokenLogprob
-from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
-from openai.types.chat.chat_completion_token_logprob import TopLogprob
 
 from inference.backends import provider_request
 from inference.backends.base import (
@@ -21,6 +19,7 @@ from inference.backends.base import (
     RequestRejected,
     StreamBroken,
 )
+from inference.backends.provider_stream import Chunk, Delta, Likely, UsageSaid, chunks
 from inference.parsers.stream import StreamParser
 from inference.schema import (
     ChatDelta,
@@ -73,38 +72,66 @@ class OpenAICompatibleBackend:
         self._dialect = thinking_dialect
         self._output_parser = output_parser
         self._host = httpx2.URL(base_url).host or base_url
-        self._client = openai.AsyncOpenAI(
+        self._client = httpx2.AsyncClient(
             base_url=base_url,
-            api_key=api_key,
-            max_retries=0,
+            headers={"authorization": f"Bearer {api_key}"},
             timeout=httpx2.Timeout(_SILENCE_S, connect=_CONNECT_S),
+            limits=httpx2.Limits(max_connections=None),
+            follow_redirects=True,
+            verify=_trusted(),
         )
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         has_begun = False
         try:
             # Leaving the block closes the HTTP response, which is what tells the provider to stop.
-            async with await self._open(request) as chunks:
-                async for delta in _deltas(chunks, self._reply(request)):
-                    has_begun = True
+            async with self._answer(request) as answer:
+                has_begun = True
+                async for delta in self._deltas(answer, self._reply(request)):
                     yield delta
-        except openai.APIStatusError as error:
-            raise self._refusal(error) from error
-        except (openai.APIError, httpx2.HTTPError) as error:
-            raise self._breakage(error, has_begun=has_begun) from error
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            if has_begun:
+                broken = f"The connection to {self._host} broke in the middle of the answer."
+                raise StreamBroken(broken) from error
+            unheard = f"{self._host} cannot be reached. Try again, or choose another model."
+            raise BackendUnavailable(unheard) from error
 
     async def is_ready(self) -> bool:
         try:
-            await self._client.with_options(timeout=_CONNECT_S).models.list()
-        except openai.APIStatusError as error:
-            # Not every server lists its models; one that says so is there.
-            return error.status_code in (404, 405)
-        except openai.APIError:
+            answer = await self._client.get("models", timeout=_CONNECT_S)
+        except httpx2.HTTPError:
             return False
-        return True
+        # Not every server lists its models; one that says so is there.
+        return answer.is_success or answer.status_code in (404, 405)
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def _answer(self, request: ChatRequest) -> AsyncGenerator[httpx2.Response, None]:
+        """The response while it streams. Raises what its status means."""
+        content = msgspec.json.encode(provider_request.body(request, dialect=self._dialect))
+        headers = {"content-type": "application/json", "accept": "text/event-stream"}
+        async with self._client.stream(
+            "POST", "chat/completions", content=content, headers=headers
+        ) as answer:
+            if not answer.is_success:
+                await answer.aread()
+                raise self._refusal(answer)
+            yield answer
+
+    async def _deltas(self, answer: httpx2.Response, reply: "_Reply") -> AsyncGenerator[ChatDelta, None]:
+        """What the chunks say. One that is no JSON, or of another shape, is told as a broken stream."""
+        try:
+            async for chunk in chunks(answer.aiter_bytes()):
+                if chunk.error:
+                    raise StreamBroken(f"{self._host} broke off: {_message_of(chunk.error)}")
+                for delta in reply.take(chunk):
+                    yield delta
+        except ValueError as error:
+            raise StreamBroken("The provider sent something that is no part of an answer.") from error
+        for delta in reply.finish():
+            yield delta
 
     def _reply(self, request: ChatRequest) -> "_Reply":
         num_calls_before = sum(len(message.tool_calls) for message in request.messages)
@@ -119,26 +146,15 @@ class OpenAICompatibleBackend:
             )
         return _Reply(parser, num_calls_before=num_calls_before)
 
-    async def _open(self, request: ChatRequest) -> openai.AsyncStream[ChatCompletionChunk]:
-        body = provider_request.body(request, dialect=self._dialect)
-        # The client walks through every message and tool that it is given, 0.3 ms each, before it sends them;
-        # what is extra goes as it is.
-        extra = body.pop("extra_body") | {
-            name: body.pop(name) for name in ("messages", "tools") if name in body
-        }
-        stream: openai.AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-            stream=True, messages=[], extra_body=extra, **body
-        )
-        return stream
-
-    def _refusal(self, error: openai.APIStatusError) -> BackendError:
-        status, message = error.status_code, _message_of(error)
-        if status == 402 or {error.code, error.type} & _QUOTA_CODES:
+    def _refusal(self, answer: httpx2.Response) -> BackendError:
+        status, error = answer.status_code, _error_of(answer)
+        message = _message_of(error) or f"status {status}"
+        if status == 402 or {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
             return BackendOverloaded(
                 f"The quota at {self._host} is used up: {message}", retry_after_s=_QUOTA_RETRY_AFTER_S
             )
         if status in (429, 503):
-            wait_s = _retry_after_s(error.response.headers)
+            wait_s = _retry_after_s(answer.headers)
             return BackendOverloaded(f"{self._host} is busy: {message}", retry_after_s=wait_s)
         if status in (401, 403):
             # Its own words are left out: some providers say the key again, and everybody would read it.
@@ -149,20 +165,9 @@ class OpenAICompatibleBackend:
             return RequestRejected(f"{self._host} knows no such model or address: {message}")
         if status >= 500 or status == 408:
             return BackendUnavailable(f"{self._host} failed ({status}): {message}")
-        if any(sign in f"{error.code} {message}" for sign in _TOO_LONG):
+        if any(sign in f"{error.get('code')} {message}" for sign in _TOO_LONG):
             return PromptTooLong(f"{self._host} refused the request: {message}")
         return RequestRejected(f"{self._host} refused the request: {message}")
-
-    def _breakage(self, error: Exception, *, has_begun: bool) -> BackendError:
-        if isinstance(error, openai.APIConnectionError) and not has_begun:
-            return BackendUnavailable(f"{self._host} cannot be reached. Try again, or choose another model.")
-        if (
-            isinstance(error, openai.APIError)
-            and error.message
-            and not isinstance(error, openai.APIConnectionError)
-        ):
-            return StreamBroken(f"{self._host} broke off: {error.message}")
-        return StreamBroken(f"The connection to {self._host} broke in the middle of the answer.")
 
 
 class _Reply:
@@ -173,15 +178,15 @@ class _Reply:
         self._calls = _Calls(num_calls_before)
         self._logprobs: list[TokenLogprob] = []  # of tokens whose text is not out yet
         self._reason: str | None = None
-        self._usage: CompletionUsage | None = None
+        self._usage: UsageSaid | None = None
 
-    def take(self, chunk: ChatCompletionChunk) -> list[ChatDelta]:
+    def take(self, chunk: Chunk) -> list[ChatDelta]:
         self._usage = chunk.usage or self._usage
         if not chunk.choices:
             return []
         choice = chunk.choices[0]
         self._reason = choice.finish_reason or self._reason
-        self._usage = self._usage or _usage_inside(choice)
+        self._usage = self._usage or choice.usage
         if choice.logprobs is not None:
             self._logprobs += [_token_logprob(entry) for entry in choice.logprobs.content or ()]
         return self._with_logprobs(self._deltas(choice.delta))
@@ -204,12 +209,10 @@ class _Reply:
                 self._logprobs = []
         return deltas
 
-    def _deltas(self, delta: ChoiceDelta) -> list[ChatDelta]:
+    def _deltas(self, delta: Delta) -> list[ChatDelta]:
         deltas: list[ChatDelta] = []
-        # `reasoning_content` is Kimi's and most servers' name, `reasoning` that of newer vLLM and of routers.
-        extra = delta.model_extra or {}
-        if thought := extra.get("reasoning_content") or extra.get("reasoning"):
-            deltas.append(ReasoningDelta(str(thought)))
+        if thought := delta.thought:
+            deltas.append(ReasoningDelta(thought))
         if delta.content:
             deltas += self._parser.feed(delta.content)
         for call in delta.tool_calls or ():
@@ -227,13 +230,13 @@ class _Calls:
 
     def __init__(self, num_before: int) -> None:
         self._num_before = num_before
-        self._places: dict[int, int] = {}
+        self._places: dict[int | None, int] = {}
 
     @property
     def num_calls(self) -> int:
         return len(self._places)
 
-    def take(self, *, index: int, call_id: str, name: str, arguments: str) -> list[ToolCallDelta]:
+    def take(self, *, index: int | None, call_id: str, name: str, arguments: str) -> list[ToolCallDelta]:
         if index in self._places:
             return [ToolCallDelta(index=self._places[index], arguments=arguments)] if arguments else []
         place = self._places[index] = len(self._places)
@@ -241,39 +244,22 @@ class _Calls:
         return [ToolCallDelta(index=place, id=call_id, name=name, arguments=arguments)]
 
 
-async def _deltas(
-    chunks: AsyncIterator[ChatCompletionChunk], reply: _Reply
-) -> AsyncGenerator[ChatDelta, None]:
-    """What the chunks say. The client reads them unchecked: one that is no JSON, or of another shape,
-    is told as a broken stream.
-    """
-    try:
-        async for chunk in chunks:
-            for delta in reply.take(chunk):
-                yield delta
-        for delta in reply.finish():
-            yield delta
-    except (AttributeError, TypeError, ValueError) as error:
-        raise StreamBroken("The provider sent something that is no part of an answer.") from error
-
-
-def _token_logprob(entry: ChatCompletionTokenLogprob) -> TokenLogprob:
+def _token_logprob(entry: Likely) -> TokenLogprob:
     return TokenLogprob(
         drawn=_likely(entry), top=tuple(_likely(likely) for likely in entry.top_logprobs or ())
     )
 
 
-def _likely(entry: ChatCompletionTokenLogprob | TopLogprob) -> LikelyToken:
+def _likely(entry: Likely) -> LikelyToken:
     token_bytes = bytes(entry.bytes) if entry.bytes is not None else entry.token.encode()
-    return LikelyToken(token=entry.token, logprob=float(entry.logprob), token_bytes=token_bytes)
+    return LikelyToken(token=entry.token, logprob=entry.logprob, token_bytes=token_bytes)
 
 
-def _canonical(usage: CompletionUsage | None) -> Usage:
+def _canonical(usage: UsageSaid | None) -> Usage:
     if usage is None:
         return Usage()
     details = usage.prompt_tokens_details
-    # Kimi counts cached tokens at the top level, OpenAI inside the details.
-    cached = (usage.model_extra or {}).get("cached_tokens") or (details.cached_tokens if details else 0)
+    cached = usage.cached_tokens or (details.cached_tokens if details else 0)
     output_details = usage.completion_tokens_details
     prompt_tokens, output_tokens = _count(usage.prompt_tokens), _count(usage.completion_tokens)
     cached_tokens = min(_count(cached), prompt_tokens)
@@ -285,22 +271,30 @@ def _canonical(usage: CompletionUsage | None) -> Usage:
     )
 
 
-def _count(written: Any) -> int:
+def _count(written: float | None) -> int:
     """A number of tokens as a provider wrote it: nothing is billed, or paid back, for what is none."""
     return max(0, int(written or 0))
 
 
-def _usage_inside(choice: Choice) -> CompletionUsage | None:
-    """Kimi writes the usage into the last choice, and only there when it is not asked for."""
-    written = (choice.model_extra or {}).get("usage")
-    return CompletionUsage.model_validate(written) if isinstance(written, dict) else None
+def _error_of(answer: httpx2.Response) -> Mapping[str, Any]:
+    """What the provider says of a fault: OpenAI's way, or bare."""
+    try:
+        body = msgspec.json.decode(answer.content)
+    except ValueError:
+        return {}
+    said = body.get("error", body) if isinstance(body, dict) else {}
+    return said if isinstance(said, dict) else {"message": said}
 
 
-def _message_of(error: openai.APIStatusError) -> str:
-    body = error.body
-    if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])
-    return f"status {error.status_code}"
+def _message_of(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else ""
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom this process trusts: read once, for it takes as long as ten steps of a turn."""
+    return httpx2.create_ssl_context()
 
 
 def _retry_after_s(headers: httpx2.Headers) -> float:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from inference.backends.base import RequestRejected
 from inference.parsers import reasoning
 from inference.schema import (
@@ -19,7 +17,7 @@ from inference.schema import (
 
 
 def body(request: ChatRequest, *, dialect: str) -> dict[str, Any]:
-    """The arguments of the client's call; what was not asked for is left out. Raises RequestRejected."""
+    """What is sent, ready to be encoded; what was not asked for is left out. Raises RequestRejected."""
     sampling = request.sampling
     is_led = dialect == "think_tags" and request.thinking.enabled
     messages = reasoning.ask_for(request.messages) if is_led else request.messages
@@ -39,8 +37,9 @@ def body(request: ChatRequest, *, dialect: str) -> dict[str, Any]:
         "seed": sampling.seed,
         "max_tokens": sampling.max_tokens,
         "stop": list(sampling.stop) or None,
+        "stream": True,
         "stream_options": {"include_usage": True},
-        "extra_body": _extra(request, dialect),
+        **_extra(request, dialect),
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -98,4 +97,4 @@ def _message(message: ChatMessage) -> dict[str, Any]:
 
 
 def _declaration(tool: ToolSpec) -> dict[str, Any]:
-    return {"type": "function", "function": msgspec.to_builtins(tool)}
+    return {"type": "function", "function": tool}
