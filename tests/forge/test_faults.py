@@ -8,6 +8,7 @@ from inference.backends import openai_compatible
 from tests.forge.conftest import Forge
 from tests.loopforge.ledger import Ledger
 from tests.loopforge.server import MODEL
+from tests.services import wait_until
 from tests.turn.browser import Frames, Tab
 from webapp.billing.models import UsageRecord
 from webapp.catalog.models import ServedModel
@@ -118,7 +119,12 @@ def test_an_empty_quota_parks_the_turn_which_goes_on_when_it_is_woken(
     )
     waiting = alice_tab.wait_for("turn.waiting")
     assert waiting["waiting_for"] == "quota"
-    alice_tab.wait_for_any(lambda _: Turn.objects.get(id=turn).status == Turn.Status.WAITING)
+    # Said, then parked: the row follows the event.
+    wait_until(
+        lambda: Turn.objects.get(id=turn).status == Turn.Status.WAITING,
+        within_s=20,
+        what="the turn is parked",
+    )
     turns.wake(Turn.objects.get(id=turn).id)
     end = alice_tab.wait_for("turn.finished")
     assert end["finish_reason"] == "stop"
