@@ -69,7 +69,7 @@ _FILES = [
     _reads("password hashes", "/etc/shadow"),
     _reads("accounts", "/etc/passwd"),
     _reads("the project", "{root}/pyproject.toml"),
-    _reads("the secret through the root of init", "/proc/1/root/{folder}/secret"),
+    _reads("the secret through the root of init", "/proc/1/root{folder}/secret"),
     Attempt("root's home", "attempt(lambda: os.listdir('/root'))"),
     Attempt(
         "a search of every folder",
@@ -264,7 +264,9 @@ _LEFT_BEHIND = [
 
 _TRICKS = [
     Attempt("the memory of init", "attempt(lambda: open('/proc/1/mem', 'r+b').read(1))"),
-    Attempt("above the root", "os.path.exists('/proc/self/root/../{folder}/secret') and escaped()"),
+    Attempt(
+        "above the root", "os.path.exists(os.path.join('/proc/self/root', '..{folder}/secret')) and escaped()"
+    ),
     Attempt("above the work folder", "attempt(lambda: open('../../../..{folder}/secret'))"),
     Attempt("the maps of users", "attempt(lambda: open('/proc/self/uid_map', 'wb', 0).write(b'0 0 1'))"),
     Attempt(
