@@ -14,7 +14,6 @@ from django.db import models
 from agents import audit
 from agents.audit import Record
 from chat.models import Turn
-from webapp.accounts.models import User
 from webapp.billing.models import UsageRecord
 
 # What the platform needs to drive a turn tells nothing of what happened in it.
@@ -22,11 +21,6 @@ _DRIVING = frozenset({"fence", "lease_until", "wake_at", "heard", "last_seq", "w
 _LIMITS = "max_"
 # Long texts that a hash stands for, and HTML that is made from the text.
 _LEFT_OUT = {"part": {"id", "message", "html"}, "passage": {"text"}, "artifact": {"text"}}
-
-
-def export_for(user: User, turn_id: UUID) -> Iterator[str]:
-    """The lines of one of the user's turns. Raises Turn.DoesNotExist."""
-    return export(Turn.objects.for_user(user).get(id=turn_id))
 
 
 def export(turn: Turn) -> Iterator[str]:

@@ -142,10 +142,6 @@ class Pong(msgspec.Struct, frozen=True, tag_field="type", tag="pong"):
     pass
 
 
-class Draining(msgspec.Struct, frozen=True, tag_field="type", tag="draining"):
-    """This server is about to restart: reconnect soon."""
-
-
 # ---- server → browser: events of a turn's log. Each is stored and sent with `turn` and `seq`.
 
 
