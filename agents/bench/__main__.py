@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.bench import sandbox, steps
+from agents.bench import facthop, sandbox, steps
 from inference.bench import report
 
 DEFAULT_SUBJECT = "steps"
 SUBJECTS = {
+    "facthop": (facthop, "questions of 2 to 260 lookups with exact answers, and the local index"),
     "steps": (steps, "what a step of a turn costs beside LangGraph and the OpenAI Agents SDK (the default)"),
     "sandbox": (sandbox, "how long code waits for the sandbox: cold, warm, eight at once"),
 }

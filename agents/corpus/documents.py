@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 PASSAGE_CHARS = 1_200
-_BREAK = re.compile(r"\n\s*\n|\n|(?<=[.!?。！？])\s*")
+_BREAK = re.compile(r"\n\s*\n|\n|(?<=[.!?])\s+|(?<=[。！？])")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ in a fold of their skin.</p>
 <p class="trap">trap-by-class</p><p id="gone">trap-by-id</p><p style="font-size:0">trap-by-size</p>
 <p style="position:absolute; left:-9999px">trap-off-screen</p><p style="color:#FFF">trap-white</p>
 <p hidden>trap-hidden</p><span aria-hidden="true">trap-aria</span><p style="opacity:0">trap-opacity</p>
-<p>Visible\u200b words \U000e0041\U000e0042stay, and more of them so that this is an article for every reader.</p>
+<p>Visible\u200b words \U000e0041\U000e0042stay, and more of them so that this is an article.</p>
 <p><a href="more.html">More on otters</a></p>
 </article><script>alert("trap-script")</script></body></html>"""
 

@@ -10,6 +10,8 @@ HELP = """\
 Serve OpenAI's chat completions from a plan: so many steps that call the tools on offer, then an answer that
 is a digest of all that was seen. Point the platform at it with
 OPENAI_BASE_URL=http://127.0.0.1:9009/v1 OPENAI_MODEL=loopforge-thinking manage.py up.
+With --course facthop it answers questions over the installed factbook, such as "Rank all places by
+'Geography / Area / total' per 'People and Society / Population / total': name the first 5."
 A question may change the plan of its own turn: "forge: steps=30 seed=4 faults=cut@3,busy@5x2"."""
 
 
@@ -19,6 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=9009)
+        parser.add_argument("--course", choices=["plan", "facthop"], default="plan", help="how it answers")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--steps", type=int, default=10, help="steps that call tools")
         parser.add_argument("--calls", type=int, default=1, help="the most calls of one step")
@@ -43,14 +46,18 @@ class Command(BaseCommand):
 
 def _forge(options: dict[str, Any]) -> Any:
     from tests.loopforge import faults
-    from tests.loopforge.course import Plan, Planned
-    from tests.loopforge.server import LoopForge, Manner
+    from tests.loopforge.course import Course, Plan, Planned
+    from tests.loopforge.facthop import FactHop
+    from tests.loopforge.server import LoopForge
 
     try:
         strikes = faults.parse(options["faults"])
     except ValueError as error:
         known = ", ".join(faults.Fault)
         raise CommandError(f"--faults: {error}. Write kind@step; the kinds: {known}.") from error
+    if options["course"] == "facthop":
+        course: Course = FactHop(strikes, share=options["fault_share"], seed=options["seed"])
+        return LoopForge(course=course, manner=_manner(options))
     plan = Plan(
         seed=options["seed"],
         steps=options["steps"],
@@ -59,11 +66,16 @@ def _forge(options: dict[str, Any]) -> Any:
         faults=strikes,
         share=options["fault_share"],
     )
-    manner = Manner(
+    return LoopForge(course=Planned(plan), manner=_manner(options))
+
+
+def _manner(options: dict[str, Any]) -> Any:
+    from tests.loopforge.server import Manner
+
+    return Manner(
         latency_ms=options["latency_ms"],
         pace_ms=options["pace_ms"],
         context_tokens=options["context_tokens"],
         is_strict=not options["lenient"],
         has_prefix_cache=options["prefix_cache"],
     )
-    return LoopForge(course=Planned(plan), manner=manner)
