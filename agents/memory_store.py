@@ -9,7 +9,7 @@ from agents.budget import Grant
 from agents.progress import Outcome, Progress, notes_of
 from agents.reply import Reply
 from agents.store import BudgetExhausted
-from agents.tool import Decided, Intent, IntentState, NewPassage, ToolResult, Waiting, WaitingFor
+from agents.tool import Decided, Decision, Intent, IntentState, NewPassage, ToolResult, Waiting, WaitingFor
 from agents.transcript import Note, Transcript
 from inference.schema import ChatMessage, ChatRequest, Usage
 
@@ -58,7 +58,11 @@ class MemoryStore:
             known.state is not IntentState.WAITING
             or self.waits[intent.key].waiting_for != waiting.waiting_for
         ):
-            self.intents[intent.key] = replace(known, state=IntentState.WAITING, decided=None)
+            stays = waiting.waiting_for.keeps_approval and known.decided == Decided(
+                decision=Decision.APPROVED
+            )
+            decided = known.decided if stays else None
+            self.intents[intent.key] = replace(known, state=IntentState.WAITING, decided=decided)
             self.waits[intent.key] = waiting
         if waiting.expires_in_s is None:
             return None

@@ -191,6 +191,12 @@ class WaitingFor(StrEnum):
     JOB = "job"
     QUOTA = "quota"
 
+    @property
+    def keeps_approval(self) -> bool:
+        """Whether a call that was approved, and waits for this now, need not be approved again: nobody
+        decides on such a wait."""
+        return self in (WaitingFor.AGENTS, WaitingFor.JOB)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:

