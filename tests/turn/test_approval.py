@@ -165,11 +165,12 @@ def test_of_two_who_decide_at_once_one_is_heard_and_the_other_told(
 def test_the_same_word_again_is_harmless_while_the_call_is_under_way(
     waiting: Turn, alice_tab: Tab, alice: User, outside: Ledger
 ) -> None:
-    steering.decide_call(alice, say(waiting, "approved"))
+    approved, refused = say(waiting, "approved"), say(waiting, "refused")
+    steering.decide_call(alice, approved)
     alice_tab.wait_for("turn.finished")
     ToolRun.objects.update(state=ToolRun.State.BEGUN)
-    assert steering.decide_call(alice, say(waiting, "approved")).decision == "approved"
-    assert refusal_of(lambda: steering.decide_call(alice, say(waiting, "refused"))) == "call_decided"
+    assert steering.decide_call(alice, approved).decision == "approved"
+    assert refusal_of(lambda: steering.decide_call(alice, refused)) == "call_decided"
 
 
 def test_a_call_that_has_changed_since_it_was_shown_is_not_approved(
