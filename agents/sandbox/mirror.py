@@ -99,13 +99,15 @@ def _found(folder: int) -> tuple[dict[str, Seen], list[str]]:
                 left_out.append(f"{path} ({about})")
         elif len(found) < MAX_FILES:
             found[path] = about
+        else:
+            return found, [*left_out, f"{path} and what follows (there are more than {MAX_FILES} files)"]
     return found, left_out
 
 
 def _entries(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Seen | str]]:
     """Each regular file below, and why another thing is none, in a stable order."""
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries)[: MAX_FILES + 1]
+        names = sorted(entry.name for entry in entries)
     for name in names:
         path = f"{prefix}{name}"
         if name.startswith(TEMPORARY):

@@ -3,6 +3,7 @@
 Blocking; call it from a thread. Everything that comes back was made by hostile code.
 """
 
+import logging
 import os
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 from agents.sandbox import launch, wire
 from agents.sandbox.cell import Limits
 from agents.sandbox.watching import Ending
+
+logger = logging.getLogger(__name__)
 
 OUTPUT_BYTES = 256 * 1024
 START_S = 30.0
@@ -161,5 +164,6 @@ class Session:
         if "fault" in said:
             self.is_alive = False
             self._channel.close()
+            logger.error("a session of the sandbox failed: %s", said.get("trace", ""))
             raise SandboxFailed(f"The sandbox cannot be had: {said['fault']}")
         return said

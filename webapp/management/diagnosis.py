@@ -174,9 +174,9 @@ def _code_tools() -> Finding:
 def _packages() -> Finding:
     folder = code_tools.packages_folder()
     if packages.installed(folder):
-        return Finding("packages of code", f"{packages.SHOWN} in {folder}")
+        return Finding("for code", f"{packages.SHOWN} in {folder}")
     says = "code finds Python's standard library only"
-    return Finding("packages of code", says, "manage.py sandbox install (500 MB)", is_needed=False)
+    return Finding("for code", says, "manage.py sandbox install (500 MB)", is_needed=False)
 
 
 def _browser() -> Finding:
