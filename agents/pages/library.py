@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -96,7 +96,9 @@ class Library:
     def _kept_of(self, source: str) -> Opened | None:
         with self._lock:
             made_at, opened = self._kept.get(source, (0.0, None))
-            return opened if time.monotonic() - made_at < KEPT_S else None
+            is_fresh = opened is not None and time.monotonic() - made_at < KEPT_S
+            # What was fetched before is not fetched, nor counted, again.
+            return replace(opened, num_bytes=0) if opened is not None and is_fresh else None
 
     def _keep(self, source: str, opened: Opened) -> None:
         with self._lock:
