@@ -25,8 +25,8 @@ class WaitingRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """How far a turn is. `answer` is what it has said so far, the whole answer once it is finished; `cost` is
-    empty until then, and plainly written."""
+    """How far a turn is. `waiting` are its calls and those of its agents. `answer` is what it has said so
+    far, the whole answer once it is finished; `cost` is empty until then, and plainly written."""
 
     turn: str
     conversation: str
@@ -70,7 +70,9 @@ def report(user: User, turn_id: UUID) -> Report:
         currency=view.currency,
         waiting=tuple(
             WaitingRun(tool=run.tool, waiting_for=run.waiting_for, prompt=run.prompt)
-            for run in turn.tool_runs.filter(state=ToolRun.State.WAITING)
+            for run in ToolRun.objects.filter(
+                Q(turn=turn) | Q(turn__spawned_by=turn), state=ToolRun.State.WAITING
+            )
         ),
     )
 

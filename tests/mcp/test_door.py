@@ -17,8 +17,11 @@ from chat import dispatch, reports
 from chat.frames import TurnSend
 from chat.models import Conversation, Message, Part, Turn
 from tests.api.conftest import database_url, serving
+from tests.pages import scenes
+from tests.pages.scenes import Scene
 from webapp.accounts import keys
 from webapp.accounts.models import User
+from webapp.catalog.models import ServedModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,3 +165,11 @@ def test_a_search_finds_all_words_in_any_order_and_only_in_texts(
     assert reports.search(alice, "carpenter oyster", most=9) == []
     assert reports.search(alice, "\x00", most=9) == []
     assert Conversation.objects.get().title in reports.search(alice, "walrus", most=9)[0].title
+
+
+def test_a_report_names_what_an_agent_of_the_turn_waits_for(alice: User, scripted_model: ServedModel) -> None:
+    parent = Scene(alice, status=Turn.Status.WAITING, finish_reason="", waiting_for="agents")
+    agent = scenes.waiting(alice, "approval", prompt="It costs money.")
+    Turn.objects.filter(id=agent.id).update(spawned_by=parent.turn)
+    [run] = reports.report(alice, parent.turn.id).waiting
+    assert (run.tool, run.waiting_for, run.prompt) == ("fetch_file", "approval", "It costs money.")
