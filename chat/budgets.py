@@ -14,8 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
 from agents import budget
 from agents.budget import CallPrice, Grant
@@ -24,6 +25,18 @@ from chat.models import Turn
 from inference.schema import Usage
 from webapp.billing import holds, pricing
 from webapp.billing.pricing import Rates
+
+# Both are said once a step, in SQL: the ORM would take longer to write them than the database to do them.
+_TURNS = Turn._meta.db_table
+_SET_ASIDE = (
+    f"UPDATE {_TURNS} SET budget_reserved_nano = budget_reserved_nano - call_reserved_nano + %s, "
+    "call_reserved_nano = %s WHERE id = %s AND fence = %s AND status = %s AND (max_cost_nano IS NULL "
+    "OR max_cost_nano >= budget_spent_nano + budget_reserved_nano - call_reserved_nano + %s)"
+)
+_SETTLE = (
+    f"UPDATE {_TURNS} SET budget_reserved_nano = budget_reserved_nano - call_reserved_nano, "
+    "call_reserved_nano = 0, budget_spent_nano = budget_spent_nano + %s WHERE id = %s"
+)
 
 Sleep = Callable[[float], Coroutine[Any, Any, None]]
 
@@ -80,13 +93,13 @@ def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:
         return Grant(max_tokens=call.max_output_tokens)
     with transaction.atomic():
         granted = _reserve(turn, call, may_wait=may_wait)
-        holds.extend(
-            turn.hold_id,
+        most_nano = pricing.most_nano(
+            call.rates,
             spent=call.spent,
             max_input_tokens=call.max_input_tokens,
             max_output_tokens=granted.max_tokens,
-            ttl=call.ttl,
         )
+        holds.cover(turn.hold_id, most_nano, expires_at=timezone.now() + call.ttl)
     return granted
 
 
@@ -94,14 +107,14 @@ def settle(turn: Turn, cost_nano: int) -> None:
     """Count what the turn's last call cost, and give back what was set aside for it. Call it in the
     transaction that keeps the reply; with 0 when the turn ends."""
     row = Turn.objects.filter(id=turn.id)
+    if turn.spawned_by_id is None:
+        with connection.cursor() as cursor:
+            cursor.execute(_SETTLE, [cost_nano, Turn._meta.pk.get_db_prep_value(turn.id, connection)])
+        return
     set_aside = row.values_list("call_reserved_nano", flat=True).get()
     if not set_aside and not cost_nano:
         return
-    changes = {"call_reserved_nano": 0, "budget_spent_nano": F("budget_spent_nano") + cost_nano}
-    if turn.spawned_by_id is None:
-        row.update(**changes, budget_reserved_nano=F("budget_reserved_nano") - F("call_reserved_nano"))
-        return
-    row.update(**changes)
+    row.update(call_reserved_nano=0, budget_spent_nano=F("budget_spent_nano") + cost_nano)
     Turn.objects.filter(id=turn.spawned_by_id).update(
         budget_reserved_nano=F("budget_reserved_nano") - set_aside,
         budget_spent_nano=F("budget_spent_nano") + cost_nano,
@@ -153,14 +166,13 @@ def _last_answer(turn: Turn, call: Call, price: CallPrice) -> Grant:
 def _set_aside(turn: Turn, fence: int, need_nano: int) -> bool:
     """Put the call's need in the place of what the turn had set aside before; False when it does not fit."""
     if turn.spawned_by_id is None:
-        fits = Q(max_cost_nano=None) | Q(
-            max_cost_nano__gte=F("budget_spent_nano")
-            + F("budget_reserved_nano")
-            - F("call_reserved_nano")
-            + need_nano
-        )
-        if _move(_held(turn.id, fence).filter(fits), need_nano):
-            return True
+        key = Turn._meta.pk.get_db_prep_value(turn.id, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _SET_ASIDE, [need_nano, need_nano, key, fence, Turn.Status.RUNNING.value, need_nano]
+            )
+            if cursor.rowcount:
+                return True
         _check(turn.id, fence)
         return False
     return _set_aside_for_agent(turn, turn.spawned_by_id, fence, need_nano)

@@ -27,6 +27,11 @@ def choose(rung: UUID) -> UUID:
     return fairest(_open_turns(), rung)
 
 
+def is_wanted(*, but: UUID) -> bool:
+    """Whether another turn waits for a worker."""
+    return any(not turn.is_driven and turn.turn_id != but for turn in _open_turns())
+
+
 def fairest(open_turns: Sequence[Open], rung: UUID) -> UUID:
     """`open_turns` in the order they have been waiting."""
     waiting = [turn for turn in open_turns if not turn.is_driven]

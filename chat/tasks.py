@@ -7,6 +7,7 @@ from uuid import UUID
 import redis
 from asgiref.sync import async_to_sync
 from celery import shared_task
+from celery.worker import state
 from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
@@ -27,18 +28,33 @@ ring = doorbell.ring
 
 @shared_task(ignore_result=True, acks_late=False)  # `ring` names its queue
 def drive_turn(*, turn_id: str) -> None:
-    """Drive the turn, or one that deserves it more, for one segment, and ring for the next."""
+    """Drive the turn, or one that deserves it more, segment by segment while no other waits for a worker;
+    then ring for the next."""
+    rung = UUID(turn_id)
+    while True:
+        chosen, goes_on = _drive_a_segment(rung)
+        if not goes_on and chosen == rung:
+            return
+        # It gave way, and nobody else was rung for it; or its next segment is due.
+        rung = chosen if goes_on else rung
+        if _is_stopping() or fairness.is_wanted(but=rung):
+            ring(rung)
+            return
+
+
+def _is_stopping() -> bool:
+    """Whether this worker was told to end: what goes on does so elsewhere."""
+    return state.should_stop not in (None, False) or state.should_terminate not in (None, False)
+
+
+def _drive_a_segment(rung: UUID) -> tuple[UUID, bool]:
+    """Which turn was driven, and whether it goes on."""
     close_old_connections()
     try:
-        rung = UUID(turn_id)
         chosen = fairness.choose(rung)
-        goes_on = async_to_sync(segment.drive)(chosen)
+        return chosen, async_to_sync(segment.drive)(chosen)
     finally:
         close_old_connections()
-    if goes_on:
-        ring(chosen)
-    elif chosen != rung:
-        ring(rung)  # it gave way, and nobody else was rung for it
 
 
 @shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue

@@ -22,12 +22,13 @@ from tests.loopforge import ledger, tools
 from tests.loopforge.server import MODEL
 from tests.loopforge.serving import ForgeProcess
 from tests.stack import ROOT, Stack
+from webapp.management import parts
 
 KEEP_EVERY_S = 0.1
 
 
 class Target(StrEnum):
-    WORKER = "worker"  # the process that drives turns
+    WORKER = "worker"  # the processes that drive turns
     GROUP = "group"  # every Celery process at once, beat with them
     WEB = "web"
     REDIS = "redis"
@@ -102,6 +103,10 @@ class Rig:
         return tuple(target for target in Target if self.postgres or target is not Target.POSTGRES)
 
     @property
+    def turn_workers(self) -> list[str]:
+        return [program.name for program in parts.turn_workers()]
+
+    @property
     def workers(self) -> list[str]:
         """The Celery workers by their part's name."""
         return [name for name in self.stack.part_names if "worker" in name]
@@ -120,7 +125,9 @@ class Rig:
                 self.postgres.kill()
                 self.postgres.start()
             else:
-                names = {Target.WORKER: ["worker"], Target.WEB: ["web"]}.get(target, [*self.workers, "beat"])
+                names = {Target.WORKER: self.turn_workers, Target.WEB: ["web"]}.get(
+                    target, [*self.workers, "beat"]
+                )
                 for name in names:
                     self.stack.kill(name)
                 for name in names:

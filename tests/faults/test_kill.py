@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.conftest import Witness
 from tests.stack import Stack
+from webapp.management import parts
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -13,8 +14,11 @@ ANSWER = " ".join(f"word{number}" for number in range(1, 61))
 
 
 def kill_worker(stack: Stack) -> None:
-    stack.kill("worker")
-    stack.start_part("worker")
+    names = [program.name for program in parts.turn_workers()]
+    for name in names:
+        stack.kill(name)
+    for name in names:
+        stack.start_part(name)
 
 
 def kill_web(stack: Stack) -> None:

@@ -48,6 +48,16 @@ def test_a_ring_for_a_turn_that_is_driven_already_serves_another() -> None:
     assert fairness.fairest([busy], busy.turn_id) == busy.turn_id
 
 
+@pytest.mark.django_db
+def test_a_worker_goes_on_with_its_turn_only_while_no_other_waits(
+    alice: User, open_turns: Callable[[User, int], list[UUID]]
+) -> None:
+    mine, other = open_turns(alice, 2)
+    assert fairness.is_wanted(but=mine)
+    turns.claim(other)
+    assert not fairness.is_wanted(but=mine)
+
+
 @pytest.fixture
 def open_turns(scripted_model: ServedModel) -> Callable[[User, int], list[UUID]]:
     """So many queued turns of a user."""

@@ -1,5 +1,6 @@
 """Which programs make up the platform on one machine, and with which command line each is started."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from inference.worker import EXIT_BAD_SETTING
 from webapp.management import redis_server, supervision
 from webapp.management.supervision import Program, SupervisionError
+
+MOST_TURN_WORKERS = 4  # in each of which a hundred turns wait for their models well
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Plan:
 def programs(plan: Plan) -> list[Program]:
     """In the order of starting: what others need comes first."""
     redis = [] if plan.own_redis is None else [_redis(plan.own_redis, plan.var)]
-    return [*redis, *_inference_worker(plan), celery_worker(), _sweeping_worker(), _beat(), _web(plan)]
+    return [*redis, *_inference_worker(plan), *turn_workers(), _sweeping_worker(), _beat(), _web(plan)]
 
 
 def _python(words: str) -> list[str]:
@@ -49,19 +52,21 @@ def _inference_worker(plan: Plan) -> list[Program]:
     return [Program("inference", command, gives_up_with=EXIT_BAD_SETTING)]
 
 
-def celery_worker() -> Program:
-    """Drives turns."""
+def turn_workers() -> list[Program]:
+    """Drive turns: one for each core that is there for them, for a Python process uses one at a time."""
+    num_workers = min(os.cpu_count() or 1, MOST_TURN_WORKERS)
+    names = ["worker", *(f"worker-{number}" for number in range(2, num_workers + 1))]
     # A turn holds a thread while it is driven, and waits nearly all of that time.
-    return Program("worker", _celery_worker("turns", threads=64))
+    return [Program(name, _celery_worker("turns", threads=64, node=name)) for name in names]
 
 
 def _sweeping_worker() -> Program:
     """Sweeps: the sweep that finds dead workers' turns must not wait behind turns."""
-    return Program("sweeping-worker", _celery_worker("default", threads=2))
+    return Program("sweeping-worker", _celery_worker("default", threads=2, node="sweeping-worker"))
 
 
-def _celery_worker(queue: str, *, threads: int) -> list[str]:
-    words = f"celery -A webapp worker -n {queue}@%h --pool threads --concurrency {threads} -Q {queue}"
+def _celery_worker(queue: str, *, threads: int, node: str) -> list[str]:
+    words = f"celery -A webapp worker -n {node}@%h --pool threads --concurrency {threads} -Q {queue}"
     return _python(f"{words} --without-gossip --without-mingle --loglevel INFO")
 
 

@@ -58,7 +58,7 @@ def site(folder: Path, *, server: str) -> Iterator[Site]:
     with (
         _process(redis, environment),
         _process([sys.executable, *_serve(server, port)], environment) as web,
-        _process(parts.celery_worker().command, environment),
+        _process(parts.turn_workers()[0].command, environment),
     ):
         _wait_until_up(port, web)
         yield Site(port=port, secret=secret, password=password, script=script)

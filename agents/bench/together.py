@@ -1,0 +1,51 @@
+"""Many turns at once with a model that takes its time: how much of what it would allow is reached.
+
+The platform is started as `manage.py up` starts it, once for each database, with a model of this machine that
+answers after 200 ms. It wants a quiet machine: what else computes here is missing there.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from inference.bench.report import Figure
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAST_SHARE = 95.0
+LONGEST_RUN_S = 600
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--turns", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=40, help="steps of each turn")
+    parser.add_argument("--latency-ms", type=int, default=200, help="of the model's answer")
+    parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgres"), default=["sqlite"])
+
+
+def run(options: argparse.Namespace) -> list[Figure]:
+    """The share of the ideal throughput, with its goal, and what a step costs, for each database."""
+    figures = []
+    for database in options.databases:
+        crowd = measured(options, database)
+        name = f"{crowd['turns']} turns together, {database}"
+        figures += [
+            Figure(f"{name}: of ideal throughput", 100 * crowd["share"], "%", least=LEAST_SHARE),
+            Figure(f"{name}: steps", crowd["steps_per_s"], "1/s"),
+            Figure(f"{name}: computing a step", crowd["worker_cpu_ms_per_step"], "ms"),
+        ]
+    return figures
+
+
+def measured(options: argparse.Namespace, database: str) -> dict[str, Any]:
+    """What one crowd reached: the last line it prints."""
+    counts = {"--turns": options.turns, "--steps": options.steps, "--latency-ms": options.latency_ms}
+    words = [word for name, value in counts.items() for word in (name, str(value))]
+    command = [sys.executable, "-m", "tests.faults.crowd", *words, "--database", database]
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=LONGEST_RUN_S
+    )
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
