@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.bench import facthop, sandbox, steps
+from agents.bench import facthop, sandbox, steps, together
 from inference.bench import report
 
 DEFAULT_SUBJECT = "steps"
@@ -16,6 +16,7 @@ SUBJECTS = {
     "facthop": (facthop, "questions of 2 to 260 lookups with exact answers, and the local index"),
     "steps": (steps, "what a step of a turn costs beside LangGraph and the OpenAI Agents SDK (the default)"),
     "sandbox": (sandbox, "how long code waits for the sandbox: cold, warm, eight at once"),
+    "together": (together, "how much of the ideal throughput many turns at once reach"),
 }
 
 
