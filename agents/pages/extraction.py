@@ -78,7 +78,7 @@ def _plain(text: str) -> Page:
     pieces = _HEADING.split(text)
     sections = [Section(heading="", text=pieces[0].strip())]
     sections += [
-        Section(heading=heading, text=body.strip())
+        Section(heading=heading, text=body.strip() or heading)  # a title alone says something, too
         for heading, body in zip(pieces[1::2], pieces[2::2], strict=True)
     ]
     kept = tuple(section for section in sections if section.text)
