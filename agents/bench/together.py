@@ -32,9 +32,11 @@ def run(options: argparse.Namespace) -> list[Figure]:
         crowd = measured(options, database)
         name = f"{crowd['turns']} turns together, {database}"
         figures += [
-            Figure(f"{name}: of ideal throughput", 100 * crowd["share"], "%", least=LEAST_SHARE),
-            Figure(f"{name}: steps", crowd["steps_per_s"], "1/s"),
-            Figure(f"{name}: computing a step", crowd["worker_cpu_ms_per_step"], "ms"),
+            Figure(
+                name=f"{name}: of ideal throughput", value=100 * crowd["share"], unit="%", least=LEAST_SHARE
+            ),
+            Figure(name=f"{name}: steps", value=crowd["steps_per_s"], unit="1/s"),
+            Figure(name=f"{name}: computing a step", value=crowd["worker_cpu_ms_per_step"], unit="ms"),
         ]
     return figures
 
