@@ -29,7 +29,6 @@ def test_a_turn_that_is_killed_at_loses_no_step_and_repeats_no_effect(rig: Rig) 
     shown = kill_run.table(runs, title=f"sqlite: {SIZE}")
     assert [fault for one in runs for fault in one.faults] == [], shown
     assert sum(len(one.kills) for one in runs) == len(SEEDS) * SIZE.kills
-    assert kill_run.p95(runs) <= 2 * kill_run.RESUME_GOAL_S, shown  # too few for a percentile
 
 
 def test_turns_that_wait_for_a_person_hold_nothing_and_all_go_on_after_a_restart(rig: Rig) -> None:

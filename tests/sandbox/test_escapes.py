@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import socket
+import sys
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -39,12 +40,12 @@ class Host:
         (self.folder / "secret").write_text(SECRET)
         self.files = self.folder / "files"
         self.files.mkdir()
-        python = {}
+        python: tuple[str, ...] = (sys.executable,)
         if is_plain and os.geteuid() == 0:
             os.chown(self.files, PLAIN_UID, PLAIN_UID)
             words = ("setpriv", f"--reuid={PLAIN_UID}", f"--regid={PLAIN_UID}", "--clear-groups", "--")
-            python = {"python": (*words, "/usr/bin/python3", "-B")}
-        self.launcher = Launcher(**python)
+            python = (*words, "/usr/bin/python3", "-B")
+        self.launcher = Launcher(python=python)
         stack.callback(self.launcher.close)
         self._session: Session | None = None
         self._listeners = [stack.enter_context(listener) for listener in self._listening()]
