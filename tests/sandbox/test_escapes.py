@@ -4,8 +4,8 @@ import os
 import platform
 import shutil
 import socket
-import sys
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
