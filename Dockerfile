@@ -10,7 +10,7 @@ RUN useradd --create-home --uid 10001 app && install -d -o app /var/lib/platform
 WORKDIR /app
 # The dependencies alone: this layer stays while only code changes.
 COPY pyproject.toml README.md LICENSE ./
-RUN pip install ".[postgres]"
+RUN pip install --upgrade "pip>=26" && pip install ".[postgres]"
 ENV VAR_DIR=/var/lib/platform STATIC_ROOT=/app/staticfiles
 
 FROM base AS web

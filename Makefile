@@ -117,6 +117,8 @@ $(PY):
 	  || { echo "Python 3.11, 3.12 or 3.13 is needed: install one, or set PYTHON=/path/to/it."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "Python's venv module is missing (Debian: apt-get install python3-venv)."; exit 1; }
+	@# Python 3.11 brings a pip that stumbles over one extra spelled in two ways (html_clean, html-clean).
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=26"
 
 # TORCH_INDEX chooses the build of torch, as README says. pip's own PIP_* variables hold for everything.
 define install
