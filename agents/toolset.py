@@ -118,9 +118,6 @@ class Toolset:
             result = await self._run(tool, arguments, context, begin)
         return result if isinstance(result, Waiting) else self._finished(result, tool, intent)
 
-    def can_reconcile(self, name: str) -> bool:
-        return isinstance(self._tools.get(name), CanReconcile)
-
     async def reconcile(self, intent: Intent, context: ToolContext) -> ToolResult | Waiting | None:
         """What the call of a worker that died in it brought; None when it did not happen. A person is asked
         where the tool cannot tell."""

@@ -281,7 +281,6 @@ async def test_a_lost_effect_is_looked_up_and_a_person_asked_where_nobody_knows(
     paid = ToolResult(for_model="paid")
     for outcome in (paid, None):
         toolset = Toolset([Payment(says(""), outcome=outcome)])
-        assert toolset.can_reconcile("tool")
         assert await toolset.reconcile(intent(), CONTEXT) == outcome
     for tool in (Payment(says(""), outcome=RuntimeError("away")), Made(says(""))):
         waiting = await Toolset([tool]).reconcile(intent(), CONTEXT)
