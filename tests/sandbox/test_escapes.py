@@ -85,11 +85,15 @@ class Host:
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLANTED_API_KEY", SECRET)
-        made = Host(stack, is_plain=request.param == "plain user")
+        is_plain = request.param == "plain user"
+        made = Host(stack, is_plain=is_plain)
         try:
             made.session()
         except SandboxFailed as fault:
-            pytest.skip(f"not for a plain user here: {fault}")
+            # Some machines give plain users no namespaces. The default must work wherever bubblewrap is.
+            if is_plain or shutil.which("bwrap") is None:
+                pytest.skip(f"no sandbox for {request.param} here: {fault}")
+            raise
         yield made
 
 
