@@ -10,8 +10,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from agents.arguments import ArgumentReader
 from agents.tool import Tool, Traits
+from agents.tooling.arguments import ArgumentReader
 from inference.schema import ToolSpec
 
 logger = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from agents import loop
 from agents.budget import Grant
-from agents.progress import Outcome, Progress, notes_of
-from agents.reply import Reply
+from agents.steps import loop
+from agents.steps.progress import Outcome, Progress, notes_of
+from agents.steps.reply import Reply
 from agents.store import BudgetExhausted
 from agents.tool import Decided, Decision, Intent, IntentState, NewPassage, ToolResult, Waiting, WaitingFor
 from agents.transcript import Note, Transcript

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agents.budget import Grant
-from agents.reply import Reply
+from agents.steps.reply import Reply
 from agents.tool import Intent, ToolResult, Waiting
 from agents.transcript import Note
 from inference.schema import ChatRequest, Usage

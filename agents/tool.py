@@ -93,7 +93,7 @@ class ToolContext:
     person's word, of a call that waited for one.
 
     What the model had read: `trust` is the least trusted of it, `known_urls` those that no model has made up,
-    `told_bits` what those that it made up have told (agents.exposure).
+    `told_bits` what those that it made up have told (agents.tooling.exposure).
     """
 
     key: str

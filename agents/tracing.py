@@ -21,7 +21,7 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
-from agents.reply import Reply
+from agents.steps.reply import Reply
 from agents.tool import Intent, ToolResult, Waiting
 from inference.schema import ChatMessage, ChatRequest, FinishReason
 

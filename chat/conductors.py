@@ -5,7 +5,7 @@ from functools import cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from agents.reply import Listener
+from agents.steps.reply import Listener
 from agents.teams import roles
 from agents.teams.conductor import Conductor
 from agents.teams.heavy import Heavy

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from agents import citations
 from agents.happenings import AgentFinished, AgentStarted
-from agents.reply import Listener
+from agents.steps.reply import Listener
 from agents.teams import evidence
 from agents.teams.crew import AgentId, AgentState, AgentTask, Evidence, TooManyAgents, cost_text
 from agents.tool import Trust

@@ -8,9 +8,9 @@ from uuid import UUID
 from django.db.models import Max
 from django.utils import timezone
 
-from agents import loop
 from agents.memory_store import as_left
-from agents.progress import Progress
+from agents.steps import loop
+from agents.steps.progress import Progress
 from agents.tool import (
     Decided,
     Decision,

@@ -19,16 +19,17 @@ from django.conf import settings
 from django.db import OperationalError
 from redis.exceptions import RedisError
 
-from agents import guard, loop, model_call, tracing
-from agents.asking import Ask
-from agents.exposure import Opening
+from agents import tracing
 from agents.happenings import TurnResumed
-from agents.loop import End
-from agents.progress import Outcome, Parked
-from agents.setting import Setting
-from agents.stopping import Interrupted, StopSignal, Why
+from agents.steps import guard, loop, model_call
+from agents.steps.asking import Ask
+from agents.steps.loop import End
+from agents.steps.progress import Outcome, Parked
+from agents.steps.setting import Setting
+from agents.steps.stopping import Interrupted, StopSignal, Why
+from agents.tooling.exposure import Opening
+from agents.tooling.toolset import Toolset
 from agents.tools.verify_claim import VerifyClaim
-from agents.toolset import Toolset
 from agents.verification import Verifier
 from chat import conductors, events, history, resume, toolsets, turns, warm, wording
 from chat.events import LogTaken, LogUnreachable

@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from agents.progress import notes_of
-from agents.reply import Reply
+from agents.steps.progress import notes_of
+from agents.steps.reply import Reply
 from agents.tool import Intent, NewArtifact, NewPassage, ToolResult, Waiting
 from agents.transcript import Note
 from chat import budgets, fence, markdown, rows, transcripts

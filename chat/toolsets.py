@@ -10,19 +10,20 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 
-from agents import custom_tools, outgoing
-from agents.exposure import Exposure, Opening
-from agents.outgoing import Secrets
-from agents.policy import Grant, Policy
+from agents import custom_tools
 from agents.tool import Approval, Tool, Trust, least_trusted
 from agents.tool_cache.redis_cache import RedisToolCache
+from agents.tooling import outgoing
+from agents.tooling.exposure import Exposure, Opening
+from agents.tooling.outgoing import Secrets
+from agents.tooling.policy import Grant, Policy
+from agents.tooling.toolset import Toolset
 from agents.tools.ask_user import AskUser
 from agents.tools.calculate import Calculate
 from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
 from agents.tools.verify_claim import VerifyClaim
-from agents.toolset import Toolset
 from chat import code_tools, conductors, search_tools, tool_servers
 from chat import notebook as notebooks
 from chat.frames import ToolTerms

@@ -60,7 +60,7 @@ Stored = Callable[[], Awaitable[Sequence[PlainEvent]]]
 
 
 class TurnLog:
-    """The log as its one writer sees it: an `agents.reply.Listener`.
+    """The log as its one writer sees it: an `agents.steps.reply.Listener`.
 
     What is said gets its number at once and is written behind the caller's back, many events in one go;
     `flush` waits for it. Text is coalesced: the first piece of each kind goes out at once, further ones after
@@ -95,7 +95,7 @@ class TurnLog:
         self._coalesce_s = COALESCE_S
         self._step_before = self._step_began = self._trimmed_to = last_seq
 
-    # ---- agents.reply.Listener
+    # ---- agents.steps.reply.Listener
 
     async def turn_started(self) -> None:
         self._say(frames.TurnStarted(at_ms=_now_ms()))

@@ -9,8 +9,8 @@ from asgiref.sync import sync_to_async
 from django.utils import translation
 
 from agents.budget import Grant
-from agents.reply import Reply
-from agents.stopping import StopSignal
+from agents.steps.reply import Reply
+from agents.steps.stopping import StopSignal
 from agents.store import BudgetExhausted
 from agents.tool import Intent, ToolResult, Waiting
 from agents.transcript import Note

@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from agents.limits import Limit, Limits
-from agents.progress import Parked
+from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
 from chat import budgets, doorbell, openings, step_rows

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from uuid import UUID
 
-from agents.progress import Progress
+from agents.steps.progress import Progress
 
 MOST_TURNS = 64
 MOST_TOKENS = 10_000_000

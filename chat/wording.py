@@ -8,8 +8,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from agents import policy
 from agents.limits import Limit
+from agents.tooling import policy
 from agents.transcript import Note, NoteKind
 from agents.verification.finding import Verdict
 from chat.models import Turn

@@ -9,13 +9,13 @@ huge goes on in small steps, but never compacts without end.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agents.asking import Ask
 from agents.context import digest, handoff, opening
 from agents.context.branch import Branch
 from agents.context.handoff import Allowance
 from agents.context.sizes import CountTokens, tokens_of
 from agents.context.window import OPENING_SHARE, Room
 from agents.notebook import Notebook
+from agents.steps.asking import Ask
 from agents.transcript import Note, NoteKind, Step, Transcript
 from inference.schema import ChatMessage
 

@@ -4,12 +4,12 @@ the letter, and an index of the calls, each of which can be had back."""
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agents.asking import Ask, Asked, AskFailed
 from agents.context import rendering
 from agents.context.branch import Branch
 from agents.context.opening import questions_of
 from agents.context.sizes import FRAME_TOKENS, CountTokens, cut
 from agents.notebook import Notebook, fact_line, plan_lines
+from agents.steps.asking import Ask, Asked, AskFailed
 from agents.transcript import Note, NoteKind, Transcript
 from inference.schema import ChatMessage, Usage
 

@@ -9,7 +9,6 @@ from typing import Any
 import mcp_types
 
 from agents import plain_text
-from agents.arguments import ArgumentReader, BadSchema
 from agents.mcp.servers import Server, Treatment
 from agents.tool import (
     Approval,
@@ -20,6 +19,7 @@ from agents.tool import (
     Traits,
     Trust,
 )
+from agents.tooling.arguments import ArgumentReader, BadSchema
 from inference.schema import ToolSpec
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from agents.transcript import NoteKind, Transcript
 
 if TYPE_CHECKING:  # the loop calls conductors; they know its types only
-    from agents.progress import Outcome, Parked, Progress
-    from agents.setting import Setting
+    from agents.steps.progress import Outcome, Parked, Progress
+    from agents.steps.setting import Setting
 
 
 class Conductor(Protocol):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agents.limits import Limits
-from agents.reply import Listener
+from agents.steps.reply import Listener
 from agents.tool import Trust
 from inference.schema import FinishReason, Usage
 

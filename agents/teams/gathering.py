@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents import loop
-from agents.progress import Outcome, Parked
+from agents.steps import loop
+from agents.steps.progress import Outcome, Parked
 from agents.teams import evidence, merge
 from agents.teams.crew import AgentState, AgentTask, Crew, are_finished, states_of
 from agents.tool import WaitingFor
@@ -15,8 +15,8 @@ from agents.transcript import Note, NoteKind
 from inference.schema import FinishReason
 
 if TYPE_CHECKING:
-    from agents.progress import Progress
-    from agents.setting import Setting
+    from agents.steps.progress import Progress
+    from agents.steps.setting import Setting
 
 LOOK_AGAIN_S = 30.0  # an agent that ends wakes its turn; this is for a wake that was lost
 AT_WORK = Parked(waiting_for=WaitingFor.AGENTS, wake_in_s=LOOK_AGAIN_S)

@@ -11,8 +11,8 @@ from agents.teams import briefing, gathering, merge
 from agents.teams.crew import AgentState, AgentTask, Crew
 
 if TYPE_CHECKING:
-    from agents.progress import Outcome, Parked, Progress
-    from agents.setting import Setting
+    from agents.steps.progress import Outcome, Parked, Progress
+    from agents.steps.setting import Setting
 
 NUM_TRAJECTORIES = 8
 QUORUM = 5

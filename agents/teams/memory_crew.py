@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from agents.happenings import AgentFinished, AgentStarted
-from agents.reply import Listener
+from agents.steps.reply import Listener
 from agents.teams import evidence
 from agents.teams.crew import AgentId, AgentState, AgentTask, TooManyAgents, cost_text
 from inference.schema import FinishReason

@@ -15,8 +15,8 @@ from agents.teams.crew import AgentState, AgentTask, Crew
 from agents.teams.roles import Team, Teams
 
 if TYPE_CHECKING:
-    from agents.progress import Outcome, Parked, Progress
-    from agents.setting import Setting
+    from agents.steps.progress import Outcome, Parked, Progress
+    from agents.steps.setting import Setting
 
 DONE = "done"
 _OBJECT = re.compile(r"[\[{]")

@@ -68,6 +68,6 @@ def key_of(
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    """The same text for the same arguments, whatever the order of their members. `agents.arguments` has given
-    numbers one spelling."""
+    """The same text for the same arguments, whatever the order of their members. `agents.tooling.arguments`
+    has given numbers one spelling."""
     return json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from agents import budget
 from agents.limits import Limits
-from agents.reply import Listener
+from agents.steps.reply import Listener
 from agents.teams import evidence, merge
 from agents.teams.crew import (
     AgentState,

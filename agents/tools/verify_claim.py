@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agents import verification
-from agents.asking import Ask
 from agents.citations import PassageSource
+from agents.steps.asking import Ask
 from agents.tool import NewNote, ToolContext, ToolResult, Traits
 from agents.transcript import NoteKind, Transcript
 from agents.verification import Examined, Verdict

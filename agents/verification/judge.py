@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents import citations
-from agents.asking import Ask, AskFailed
 from agents.citations import Passage
+from agents.steps.asking import Ask, AskFailed
 from agents.verification.finding import Fault, Finding, Verdict
 from inference.schema import ChatMessage, Role, Usage
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents import citations
-from agents.asking import Ask
 from agents.citations import Passage, PassageSource
+from agents.steps.asking import Ask
 from agents.transcript import Note, NoteKind, Step, Transcript
 from agents.verification import checks, judge, sentences
 from agents.verification.finding import Fault, Finding, Verdict

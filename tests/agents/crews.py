@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agents.progress import Outcome, Parked
+from agents.steps.progress import Outcome, Parked
 from agents.teams.crew import AgentState, AgentTask, Evidence
 from agents.teams.memory_crew import MemoryCrew
 from inference.schema import FinishReason, Usage

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.asking import Asked
 from agents.citations import Passage, PassagesAtHand, fingerprint
+from agents.steps.asking import Asked
 from agents.tool import ToolResult
 from agents.transcript import CallRecord, Note, Step, Transcript
 from agents.verification import Verifier, sentences

@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from agents.exposure import Exposed, Exposure, Opening
-from agents.outgoing import Secrets
-from agents.policy import Policy
 from agents.tool import (
     Decided,
     Decision,
@@ -28,7 +25,10 @@ from agents.tool import (
     Trust,
     Waiting,
 )
-from agents.toolset import Toolset
+from agents.tooling.exposure import Exposed, Exposure, Opening
+from agents.tooling.outgoing import Secrets
+from agents.tooling.policy import Policy
+from agents.tooling.toolset import Toolset
 from agents.transcript import CallRecord, Step, Transcript
 from inference.schema import ChatMessage, Role, ToolCall, ToolSpec
 

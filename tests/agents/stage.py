@@ -4,14 +4,14 @@ from typing import Any
 
 from agents.happenings import Happening
 from agents.limits import Limits
-from agents.loop import End, drive
 from agents.memory_store import MemoryStore
-from agents.progress import Progress
-from agents.setting import Patience, Setting
-from agents.stopping import StopSignal
+from agents.steps.loop import End, drive
+from agents.steps.progress import Progress
+from agents.steps.setting import Patience, Setting
+from agents.steps.stopping import StopSignal
 from agents.tool import Tool, ToolResult
+from agents.tooling.toolset import Toolset
 from agents.tools.calculate import Calculate
-from agents.toolset import Toolset
 from inference.backends.base import ChatBackend
 from inference.backends.scripted import Reply as Line
 from inference.backends.scripted import Script, ScriptedBackend

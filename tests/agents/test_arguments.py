@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agents.arguments import ArgumentReader, BadArguments, BadSchema
 from agents.tool import Effect, Fault, Intent, ToolContext, ToolResult, Traits
-from agents.toolset import Toolset
+from agents.tooling.arguments import ArgumentReader, BadArguments, BadSchema
+from agents.tooling.toolset import Toolset
 from inference.schema import ToolSpec
 from tests.agents.reference_calls import BADLY_WRITTEN, RIGHT, SPECS, WRONG
 

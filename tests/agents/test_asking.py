@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agents import model_call
-from agents.asking import AskFailed
 from agents.budget import Grant
 from agents.memory_store import MemoryStore
+from agents.steps import model_call
+from agents.steps.asking import AskFailed
 from inference.backends.scripted import Script, ScriptedBackend
 from inference.schema import ChatDelta, ChatRequest, Usage
 from tests.agents.stage import QUESTION, Stage

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import context
-from agents.asking import Asked, AskFailed
 from agents.context.sizes import tokens_of
 from agents.context.window import Room
 from agents.happenings import PlanLine
 from agents.notebook import InMemoryNotebook
+from agents.steps.asking import Asked, AskFailed
 from agents.tool import ToolResult, Trust
 from agents.transcript import Note, NoteKind
 from inference.schema import ChatMessage, Role, Usage

@@ -5,12 +5,12 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from agents import guard
 from agents.limits import Limit, Limits
-from agents.loop import Outcome
 from agents.notebook import InMemoryNotebook
+from agents.steps import guard
+from agents.steps.loop import Outcome
+from agents.tooling.toolset import Toolset
 from agents.tools.memory import Recall, Remember
-from agents.toolset import Toolset
 from agents.transcript import NoteKind
 from inference.schema import ChatMessage, FinishReason, Role
 from tests.agents.reading import PASSWORD, UNKNOWN, Book, Habit, Mind, Reader

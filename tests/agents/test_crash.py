@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.memory_store import MemoryStore
-from agents.progress import Outcome, Parked
+from agents.steps.progress import Outcome, Parked
 from agents.tool import (
     Decided,
     Decision,

@@ -18,8 +18,8 @@ import pytest
 from agents import custom_tools
 from agents.tool import Fault, Intent, ToolContext, ToolResult, Traits
 from agents.tool_function import BadTool, ToolFailed, tool
+from agents.tooling.toolset import Toolset
 from agents.tools.calculate import Calculate
-from agents.toolset import Toolset
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = ToolContext(key="turn.1.0", tenant="alice")
@@ -27,7 +27,7 @@ CALL = """
 import asyncio
 from agents import custom_tools
 from agents.tool import Intent, ToolContext
-from agents.toolset import Toolset
+from agents.tooling.toolset import Toolset
 toolset = Toolset(custom_tools.installed())
 intent = Intent(step=1, index=0, call_id="c", name="weather", arguments='{"city": "Oslo"}', key="k")
 result = asyncio.run(toolset.run(intent, ToolContext(key="k")))

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agents.exposure import Exposed, Exposure, Opening
 from agents.tool import NewPassage, ToolResult, Trust
+from agents.tooling.exposure import Exposed, Exposure, Opening
 from agents.transcript import CallRecord, Note, NoteKind, Step, Transcript
 from inference.schema import ChatMessage, Role, ToolCall
 

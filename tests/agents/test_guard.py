@@ -2,9 +2,9 @@
 
 import pytest
 
-from agents import guard
 from agents.limits import Limit
-from agents.loop import Outcome
+from agents.steps import guard
+from agents.steps.loop import Outcome
 from agents.tool import Fault
 from agents.transcript import Note, NoteKind
 from tests.agents.stage import Stage

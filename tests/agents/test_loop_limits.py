@@ -9,7 +9,7 @@ import pytest
 
 from agents.happenings import NoteAdded
 from agents.limits import Limit, Limits
-from agents.progress import Outcome
+from agents.steps.progress import Outcome
 from agents.tool import Fault, ToolContext, ToolResult, ToolUsage, Traits
 from agents.transcript import Note, NoteKind
 from inference.backends.scripted import Reply as Line

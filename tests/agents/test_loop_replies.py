@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from agents import loop
 from agents.happenings import TurnWaiting
-from agents.progress import Outcome, Parked
-from agents.setting import Patience
+from agents.steps import loop
+from agents.steps.progress import Outcome, Parked
+from agents.steps.setting import Patience
 from agents.tool import Fault, WaitingFor
 from agents.transcript import NoteKind
 from inference.backends.base import BackendError, BackendOverloaded, BackendUnavailable, PromptTooLong

@@ -18,10 +18,10 @@ from agents.tool import (
     Waiting,
     WaitingFor,
 )
+from agents.tooling.toolset import Toolset
 from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
-from agents.toolset import Toolset
 from tests.agents.transcripts import Story, quarters
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from agents.exposure import Exposure, Opening
-from agents.outgoing import Secrets
-from agents.policy import Ask, Grant, Policy, Refuse, Run
 from agents.tool import Approval, Effect, ToolContext, Traits, Trust
+from agents.tooling.exposure import Exposure, Opening
+from agents.tooling.outgoing import Secrets
+from agents.tooling.policy import Ask, Grant, Policy, Refuse, Run
 from tests.agents.obedient import PRIVATE, SERVER_KEY, World, obey
 
 GOOD, EVIL = "https://docs.example/guide/", "https://evil.example/page"

@@ -10,8 +10,8 @@ from agents import context
 from agents.happenings import NoteAdded, PlanLine
 from agents.notebook import InMemoryNotebook
 from agents.tool import Fault, Tool, ToolContext, ToolResult, Traits
+from agents.tooling.toolset import Toolset
 from agents.tools.rollback import Rollback
-from agents.toolset import Toolset
 from agents.transcript import Note, NoteKind
 from agents.workspace import Workspace
 from inference.schema import (

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.loop import Parked
+from agents.steps.loop import Parked
 from agents.teams import roles
 from agents.teams.crew import AgentTask, Evidence
 from agents.teams.memory_crew import MemoryCrew

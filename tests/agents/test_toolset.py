@@ -28,9 +28,9 @@ from agents.tool import (
     Waiting,
     WaitingFor,
 )
+from agents.tooling.toolset import Toolset
 from agents.tools.ask_user import AskUser
 from agents.tools.calculate import Calculate
-from agents.toolset import Toolset
 from inference.schema import ToolSpec
 
 CONTEXT = ToolContext(key="turn.1.0", turn_id="turn")
@@ -104,7 +104,7 @@ async def test_a_tool_that_never_returns_is_stopped_in_time(is_stubborn):
         except asyncio.CancelledError:
             ended.set()
             if is_stubborn:
-                await asyncio.sleep(3)
+                await asyncio.sleep(30)
             raise
         raise AssertionError
 
@@ -113,7 +113,7 @@ async def test_a_tool_that_never_returns_is_stopped_in_time(is_stubborn):
     assert result.fault is Fault.TIMEOUT
     assert "may have had its effect" in result.for_model
     assert ended.is_set()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 async def test_a_cancelled_call_cancels_its_tool():
@@ -179,7 +179,7 @@ async def test_no_stranger_speaks_with_the_marks_of_the_platform_or_of_a_chat_te
 async def test_a_strangers_text_of_nothing_but_lines_is_read_at_once():
     began = time.monotonic()
     await run(Made(says("\n" * 300_000), Traits(trust=Trust.WEB, max_result_chars=1_000_000)))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

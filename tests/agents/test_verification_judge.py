@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agents.asking import Asked, AskFailed
 from agents.citations import PassagesAtHand
+from agents.steps.asking import Asked, AskFailed
 from agents.verification import Verifier
 from agents.verification import judge as judging
 from inference.schema import ChatMessage, Usage

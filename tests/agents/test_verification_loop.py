@@ -6,8 +6,8 @@ from typing import Any
 
 from agents.citations import Passage, fingerprint
 from agents.happenings import NoteAdded
-from agents.loop import Outcome
 from agents.memory_store import MemoryStore
+from agents.steps.loop import Outcome
 from agents.tool import NewPassage, Tool, ToolContext, ToolResult, Traits, Trust
 from agents.tools.verify_claim import VerifyClaim
 from agents.transcript import NoteKind

@@ -52,7 +52,7 @@ THOUGHT = (
 
 SCENES = """
 import json
-from agents import policy
+from agents.tooling import policy
 from tests.pages import scenes
 from webapp.accounts.models import User
 

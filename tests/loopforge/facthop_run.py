@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agents import guard
 from agents.corpus import building, factbook, manuals, web_site
 from agents.corpus.folders import NoDocuments
 from agents.corpus.index import Index
@@ -25,12 +24,13 @@ from agents.pages.library import Library
 from agents.pages.reading import Reader
 from agents.search.local import LocalSearch
 from agents.search.provider import Together
+from agents.steps import guard
 from agents.tool import Tool
 from agents.tool_cache.in_memory import InMemoryToolCache
+from agents.tooling.toolset import Toolset
 from agents.tools.facts_query import FactsQuery
 from agents.tools.find_in_page import FindInPage
 from agents.tools.web_search import WebSearch
-from agents.toolset import Toolset
 from agents.transcript import NoteKind
 from inference.backends.openai_compatible import OpenAICompatibleBackend
 from inference.schema import ChatMessage, Role

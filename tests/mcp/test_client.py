@@ -12,7 +12,7 @@ from agents.mcp.pool import Pool
 from agents.mcp.servers import BEHIND_PUBLIC_PORTS, BadServers, Remote, Server
 from agents.sandbox import launch
 from agents.tool import Effect, Fault, Intent, ToolContext, ToolResult
-from agents.toolset import Toolset
+from agents.tooling.toolset import Toolset
 from tests.mcp import raw_http
 from tests.mcp.conftest import MakePool, can_sandbox
 from tests.services import wait_until

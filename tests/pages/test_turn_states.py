@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from agents import policy
+from agents.tooling import policy
 from chat.models import Artifact, PlanItem, ToolRun, Turn
 from tests.pages import scenes
 from webapp.accounts.models import User

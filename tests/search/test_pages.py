@@ -233,7 +233,7 @@ async def test_a_host_is_not_asked_faster_than_it_likes() -> None:
             pass
     async with manners.turn("b:80", delay_s=0.1):
         pass
-    assert 0.2 <= time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun >= 0.2
 
 
 async def test_search_open_and_cite_work_over_the_site_of_the_index(index: Index, reader: Reader) -> None:

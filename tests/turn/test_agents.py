@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from agents.limits import Limits
-from agents.progress import Parked
+from agents.steps.progress import Parked
 from agents.teams.crew import AgentTask, TooManyAgents
 from agents.tool import WaitingFor
 from chat import conversations, dispatch, history, turns

@@ -46,8 +46,8 @@ def test_idle_threads_use_no_processor(packed, x):
         matrix.linear(packed, x, team)
         time.sleep(0.05)
         before = time.process_time()
-        time.sleep(0.3)
-        assert time.process_time() - before < 0.1
+        time.sleep(1.0)
+        assert time.process_time() - before < 0.4
 
 
 def test_a_team_can_be_closed_twice_and_made_again(packed, x):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from django.conf import settings
 
-from agents.loop import Outcome
+from agents.steps.loop import Outcome
 from agents.tool import ToolContext, ToolResult, Traits
 from agents.tools.calculate import Calculate
 from inference import engine as engines

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agents import argument_repair, outgoing
 from agents.tool import Fault, ToolResult, Trust, least_trusted
+from agents.tooling import argument_repair, outgoing
 from agents.transcript import CallRecord, NoteKind, Transcript
 from inference.schema import ChatMessage, Role
 
@@ -21,8 +21,8 @@ _LONG_WORD = re.compile(r"[A-Za-z0-9@._-]{5,}")
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
-    """`known_urls` are in the spelling of `agents.outgoing.plain`. `told_bits` is what addresses that the
-    model made up after a stranger's text have told their hosts."""
+    """`known_urls` are in the spelling of `agents.tooling.outgoing.plain`. `told_bits` is what addresses that
+    the model made up after a stranger's text have told their hosts."""
 
     trust: Trust = Trust.USER
     known_urls: frozenset[str] = frozenset()

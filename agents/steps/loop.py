@@ -6,16 +6,17 @@ Knows no Django, no Celery and no Redis: a store keeps what must last, a listene
 import time
 from uuid import uuid4
 
-from agents import calls, context, limits, model_call
+from agents import context, limits
 from agents.budget import Grant
 from agents.context import ContextFull
 from agents.happenings import NoteAdded, TurnWaiting
 from agents.limits import Limit, Spent
-from agents.model_call import CallFailed, CallStopped, PromptIsTooLong
-from agents.progress import Outcome, Parked, Progress
-from agents.reply import Reply
-from agents.setting import Patience, Setting
-from agents.stopping import Interrupted, Why
+from agents.steps import calls, model_call
+from agents.steps.model_call import CallFailed, CallStopped, PromptIsTooLong
+from agents.steps.progress import Outcome, Parked, Progress
+from agents.steps.reply import Reply
+from agents.steps.setting import Patience, Setting
+from agents.steps.stopping import Interrupted, Why
 from agents.store import BudgetExhausted
 from agents.teams import conductor
 from agents.tool import WaitingFor

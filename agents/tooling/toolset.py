@@ -11,9 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agents import result_text, tool_cache
-from agents.arguments import ArgumentReader, BadArguments, BadSchema
-from agents.policy import Ask, Policy, Refuse, Run
+from agents import tool_cache
 from agents.tool import (
     CanReconcile,
     Decision,
@@ -30,6 +28,9 @@ from agents.tool import (
 )
 from agents.tool_cache import ToolCache
 from agents.tool_cache.single_flight import SingleFlight
+from agents.tooling import result_text
+from agents.tooling.arguments import ArgumentReader, BadArguments, BadSchema
+from agents.tooling.policy import Ask, Policy, Refuse, Run
 from inference.schema import ToolSpec
 
 logger = logging.getLogger(__name__)

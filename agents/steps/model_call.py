@@ -10,12 +10,12 @@ from uuid import uuid4
 import msgspec
 
 from agents import tracing
-from agents.asking import Ask, Asked, AskFailed
 from agents.happenings import Happening
-from agents.progress import Progress
-from agents.reply import Draft, Reply
-from agents.setting import Setting
-from agents.stopping import Interrupted, Why
+from agents.steps.asking import Ask, Asked, AskFailed
+from agents.steps.progress import Progress
+from agents.steps.reply import Draft, Reply
+from agents.steps.setting import Setting
+from agents.steps.stopping import Interrupted, Why
 from agents.store import BudgetExhausted
 from agents.tool import ToolResult
 from inference.backends.base import (

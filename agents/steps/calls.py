@@ -11,13 +11,12 @@ from functools import partial
 from typing import Any
 
 from agents import limits, passages, tracing
-from agents.exposure import Exposed
 from agents.happenings import NoteAdded, TurnWaiting, WaitingCall
 from agents.limits import Limits
-from agents.progress import Parked, Progress, notes_of
-from agents.reply import Reply
-from agents.setting import Setting
-from agents.stopping import to_the_end
+from agents.steps.progress import Parked, Progress, notes_of
+from agents.steps.reply import Reply
+from agents.steps.setting import Setting
+from agents.steps.stopping import to_the_end
 from agents.tool import (
     Effect,
     Fault,
@@ -28,6 +27,7 @@ from agents.tool import (
     Waiting,
     WaitingFor,
 )
+from agents.tooling.exposure import Exposed
 
 MAX_AT_ONCE = 8
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agents.limits import Limit, Spent
-from agents.reply import Reply
+from agents.steps.reply import Reply
 from agents.tool import Intent, ToolResult, ToolUsage, WaitingFor
 from agents.transcript import CallRecord, Note, NoteKind, Step, Transcript
 from inference.schema import FinishReason, ToolCall, Usage

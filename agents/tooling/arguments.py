@@ -15,7 +15,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.protocols import Validator
 from referencing.exceptions import Unresolvable
 
-from agents import argument_repair
+from agents.tooling import argument_repair
 from inference.schema import ToolSpec
 
 MAX_CHARS = 500_000

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents import outgoing
-from agents.outgoing import Secrets
 from agents.tool import Approval, Effect, ToolContext, Traits, Trust
+from agents.tooling import outgoing
+from agents.tooling.outgoing import Secrets
 
 EXPIRES_IN_S = 7 * 86_400.0
 

@@ -7,15 +7,15 @@ from typing import Protocol
 
 import msgspec
 
-from agents.asking import Ask
-from agents.exposure import Opening
 from agents.limits import Limits
 from agents.notebook import Notebook
-from agents.reply import Listener
-from agents.stopping import StopSignal
+from agents.steps.asking import Ask
+from agents.steps.reply import Listener
+from agents.steps.stopping import StopSignal
 from agents.store import TurnStore
 from agents.teams.conductor import Conductor
-from agents.toolset import Toolset
+from agents.tooling.exposure import Opening
+from agents.tooling.toolset import Toolset
 from agents.transcript import Note, Transcript
 from inference.backends.base import ChatBackend
 from inference.schema import Usage
