@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from agents.happenings import Happening
-from inference.schema import ToolSpec, Usage
+from inference.schema import ToolSpec
 
 MAX_RESULT_CHARS = 32_000
 TOOL_TIMEOUT_S = 60.0
@@ -29,6 +29,7 @@ class Trust(StrEnum):
     USER = "user"
     FACTS = "facts"
     AGENT = "agent"
+    DOCUMENT = "document"  # what people have uploaded, which others may have written
     MCP = "mcp"
     WEB = "web"
 
@@ -138,12 +139,11 @@ class ToolUsage:
 @dataclass(frozen=True, kw_only=True)
 class NewNote:
     """A note of the platform that a call brings, `kind` being one of agents.transcript.NoteKind: it is kept
-    together with the result and stands behind it. `usage` is that of the model call that wrote it."""
+    together with the result and stands behind it."""
 
     kind: str
     text: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
-    usage: Usage = Usage()
 
 
 class Fault(StrEnum):

@@ -39,7 +39,7 @@ _ENVIRONMENT = {
     "MPLCONFIGDIR": "/tmp/matplotlib",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": "/packages",
+    "PYTHONPATH": "/packages:/libraries",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 
@@ -57,8 +57,8 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a cell lives. `uid` is who it is to the kernel; None: whoever runs the launcher. `inside` and
-    `packages` are shown in it read-only."""
+    """Where a cell lives. `uid` is who it is to the kernel; None: whoever runs the launcher. `inside`,
+    `packages` and `libraries` are shown in it read-only."""
 
     name: str
     bwrap: str
@@ -66,6 +66,7 @@ class Place:
     files: Path
     inside: Path
     packages: Path | None
+    libraries: Path | None = None
 
 
 class Cell:
@@ -176,6 +177,8 @@ def _words(place: Place, filter_fd: int) -> list[str]:
     words += ["--ro-bind", str(place.inside), "/inside.py"]
     if place.packages is not None:
         words += ["--ro-bind", str(place.packages), "/packages"]
+    if place.libraries is not None:
+        words += ["--ro-bind", str(place.libraries), "/libraries"]
     words += ["--bind", str(place.files), WORK, "--chdir", WORK]
     words += ["--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"]
     return [*words, "--remount-ro", "/", "--seccomp", str(filter_fd), "--"]

@@ -18,6 +18,7 @@ from typing import Any
 MAX_VALUE_CHARS = 100_000
 MAX_ERROR_CHARS = 20_000
 PACKAGES = "/packages"
+LIBRARIES = "/libraries"
 SETTINGS_OF_PLOTS = "/tmp/matplotlib"
 
 
@@ -38,7 +39,7 @@ def main() -> None:
 def prepare() -> None:
     """What every call finds: the packages, and no need to search for fonts."""
     sys.path[:] = [path for path in sys.path if path]
-    sys.path.append(PACKAGES)
+    sys.path += [PACKAGES, LIBRARIES]
     sys.path.insert(0, os.getcwd())
     sys.argv[:] = [""]
     sys.dont_write_bytecode = True

@@ -12,6 +12,7 @@ import socket
 import stat
 import traceback
 from pathlib import Path
+from typing import Any
 
 from agents.sandbox import cgroups, serving, system, wire
 from agents.sandbox.cell import Place
@@ -27,7 +28,7 @@ def main() -> None:
     # Not the kernel but the socket tells that our parent has died: the thread that started us may end long
     # before its process.
     cgroups.sweep()
-    place = _staged(about["bwrap"], about["packages"], is_root=is_root)
+    place = _staged(about, is_root=is_root)
     wire.send(control, {"ready": True})
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -41,25 +42,44 @@ def main() -> None:
         client.close()
 
 
-def _staged(bwrap: str, packages: str | None, *, is_root: bool) -> Place:
+def _staged(about: dict[str, Any], *, is_root: bool) -> Place:
     """A folder that only we and our children see, where each user of a sandbox can reach what it is shown."""
     stage = Path("/run/agents-sandbox" if is_root else f"/tmp/agents-sandbox-{os.getuid()}")
     stage.mkdir(mode=0o755, exist_ok=True)
-    about = stage.lstat()
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
+    state = stage.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
         raise PermissionError(f"{stage} is another's: remove it")
     system.own_mounts(as_root=is_root)
     system.mount_memory(stage, f"size={STAGE_BYTES},mode=0755")
     inside = stage / "inside.py"
     inside.write_bytes(Path(__file__).with_name("inside.py").read_bytes())
     (stage / "files").mkdir()
-    shown = None
-    if packages is not None:
-        shown = stage / "packages"
-        shown.mkdir()
-        system.show_read_only(Path(packages), shown)
-    name = str(os.getpid())
-    return Place(name=name, bwrap=bwrap, uid=None, files=stage / "files", inside=inside, packages=shown)
+    packages, libraries = stage / "packages", stage / "libraries"
+    if about["packages"] is not None:
+        packages.mkdir()
+        system.show_read_only(Path(about["packages"]), packages)
+    if about["libraries"]:
+        libraries.mkdir()
+        for name, path in about["libraries"].items():
+            _show(Path(path), libraries / name)
+    return Place(
+        name=str(os.getpid()),
+        bwrap=about["bwrap"],
+        uid=None,
+        files=stage / "files",
+        inside=inside,
+        packages=packages if packages.exists() else None,
+        libraries=libraries if libraries.exists() else None,
+    )
+
+
+def _show(source: Path, place: Path) -> None:
+    """A folder, or a single file."""
+    if source.is_dir():
+        place.mkdir()
+    else:
+        place.touch()
+    system.show_read_only(source, place)
 
 
 def _serve(client: socket.socket, place: Place, *, is_root: bool) -> None:

@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from agents.sandbox import launch, wire
@@ -51,10 +53,18 @@ class Outcome:
 
 class Launcher:
     """The launcher process, and new sessions of it. `packages` is the folder of Python packages that the
-    sandbox may read, `python` what the launcher is run with."""
+    sandbox may read, `libraries` are modules of ours by their names (agents.sandbox.libraries), `python` is
+    what the launcher is run with."""
 
-    def __init__(self, packages: Path | None = None, *, python: tuple[str, ...] = (sys.executable,)) -> None:
+    def __init__(
+        self,
+        packages: Path | None = None,
+        *,
+        libraries: Mapping[str, Path] = MappingProxyType({}),
+        python: tuple[str, ...] = (sys.executable,),
+    ) -> None:
         self._packages = packages
+        self._libraries = dict(libraries)
         self._python = python
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
@@ -112,7 +122,9 @@ class Launcher:
                 start_new_session=True,
             )
         control.settimeout(START_S)
-        wire.send(control, {"bwrap": bwrap, "packages": str(self._packages) if self._packages else None})
+        packages = str(self._packages) if self._packages else None
+        libraries = {name: str(place) for name, place in self._libraries.items()}
+        wire.send(control, {"bwrap": bwrap, "packages": packages, "libraries": libraries})
         wire.receive(control)
         control.settimeout(None)
         return control

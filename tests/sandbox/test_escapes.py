@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.sandbox import seccomp, tiers
+from agents.sandbox import libraries, seccomp, tiers
 from agents.sandbox.cell import Limits
 from agents.sandbox.sessions import Launcher, SandboxFailed, Session
 from tests.sandbox.attempts import ATTEMPTS, PRELUDE, SYSTEM_CALLS, Attempt
@@ -45,7 +45,8 @@ class Host:
             os.chown(self.files, PLAIN_UID, PLAIN_UID)
             words = ("setpriv", f"--reuid={PLAIN_UID}", f"--regid={PLAIN_UID}", "--clear-groups", "--")
             python = (*words, "/usr/bin/python3", "-B")
-        self.launcher = Launcher(python=python)
+        shown = libraries.places(*libraries.DOCUMENTS, *libraries.SYMBOLS, *libraries.TESTING)
+        self.launcher = Launcher(libraries=shown, python=python)
         stack.callback(self.launcher.close)
         self._session: Session | None = None
         self._listeners = [stack.enter_context(listener) for listener in self._listening()]
