@@ -2,6 +2,7 @@
 // its licence beside it, and SHA256SUMS, which `python -m webapp.vendored` checks without Node.
 import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import path from "node:path";
 import { build } from "esbuild";
 
@@ -22,6 +23,19 @@ const LIBRARIES = [
   },
 ];
 
+// What a page in the preview may import by these names, with no network: each name is an entry point.
+const REACT = ["react", "react/jsx-runtime", "react-dom", "react-dom/client"];
+const THREE_ADDONS = [
+  ...["controls/FirstPersonControls", "controls/OrbitControls", "controls/PointerLockControls"],
+  ...["math/ImprovedNoise", "math/SimplexNoise", "utils/BufferGeometryUtils"],
+].map((name) => `three/addons/${name}.js`);
+const FOR_PAGES = [
+  { name: "react", entries: REACT }, // in one build: both must share one React
+  { name: "three", entries: ["three"] },
+  { name: "three", entries: THREE_ADDONS, external: ["three"] },
+  { name: "chart.js", licence: "LICENSE.md", entries: ["chart.js", "chart.js/auto"] },
+];
+
 const version = async (name) => JSON.parse(await readFile(`node_modules/${name}/package.json`, "utf8")).version;
 
 async function bundle({ name, licence, source }, folder) {
@@ -37,6 +51,47 @@ async function bundle({ name, licence, source }, folder) {
     legalComments: "none",
   });
   await cp(`node_modules/${name}/${licence}`, path.join(target, "LICENSE"));
+}
+
+/** Builds the entry points into one folder of the library; returns their names with the files they are in. */
+async function bundleForPages({ name, licence = "LICENSE", entries, external = [] }, folder) {
+  const inside = `${name}-${await version(name)}`;
+  const target = path.join(folder, inside);
+  const file = (entry) => entry.replace(/\.js$/, "").replaceAll("/", "-").replaceAll(".", "-");
+  const names = Object.fromEntries(entries.map((entry) => [file(entry), entry]));
+  const read = async ({ path: entry }) => ({ contents: await reexport(names[entry]), resolveDir: process.cwd() });
+  const entriesOnly = {
+    name: "entries",
+    setup(builder) {
+      builder.onResolve({ filter: /.*/ }, ({ kind, path: asked }) => {
+        if (kind === "entry-point") return { path: asked, namespace: "entries" };
+        return external.includes(asked) ? { path: asked, external: true } : undefined;
+      });
+      builder.onLoad({ filter: /.*/, namespace: "entries" }, read);
+    },
+  };
+  await build({
+    entryPoints: Object.keys(names),
+    outdir: target,
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    define: { "process.env.NODE_ENV": '"production"' },
+    legalComments: "none",
+    plugins: [entriesOnly],
+  });
+  await cp(`node_modules/${name}/${licence}`, path.join(target, "LICENSE"));
+  return Object.entries(names).map(([built, entry]) => [entry, `${inside}/${built}.js`]);
+}
+
+/** A module that exports what the package does; of one in the older form, by the names that it has. */
+async function reexport(entry) {
+  if (entry === "chart.js/auto") return `export * from "${entry}"; export { default } from "${entry}";`;
+  if (!entry.startsWith("react")) return `export * from "${entry}";`;
+  const names = Object.keys(createRequire(import.meta.url)(entry)).filter((one) => /^[A-Za-z]\w*$/.test(one) && one !== "default");
+  return `import all from "${entry}"; export default all; export const { ${names.join(", ")} } = all;`;
 }
 
 async function files(folder, inside = "") {
@@ -60,6 +115,10 @@ async function seal(folder) {
 async function vendor() {
   await rm("static/vendor", { recursive: true, force: true });
   for (const library of LIBRARIES) await bundle(library, "static/vendor");
+  const pages = "static/vendor/preview";
+  const names = [];
+  for (const library of FOR_PAGES) names.push(...(await bundleForPages(library, pages)));
+  await writeFile(path.join(pages, "names.json"), `${JSON.stringify(Object.fromEntries(names.sort()), null, 2)}\n`);
   await seal("static/vendor");
 
   await rm("tests/e2e/vendor", { recursive: true, force: true });
