@@ -22,6 +22,7 @@ class MemoryStore:
     budget: int = 10**12
     requests: list[ChatRequest] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
+    asides: list[Reply] = field(default_factory=list)
     intents: dict[str, Intent] = field(default_factory=dict)
     results: dict[str, ToolResult] = field(default_factory=dict)
     durations_ms: dict[str, int] = field(default_factory=dict)
@@ -39,6 +40,9 @@ class MemoryStore:
     async def save_reply(self, reply: Reply, intents: Sequence[Intent]) -> None:
         self.replies.append(reply)
         self.intents.update((intent.key, intent) for intent in intents)
+
+    async def save_aside(self, reply: Reply) -> None:
+        self.asides.append(reply)
 
     async def begin(self, intent: Intent) -> None:
         self.intents[intent.key] = replace(self.intents[intent.key], state=IntentState.BEGUN)
@@ -88,6 +92,8 @@ class MemoryStore:
         progress = Progress(transcript=Transcript(opening=tuple(opening)), num_passages=len(self.passages))
         for reply in self.replies:
             self._take(progress, reply)
+        for aside in self.asides:
+            progress.take_aside(aside)
         return progress
 
     def _take(self, progress: Progress, reply: Reply) -> None:

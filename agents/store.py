@@ -28,6 +28,10 @@ class TurnStore(Protocol):
         """Keep the reply, and with it the intents to run its calls."""
         ...
 
+    async def save_aside(self, reply: Reply) -> None:
+        """Keep what a call on the side used: its reply goes to whoever asked, and may be lost with them."""
+        ...
+
     async def begin(self, intent: Intent) -> None:
         """Note that an external effect may happen from here on."""
         ...

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from agents.tool import ToolResult
-from inference.schema import ChatMessage, ToolCall, Usage
+from inference.schema import ChatMessage, ToolCall
 
 
 class NoteKind(StrEnum):
@@ -37,13 +37,12 @@ class NoteKind(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """A word of the platform after step `step` (0: before the first). The model reads `text`, where there is
-    one, as a user message; `usage` is that of the model call that wrote it."""
+    one, as a user message."""
 
     step: int
     kind: NoteKind
     text: str = ""
     data: dict[str, Any] = field(default_factory=dict)
-    usage: Usage = Usage()
 
 
 @dataclass(kw_only=True)

@@ -58,6 +58,17 @@ def save_reply(held: Held, reply: Reply, intents: Sequence[Intent], *, cost_nano
         rows.insert(ToolRun, [_run(held.turn_id, intent) for intent in intents])
 
 
+def save_aside(held: Held, reply: Reply, *, cost_nano: int) -> None:
+    """Count what a call on the side used, as soon as it is known: nothing that dies afterwards can leave it
+    out of the bill or of the budget. Raises TurnLost."""
+    with transaction.atomic():
+        fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
+        held.settle(cost_nano)
+        step = reply.step - 1
+        aside = {**_reply(held.turn_id, uuid4(), reply), "role": Message.Role.ASIDE, "step": step}
+        rows.insert(Message, [{**aside, "position": _note_position(held.turn_id, step)}])
+
+
 def begin(held: Held, intent: Intent) -> None:
     """Note that the call may have an effect outside from here on. Raises TurnLost."""
     with transaction.atomic():
@@ -72,7 +83,6 @@ def save_result(
     *,
     duration_ms: int,
     first_passage: int,
-    cost_nano: int = 0,
 ) -> list[UUID]:
     """Keep what a call brought, and its run as done: the ids of the notes it brought. Raises TurnLost."""
     message_id = uuid4()
@@ -86,8 +96,6 @@ def save_result(
     }
     with transaction.atomic():
         fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
-        if cost_nano:
-            held.settle(cost_nano)
         rows.insert(Message, [message])
         rows.insert(Part, _result_parts(message_id, intent, result, duration_ms=duration_ms))
         rows.update(ToolRun, _place(held.turn_id, intent), _done(result))
@@ -120,19 +128,17 @@ def save_waiting(held: Held, intent: Intent, waiting: Waiting) -> datetime | Non
         return expires_at
 
 
-def save_note(held: Held, note: Note, *, cost_nano: int = 0) -> UUID:
+def save_note(held: Held, note: Note) -> UUID:
     """Keep a note behind what is there of its step: its id. Raises TurnLost."""
     with transaction.atomic():
         fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
-        if cost_nano:
-            held.settle(cost_nano)
         return _insert_note(held.turn_id, note)
 
 
 def add_note(turn_id: UUID, note: Note) -> None:
     """Put a note down from outside, behind the turn's last step. Call it inside a transaction."""
     turn = Turn.objects.select_for_update().only("next_step").get(id=turn_id)
-    at_end = Note(step=turn.next_step - 1, kind=note.kind, text=note.text, data=note.data, usage=note.usage)
+    at_end = Note(step=turn.next_step - 1, kind=note.kind, text=note.text, data=note.data)
     _insert_note(turn_id, at_end)
 
 
@@ -304,7 +310,6 @@ def _insert_note(turn_id: UUID, note: Note) -> UUID:
         "role": Message.Role.NOTE,
         "kind": str(note.kind),
         "data": note.data,
-        **_usage(note.usage),
     }
     rows.insert(Message, [message])
     if note.text:

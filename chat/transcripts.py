@@ -135,6 +135,4 @@ def _add_result(record: CallRecord, row: Row, part: Row, run: Row | None) -> Non
 
 def note_of(row: Row, parts: Sequence[Row]) -> Note:
     text = _text(parts, Part.Kind.TEXT)
-    return Note(
-        step=row["step"], kind=NoteKind(row["kind"]), text=text, data=row["data"], usage=usage_of(row)
-    )
+    return Note(step=row["step"], kind=NoteKind(row["kind"]), text=text, data=row["data"])

@@ -71,6 +71,10 @@ class DatabaseStore:
         cost_nano = pricing.cost_nano(self._rates, reply.usage)
         await database(step_rows.save_reply, self._held(), reply, intents, cost_nano=cost_nano)
 
+    async def save_aside(self, reply: Reply) -> None:
+        cost_nano = pricing.cost_nano(self._rates, reply.usage)
+        await database(step_rows.save_aside, self._held(), reply, cost_nano=cost_nano)
+
     async def begin(self, intent: Intent) -> None:
         await database(step_rows.begin, self._held(), intent)
 
@@ -84,7 +88,6 @@ class DatabaseStore:
             result,
             duration_ms=duration_ms,
             first_passage=first_passage,
-            cost_nano=sum(pricing.cost_nano(self._rates, note.usage) for note in result.notes),
         )
         self.known_notes.update(note_ids)
 
@@ -92,8 +95,7 @@ class DatabaseStore:
         return await database(step_rows.save_waiting, self._held(), intent, waiting)
 
     async def save_note(self, note: Note) -> None:
-        cost_nano = pricing.cost_nano(self._rates, note.usage)
-        self.known_notes.add(await database(step_rows.save_note, self._held(), note, cost_nano=cost_nano))
+        self.known_notes.add(await database(step_rows.save_note, self._held(), note))
 
     async def heard(self, *, step: int) -> Sequence[Note]:
         if not self._has_news:

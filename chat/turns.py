@@ -391,5 +391,5 @@ def _settle(turn: Turn) -> None:
         reference=str(turn.id),
         finish_reason=turn.finish_reason,
         num_steps=num_steps,
-        is_estimated=replies.filter(is_estimated=True).exists(),
+        is_estimated=messages.filter(is_estimated=True).exists(),
     )

@@ -105,8 +105,6 @@ def _of_budget(limit: str, share: float) -> str:
 
 
 def _of_check(note: Note) -> str:
-    if "claim" in note.data:
-        return _("A claim was checked")
     num_bad = num_unsupported(note)
     if note.data.get("must_revise"):
         return _("This draft was sent back: nothing supports a part of it")

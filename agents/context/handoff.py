@@ -11,7 +11,7 @@ from agents.context.sizes import FRAME_TOKENS, CountTokens, cut
 from agents.notebook import Notebook, fact_line, plan_lines
 from agents.steps.asking import Ask, Asked, AskFailed
 from agents.transcript import Note, NoteKind, Transcript
-from inference.schema import ChatMessage, Usage
+from inference.schema import ChatMessage
 
 MIN_NOTE_TOKENS = 64
 MAX_NOTE_TOKENS = 4_000
@@ -80,10 +80,10 @@ class Writer:
         asked = await self._ask(ask, conversation)
         memory = await self.memory()
         if asked is not None:
-            words, usage = cut(asked.text.strip(), self._allowance.note, self._count), asked.usage
+            words = cut(asked.text.strip(), self._allowance.note, self._count)
             index_tokens = self._allowance.index
         else:
-            words, usage = cut(self._last_words(), self._allowance.note // 2, self._count), Usage()
+            words = cut(self._last_words(), self._allowance.note // 2, self._count)
             index_tokens = self._allowance.index + self._allowance.note - self._count(words)
         index = self.index(through_step, max_tokens=index_tokens, has_thoughts=asked is None)
         text = self._within(compose(words, memory, index))
@@ -93,7 +93,6 @@ class Writer:
             kind=NoteKind.HANDOFF,
             text=text,
             data={"through_step": through_step, "own": [start, start + len(words)] if start >= 0 else [0, 0]},
-            usage=usage,
         )
 
     async def memory(self) -> str:

@@ -1,10 +1,11 @@
-"""A model call on the side: for those who judge, sum up or merge. No tools, no thinking, nothing streamed."""
+"""A model call on the side: for those who judge, sum up or read. No tools, no thinking, nothing streamed.
+It is paid for by itself: who asks need not count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from inference.schema import ChatMessage, Usage
+from inference.schema import ChatMessage
 
 
 class AskFailed(Exception):
@@ -13,10 +14,7 @@ class AskFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Who asked keeps the usage in the note it writes: that is what bills it."""
-
     text: str
-    usage: Usage
 
 
 class Ask(Protocol):

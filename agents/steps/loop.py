@@ -194,12 +194,18 @@ async def _paid_request(setting: Setting, progress: Progress) -> ChatRequest:
         await force(setting, progress, Limit.COST)
         return await _request(setting, progress, grant=grant)
     if grant.max_tokens < (request.sampling.max_tokens or grant.max_tokens):
-        return await _request(setting, progress, grant=grant)
+        # Not fitted anew: that might ask on the side, with the money that is set aside for this call.
+        return _request_of(setting, progress, request.messages, grant=grant)
     return request
 
 
 async def _request(setting: Setting, progress: Progress, *, grant: Grant | None = None) -> ChatRequest:
-    messages = await _messages(setting, progress)
+    return _request_of(setting, progress, await _messages(setting, progress), grant=grant)
+
+
+def _request_of(
+    setting: Setting, progress: Progress, messages: tuple[ChatMessage, ...], *, grant: Grant | None
+) -> ChatRequest:
     max_tokens = _max_tokens(setting, progress, grant)
     budget = min(setting.limits.max_reasoning_tokens, int(max_tokens * limits.SHARE_TO_REASON))
     thinks = setting.thinks and budget > 0 and not progress.was_empty(progress.last_step)

@@ -81,19 +81,39 @@ def asker(setting: Setting, progress: Progress) -> Ask:
             thinking=Thinking(enabled=setting.thinks, budget_tokens=reasoning_tokens or None),
             tenant=setting.tenant,
         )
-        unheard = replace(setting, emit=_Nobody())
-        try:
-            request = await _paid(setting, progress, request)
-            reply = await _Attempts(unheard, progress, request).reply()
-        except (CallFailed, BudgetExhausted) as fault:
-            raise AskFailed(str(fault)) from fault
-        except CallStopped as stopped:
-            raise Interrupted(stopped.why) from stopped
+        async with setting.asking:
+            reply = await _aside(setting, progress, request)
         if reply.finish_reason is FinishReason.ERROR or not reply.content.strip():
             raise AskFailed(reply.detail or "The model gave no answer.")
-        return Asked(text=reply.content, usage=reply.usage)
+        return Asked(text=reply.content)
 
     return ask
+
+
+async def _aside(setting: Setting, progress: Progress, request: ChatRequest) -> Reply:
+    """The reply, counted before anybody can make something of it, or lose it."""
+    unheard = replace(setting, emit=_Nobody())
+    try:
+        request = await _paid(setting, progress, request)
+        reply = await _Attempts(unheard, progress, request).reply()
+    except BudgetExhausted as fault:
+        raise AskFailed(str(fault)) from fault
+    except CallFailed as fault:
+        await _count(setting, progress, fault.cut)
+        raise AskFailed(str(fault)) from fault
+    except CallStopped as stopped:
+        if stopped.why is not Why.LOST:
+            await _count(setting, progress, stopped.cut)
+        raise Interrupted(stopped.why) from stopped
+    await _count(setting, progress, reply)
+    return reply
+
+
+async def _count(setting: Setting, progress: Progress, reply: Reply) -> None:
+    was_used = not (reply.is_estimated and reply.is_empty)
+    if was_used and reply.usage.total_tokens:
+        await setting.store.save_aside(reply)
+        progress.take_aside(reply)
 
 
 async def _paid(setting: Setting, progress: Progress, request: ChatRequest) -> ChatRequest:

@@ -33,7 +33,7 @@ class Parked:
 def notes_of(intent: Intent, result: ToolResult) -> list[Note]:
     """The notes that a call brings with its result."""
     return [
-        Note(step=intent.step, kind=NoteKind(new.kind), text=new.text, data=dict(new.data), usage=new.usage)
+        Note(step=intent.step, kind=NoteKind(new.kind), text=new.text, data=dict(new.data))
         for new in result.notes
     ]
 
@@ -42,8 +42,8 @@ def notes_of(intent: Intent, result: ToolResult) -> list[Note]:
 class Progress:
     """The transcript and what follows from it. `pending` are the calls of its last step that have no result.
 
-    `usage` is that of every stored reply and note. `ended` is how the last stored reply ended where it called
-    no tools: then it is the answer, unless a check sends it back.
+    `usage` is that of every stored reply and of every call on the side. `ended` is how the last stored reply
+    ended where it called no tools: then it is the answer, unless a check sends it back.
     """
 
     transcript: Transcript
@@ -105,8 +105,10 @@ class Progress:
 
     def take_note(self, note: Note) -> None:
         self.transcript.notes.append(note)
-        self.usage += note.usage
         self._heed(note)
+
+    def take_aside(self, reply: Reply) -> None:
+        self.usage += reply.usage
 
     def passage_numbers(self, num_passages: int) -> int:
         """Give out so many numbers: the first of them."""

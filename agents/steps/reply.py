@@ -136,10 +136,12 @@ class Draft:
         return replace(reply, usage=usage, reasoning_tokens=usage.reasoning_tokens or reply.reasoning_tokens)
 
     async def cut(self, *, finish_reason: FinishReason, prompt: Callable[[], str] | None = None) -> Reply:
-        """The reply as far as it came, without its unfinished calls; with `prompt` its tokens are estimated,
-        else none count."""
+        """The reply as far as it came, without its unfinished calls. Its tokens are those that the backend
+        counted; else, with `prompt`, they are estimated, or else none count."""
         await self._close_reasoning()
         reply = self._so_far(finish_reason=finish_reason)
+        if self.finished is not None and self.finished.usage.total_tokens:
+            return replace(reply, usage=self.finished.usage)
         return self._estimated(reply, prompt()) if prompt else reply
 
     def _estimated(self, reply: Reply, prompt: str) -> Reply:

@@ -1,7 +1,8 @@
 """What stays the same during a turn: the model, the tools, the limits, and who keeps, hears and helps."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -43,7 +44,8 @@ class Verifier(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """`context_tokens` is the model's window. `guard`, `conductor`, `verifier` and `notebook` may be left
-    out: then nobody advises, leads, checks or takes notes."""
+    out: then nobody advises, leads, checks or takes notes. `asking` is held during a call on the side: money
+    is set aside for one at a time."""
 
     turn_id: str
     model: str
@@ -67,6 +69,7 @@ class Setting:
     conductor: Conductor | None = None
     verifier: Verifier | None = None
     notebook: Notebook | None = None
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @cached_property
     def overhead_tokens(self) -> int:

@@ -6,12 +6,12 @@ from typing import Any
 from agents import verification
 from agents.citations import PassageSource
 from agents.steps.asking import Ask
-from agents.tool import NewNote, ToolContext, ToolResult, Traits
-from agents.transcript import NoteKind, Transcript
+from agents.tool import ToolContext, ToolResult, Traits
+from agents.transcript import Transcript
 from agents.verification import Examined, Verdict
 from agents.verification.finding import Finding
 from agents.verification.sources import Sources
-from inference.schema import ToolSpec, Usage
+from inference.schema import ToolSpec
 
 DESCRIPTION = """\
 Check a claim against the passages you have read, before you write it into an answer: numbers, dates, units
@@ -55,16 +55,12 @@ class VerifyClaim:
         self._ask = ask
         self._transcript = transcript
 
-    def resources(self, arguments: Mapping[str, Any]) -> frozenset[str]:
-        """One claim after another: money is set aside for one call at a time."""
-        return frozenset({"judge"})
-
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         claim = arguments["claim"]
         text = _with_citations(claim, arguments.get("passages", []))
         sources = Sources(self._transcript(), await self._passages.passages())
         examined = await verification.examine(text, sources, ask=self._ask())
-        return ToolResult(for_model=_worded(examined), notes=_notes(claim, examined))
+        return ToolResult(for_model=_worded(examined))
 
 
 def _with_citations(claim: str, passages: list[int]) -> str:
@@ -91,10 +87,3 @@ def _because(finding: Finding) -> str:
         words = f": “{finding.detail}”" if finding.by == "judge" else f" ({finding.by})" if finding.by else ""
         return f" by {named}{words}" if named else words
     return f": {finding.reason}" if finding.reason else ""
-
-
-def _notes(claim: str, examined: Examined) -> tuple[NewNote, ...]:
-    """What the judge's calls used, so that it is billed with the turn."""
-    if examined.usage == Usage():
-        return ()
-    return (NewNote(kind=NoteKind.CHECK, data={"claim": claim}, usage=examined.usage),)

@@ -16,7 +16,7 @@ from agents import citations
 from agents.citations import Passage
 from agents.steps.asking import Ask, AskFailed
 from agents.verification.finding import Fault, Finding, Verdict
-from inference.schema import ChatMessage, Role, Usage
+from inference.schema import ChatMessage, Role
 
 MAX_CALLS = 6
 MAX_SENTENCES = 10  # a call
@@ -82,7 +82,6 @@ class Judged:
     missing."""
 
     findings: Mapping[int, Finding | None]
-    usage: Usage
     num_calls: int
 
 
@@ -102,7 +101,7 @@ async def judge(cases: Sequence[Case], ask: Ask) -> Judged:
     async for case, ruling in court.rulings(weak):
         if ruling and ruling.verdict is Verdict.SUPPORTED:
             findings[case.key] = _supported(case.passages, case.passages[0].text)
-    return Judged(findings=findings, usage=court.usage, num_calls=court.num_calls)
+    return Judged(findings=findings, num_calls=court.num_calls)
 
 
 class _Court:
@@ -110,7 +109,6 @@ class _Court:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.usage = Usage()
         self.num_calls = 0
 
     async def rulings(self, cases: Sequence[Case]) -> "AsyncIterator[tuple[Case, Ruling | None]]":
@@ -128,7 +126,6 @@ class _Court:
             asked = await self._ask(_messages(batch), max_tokens=TOKENS_A_SENTENCE * len(batch) + 100)
         except AskFailed:
             return {}
-        self.usage += asked.usage
         return parse(asked.text)
 
 

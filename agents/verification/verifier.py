@@ -15,7 +15,6 @@ from agents.verification.finding import Fault, Finding, Verdict
 from agents.verification.judge import Case, Judged
 from agents.verification.sentences import Kind, Sentence
 from agents.verification.sources import Sources
-from inference.schema import Usage
 
 MAX_REVISIONS = 2
 MAX_NAMED = 12  # sentences the model is told of at once
@@ -54,7 +53,6 @@ class Examined:
 
     sentences: Sequence[Sentence]
     findings: Mapping[int, Finding]
-    usage: Usage
     num_judge_calls: int
 
 
@@ -63,14 +61,13 @@ async def examine(text: str, sources: Sources, *, ask: Ask | None) -> Examined:
     split = sentences.split(text)
     # In a thread: a long turn has a megabyte of results to read, and its lease is to be kept meanwhile.
     findings = dict(enumerate(await asyncio.to_thread(checks.check, split, sources)))
-    judged = Judged(findings={}, usage=Usage(), num_calls=0)
+    judged = Judged(findings={}, num_calls=0)
     if ask is not None and (cases := _cases(split, findings, sources)):
         judged = await judge.judge(cases, ask)
         _settle(findings, cases, judged)
     return Examined(
         sentences=split,
         findings={index: finding for index, finding in sorted(findings.items()) if finding is not None},
-        usage=judged.usage,
         num_judge_calls=judged.num_calls,
     )
 
@@ -185,7 +182,6 @@ def _note(
             "num_uncited": verdicts.count(Verdict.UNCITED),
             "judge_calls": examined.num_judge_calls,
         },
-        usage=examined.usage,
     )
 
 

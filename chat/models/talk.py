@@ -149,13 +149,15 @@ class Turn(models.Model):
 class Message(models.Model):
     """One message of a turn: the user's is step 0, the model's is step n, tool results follow it in the same
     step, then notes of the platform (agents.transcript.Note: their `kind`, and what readers need in
-    `data`)."""
+    `data`). An aside is what a model call beside the steps used, and nothing else: its words went to whoever
+    asked."""
 
     class Role(models.TextChoices):
         USER = "user", _("User")
         ASSISTANT = "assistant", _("Assistant")
         TOOL = "tool", _("Tool")
         NOTE = "note", _("Note")
+        ASIDE = "aside", _("Aside")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="messages")

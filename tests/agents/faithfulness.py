@@ -14,7 +14,7 @@ from agents.tool import ToolResult
 from agents.transcript import CallRecord, Note, Step, Transcript
 from agents.verification import Verifier, sentences
 from agents.verification import judge as judging
-from inference.schema import ChatMessage, Role, ToolCall, Usage
+from inference.schema import ChatMessage, Role, ToolCall
 
 FIRM = (
     "Norda Lines carried 1,234,567 passengers in 2023, 4.5 % more than the year before. Its ferries sailed "
@@ -284,9 +284,7 @@ class ScriptedJudge:
 
     async def __call__(self, messages: Sequence[ChatMessage], *, max_tokens: int) -> Asked:
         self.asked.append(list(messages))
-        return Asked(
-            text=self._reply(messages[-1].content), usage=Usage(input_uncached_tokens=100, output_tokens=10)
-        )
+        return Asked(text=self._reply(messages[-1].content))
 
     def _reply(self, material: str) -> str:
         verdicts = []

@@ -28,7 +28,7 @@ from inference.schema import FinishReason, ToolSpec
 from tests.agents.stage import Stage
 
 FETCHED = datetime(2026, 1, 1, tzinfo=UTC)
-SAVES = ("reserve", "save_reply", "begin", "save_result", "save_waiting", "save_note")
+SAVES = ("reserve", "save_reply", "save_aside", "begin", "save_result", "save_waiting", "save_note")
 TURN = (
     Line(step=1, lines=("think: first", "call: post {}", "call: count {}", "call: pay {}")),
     Line(step=2, lines=("think: second", "call: pay {}", "call: keep {}")),

@@ -9,7 +9,7 @@ from agents.citations import PassagesAtHand
 from agents.steps.asking import Asked, AskFailed
 from agents.verification import Verifier
 from agents.verification import judge as judging
-from inference.schema import ChatMessage, Usage
+from inference.schema import ChatMessage
 from tests.agents import faithfulness
 from tests.agents.faithfulness import Line, check, right, transcript_of, wrong
 
@@ -20,9 +20,6 @@ async def test_a_long_answer_costs_few_calls() -> None:
     assert note is not None
     assert len(judge.asked) <= judging.MAX_CALLS
     assert note.data["judge_calls"] == len(judge.asked)
-    assert note.usage == Usage(
-        input_uncached_tokens=100 * len(judge.asked), output_tokens=10 * len(judge.asked)
-    )
 
 
 async def test_beyond_the_most_calls_sentences_are_said_to_be_unchecked() -> None:
@@ -39,7 +36,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 @pytest.mark.parametrize("reply", ["", "I think so.", "{", '{"verdicts": [{"id": 1}]}', "[" * 5_000])
 async def test_a_reply_that_is_no_verdict_counts_as_not_checked(reply: str) -> None:
     async def ask(messages: Sequence[ChatMessage], *, max_tokens: int) -> Asked:
-        return Asked(text=reply, usage=Usage(output_tokens=1))
+        return Asked(text=reply)
 
     case = right("mute", "Orsa ices over in the cold season [8].")
     verifier = Verifier(PassagesAtHand(case.stored()), judges=True)

@@ -120,7 +120,7 @@ async def test_a_plain_answer_costs_nothing_and_gets_no_note() -> None:
     assert len(stage.kept.requests) == 1
 
 
-async def test_the_judges_tokens_are_the_notes() -> None:
+async def test_the_judges_tokens_are_counted() -> None:
     ruling = '{"verdicts": [{"id": 1, "verdict": "not supported", "why": "it says nothing of fish"}]}'
     stage = staged(
         Line(when=JUDGE, lines=(f"text: {ruling}",)),
@@ -132,7 +132,7 @@ async def test_the_judges_tokens_are_the_notes() -> None:
     assert await stage.drive() == Outcome(finish_reason=FinishReason.STOP)
     first = stage.kept.notes[0]
     assert first.data["sentences"][0]["reason"] == "it says nothing of fish"
-    assert first.usage.output_tokens > 0
+    assert stage.kept.asides[0].usage.output_tokens > 0
     assert stage.progress.usage.output_tokens > sum(r.usage.output_tokens for r in stage.kept.replies)
 
 

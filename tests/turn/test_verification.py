@@ -134,9 +134,10 @@ def test_the_judge_of_a_high_effort_is_billed_with_the_turn(
     alice_tab.ask("Does it freeze?", long_thinking=True, effort="high")
     [note] = checks()
     assert note.data["sentences"][0]["verdict"] == "supported"
-    assert note.output_tokens > 0
+    [aside] = Message.objects.filter(role="aside")
+    assert aside.output_tokens > 0
     replies = Message.objects.filter(role="assistant").values_list("output_tokens", flat=True)
-    assert UsageRecord.objects.get().output_tokens == sum(replies) + note.output_tokens
+    assert UsageRecord.objects.get().output_tokens == sum(replies) + aside.output_tokens
 
 
 def test_the_chain_leads_from_the_sentence_to_the_document_and_the_query(
