@@ -17,10 +17,10 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT, RequestParamsMeta
 
-from agents import url_guard
+from agents import plain_text, url_guard
 from agents.mcp import stdio
 from agents.mcp.servers import Remote, Server
-from agents.mcp.tools import Answer, CallFailed, neutral
+from agents.mcp.tools import Answer, CallFailed
 from agents.sandbox.launch import SandboxMissing
 from agents.tool import Fault
 
@@ -163,7 +163,7 @@ class Connection:
                 self._leave.set()  # it may hang for good: the next call gets a fresh one
             return CallFailed(f"{name} did not answer in {self._timeout_s(name):.0f} s.", fault=Fault.TIMEOUT)
         if isinstance(fault, MCPError | RuntimeError) and code != CONNECTION_CLOSED:
-            return CallFailed(f"{name} failed: {neutral(str(fault))[:MAX_ERROR_CHARS]}")
+            return CallFailed(f"{name} failed: {plain_text.neutral(str(fault))[:MAX_ERROR_CHARS]}")
         self._failed(fault)
         return CallFailed(
             f"The tool server {self._server.name} broke off during the call of {name}: it may "

@@ -32,7 +32,6 @@ MAX_RESULT_CHARS = 2_000_000
 SPARE_S = 5.0  # for the platform's own time limit to come after the connection's
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
-_PASSAGE_MARK = re.compile("[\u27e6\u27e7]")
 
 Answer = mcp_types.CallToolResult
 Call = Callable[[str, Mapping[str, Any], ToolContext], Awaitable[Answer]]
@@ -137,7 +136,7 @@ def _spec(server: Server, tool: mcp_types.Tool) -> ToolSpec | None:
     name = f"mcp__{server.name}__{_UNFIT.sub('_', tool.name)}"
     spec = ToolSpec(
         name=name,
-        description=neutral(tool.description or tool.title or tool.name)[:MAX_DESCRIPTION_CHARS],
+        description=plain_text.neutral(tool.description or tool.title or tool.name)[:MAX_DESCRIPTION_CHARS],
         parameters=tool.input_schema,
     )
     if fault := _fault_of(spec):
@@ -159,7 +158,7 @@ def _fault_of(spec: ToolSpec) -> str:
         return f"its schema has more than {MAX_SCHEMA_CHARS} characters"
     if spec.parameters.get("type", "object") != "object":
         return "its arguments are no object"
-    if neutral(text) != text:
+    if plain_text.neutral(text) != text:
         return "its schema holds marks of a chat template"
     return ""
 
@@ -169,7 +168,7 @@ def result_of(answer: Answer) -> ToolResult:
     texts = [text for block in answer.content if (text := _text_of(block))]
     if not texts and answer.structured_content is not None:
         texts = [json.dumps(answer.structured_content, ensure_ascii=False)]
-    text = neutral("\n\n".join(texts) or "(no content)")
+    text = plain_text.neutral("\n\n".join(texts) or "(no content)")
     if len(text) > MAX_RESULT_CHARS:
         text = f"{text[:MAX_RESULT_CHARS]}\n[the rest was too long and is lost]"
     return ToolResult(
@@ -191,8 +190,3 @@ def _text_of(block: mcp_types.ContentBlock) -> str:
             return f"[{resource.uri}]\n{resource.text}"
         return f"[{resource.uri}: {resource.mime_type or 'data'}, not shown]"
     return f"[{block.type}: {block.mime_type}, not shown]"
-
-
-def neutral(text: str) -> str:
-    """The text without marks that a chat template or the platform could take for its own."""
-    return _PASSAGE_MARK.sub(lambda mark: "[[" if mark[0] == "\u27e6" else "]]", plain_text.neutral(text))

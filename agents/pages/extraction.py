@@ -5,8 +5,8 @@ import csv
 import io
 import re
 
+from agents import plain_text
 from agents.corpus.documents import Section
-from agents.pages import hidden_text
 from agents.pages.page import Page, Unreadable
 
 HTML = frozenset(("text/html", "application/xhtml+xml"))
@@ -74,7 +74,7 @@ def _charset(parameters: str) -> str:
 
 
 def _plain(text: str) -> Page:
-    text = hidden_text.visible(text)
+    text = plain_text.visible(text)
     pieces = _HEADING.split(text)
     sections = [Section(heading="", text=pieces[0].strip())]
     sections += [
@@ -90,7 +90,7 @@ def _plain(text: str) -> Page:
 def _table(text: str) -> Page:
     """Each row with the names of its columns, so that a passage of it can be read by itself."""
     try:
-        rows = list(csv.reader(io.StringIO(hidden_text.visible(text))))
+        rows = list(csv.reader(io.StringIO(plain_text.visible(text))))
     except csv.Error as fault:
         raise Unreadable(f"The table is damaged: {fault}.") from fault
     if len(rows) < 2:

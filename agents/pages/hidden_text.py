@@ -24,11 +24,6 @@ _WHITE = frozenset(("#fff", "#ffffff", "white", "rgb(255,255,255)"))
 _RULE = re.compile(r"([^{}]{1,300})\{([^{}]{0,2000})\}")
 _NAMED = re.compile(r"\s*[a-z0-9]*[.#][\w-]+\s*", re.IGNORECASE)
 MAX_STYLE_CHARS = 200_000
-# Zero width, direction overrides, tag characters, variation selectors beyond the usual, invisible operators.
-_INVISIBLE = re.compile(
-    "[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e01ef]|"
-    "[\u200c\u200d]{2,}"
-)
 
 
 def removed(html: str) -> LexborHTMLParser:
@@ -42,11 +37,6 @@ def removed(html: str) -> LexborHTMLParser:
             node.decompose()
     _drop(tree, _NEVER_SHOWN)
     return tree
-
-
-def visible(text: str) -> str:
-    """The text without characters that show nothing."""
-    return _INVISIBLE.sub("", text)
 
 
 def _drop(tree: LexborHTMLParser, selector: str) -> None:

@@ -8,6 +8,7 @@ import trafilatura
 from readability import Document as Readable
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from agents import plain_text
 from agents.corpus.documents import Section
 from agents.pages import hidden_text
 from agents.pages.page import Link, Page, Unreadable
@@ -75,7 +76,7 @@ def _article(html: str, url: str, *, least: float) -> tuple[Section, ...]:
         text = _readable(html)
     if text is None or len(text) < least:
         return ()
-    text = hidden_text.visible(text)
+    text = plain_text.visible(text)
     pieces = _HEADING_LINE.split(text)
     sections = [Section(heading="", text=pieces[0].strip())]
     sections += [
@@ -106,13 +107,13 @@ def _is_inside_block(node: LexborNode, root: LexborNode) -> bool:
 
 def _block(node: LexborNode) -> str:
     if node.tag == "pre":
-        return hidden_text.visible(node.text()).strip("\n")
+        return plain_text.visible(node.text()).strip("\n")
     text = _words(node)
     return f"- {text}" if text and node.tag == "li" else text
 
 
 def _words(node: LexborNode) -> str:
-    return " ".join(hidden_text.visible(node.text(separator=" ")).split())
+    return " ".join(plain_text.visible(node.text(separator=" ")).split())
 
 
 def _title(tree: LexborHTMLParser) -> str:

@@ -6,8 +6,8 @@ import logging
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
+from agents import plain_text
 from agents.corpus.documents import Section
-from agents.pages import hidden_text
 from agents.pages.page import Page, Unreadable
 
 MAX_PAGES = 500
@@ -47,7 +47,7 @@ def _sections(reader: PdfReader, num_pages: int) -> tuple[Section, ...]:
     sections: list[Section] = []
     num_chars = 0
     for number in range(num_pages):
-        text = hidden_text.visible(reader.pages[number].extract_text() or "").strip()
+        text = plain_text.visible(reader.pages[number].extract_text() or "").strip()
         num_chars += len(text)
         if text:
             sections.append(Section(heading=f"Page {number + 1}", text=text))

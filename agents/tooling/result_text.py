@@ -1,6 +1,5 @@
 """What a tool returned, made fit for the model and the database: clean, labelled, not too long."""
 
-import re
 from dataclasses import replace
 
 from agents import plain_text
@@ -11,12 +10,6 @@ MAX_SOURCE_CHARS = 2_000
 MAX_TITLE_CHARS = 300
 HEAD_SHARE = 0.75  # of what is kept of a long text; the rest is its end
 
-# What a reader does not see, a model should not read: zero width, direction overrides, tag characters.
-# Joiners and direction marks belong to many scripts; two of them in a row do not.
-_HIDDEN = re.compile(
-    "[\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]|[\u200c-\u200f]{2,}"
-)
-
 
 def labelled(result: ToolResult, traits: Traits) -> ToolResult:
     """Clean, and with the trust it deserves: never more than its tool has."""
@@ -24,10 +17,10 @@ def labelled(result: ToolResult, traits: Traits) -> ToolResult:
 
     def clean(text: str) -> str:
         text = plain_text.clean(text)
-        return text if trust.is_trusted else _HIDDEN.sub("", text)
+        return text if trust.is_trusted else plain_text.visible(text)
 
     def for_model(text: str) -> str:
-        return clean(text) if trust.is_trusted else plain_text.neutral(clean(text))
+        return clean(text) if trust.is_trusted else plain_text.neutral(clean(text), keeps_passage_marks=True)
 
     return replace(
         result,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agents import plain_text
 from agents.corpus.documents import passages_of
 from agents.pages import strangers_text
 from agents.pages.faults import Kind, PageFault
@@ -58,13 +59,13 @@ def failed(fault: PageFault) -> ToolResult:
     """What the model is told: the kind first, which it can plan around."""
     kind = Fault.REFUSED if fault.kind is Kind.REFUSED else Fault.FAILED
     is_nothing = fault.kind is Kind.NOT_FOUND
-    text = strangers_text.neutral(f"{fault.kind}: {fault}")
+    text = plain_text.neutral(f"{fault.kind}: {fault}")
     return ToolResult(for_model=text, is_error=True, fault=kind, found_nothing=is_nothing)
 
 
 def head(opened: Opened) -> str:
     """What the page is, for the model: nothing in it is trusted."""
-    title = strangers_text.neutral(opened.page.title) or opened.source
+    title = plain_text.neutral(opened.page.title) or opened.source
     dated = f", dated {opened.page.dated}" if opened.page.dated else ""
     return f"{title}\nsource: {opened.source}{dated}, read {opened.fetched_at:%Y-%m-%d %H:%M} UTC"
 
@@ -73,11 +74,11 @@ def pieces_of(opened: Opened) -> Iterator[tuple[str, str]]:
     """The heading and text of each piece, fit for the model."""
     for section in opened.page.sections:
         for text in passages_of(section, max_chars=PASSAGE_CHARS):
-            yield strangers_text.neutral(section.heading), strangers_text.neutral(text)
+            yield plain_text.neutral(section.heading), plain_text.neutral(text)
 
 
 def passage(opened: Opened, heading: str, text: str) -> NewPassage:
-    title = strangers_text.neutral(opened.page.title) or opened.source
+    title = plain_text.neutral(opened.page.title) or opened.source
     named = f"{title}: {heading}" if heading else title
     return NewPassage(source=opened.source, title=named, text=text, fetched_at=opened.fetched_at)
 
@@ -117,4 +118,4 @@ def _links(opened: Opened, is_last: bool) -> list[str]:
     if not (is_last and opened.page.links):
         return []
     links = opened.page.links[:LINKS_SHOWN]
-    return ["Links:\n" + "\n".join(f"- {strangers_text.neutral(link.text)}: {link.url}" for link in links)]
+    return ["Links:\n" + "\n".join(f"- {plain_text.neutral(link.text)}: {link.url}" for link in links)]

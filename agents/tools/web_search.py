@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agents import plain_text
 from agents.pages import strangers_text
 from agents.search.provider import Found, Query, SearchFailed, SearchProvider
 from agents.tool import Caching, Fault, NewPassage, ToolContext, ToolResult, Traits, Trust
@@ -71,14 +72,14 @@ def shown(found: Sequence[Found]) -> ToolResult:
     passages = tuple(
         NewPassage(
             source=one.source,
-            title=strangers_text.neutral(one.title) or one.source,
-            text=strangers_text.neutral(one.text)[:SNIPPET_CHARS],
+            title=plain_text.neutral(one.title) or one.source,
+            text=plain_text.neutral(one.text)[:SNIPPET_CHARS],
             fetched_at=one.fetched_at,
         )
         for one in found
     )
     blocks = []
     for at, (passage, one) in enumerate(zip(passages, found, strict=True)):
-        dated = f", dated {strangers_text.neutral(one.dated)[:40]}" if one.dated else ""
+        dated = f", dated {plain_text.neutral(one.dated)[:40]}" if one.dated else ""
         blocks.append(f"⟦{at}⟧ {passage.title}\nsource: {passage.source}{dated}\n{passage.text}")
     return ToolResult(for_model=strangers_text.marked("\n\n".join(blocks)), passages=passages)
