@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -18,50 +19,102 @@ from agents.tool import Tool
 from agents.tools.facts_query import FactsQuery
 from agents.tools.find_in_page import FindInPage
 from agents.tools.open_page import OpenPage
+from agents.tools.vendor_search import VendorSearch
 from agents.tools.web_search import WebSearch as WebSearchTool
 from inference.schema import ToolSpec
+from webapp.billing import pricing
+from webapp.catalog.backends import provider_key
+from webapp.catalog.models import SearchEngine, ServedModel
 
 LOCAL = "local"
+VENDOR_HOSTS = ("api.moonshot.ai", "api.moonshot.cn")
 
 
-def specs() -> tuple[ToolSpec, ...]:
-    return tuple(tool.spec for tool in tools())
+def specs(model: ServedModel) -> tuple[ToolSpec, ...]:
+    return tuple(tool.spec for tool in tools(model))
 
 
-def tools() -> list[Tool]:
+def tools(model: ServedModel | None = None) -> list[Tool]:
     """Search where there is something to search, pages where they may be opened, facts where a corpus has
-    any. Blocking: it looks into the index."""
-    index = _index()
+    any; for a model, what its own vendor offers besides. Blocking: it looks into the index and the database,
+    so that a change in the administration counts from the next turn on."""
+    index = local_index()
     try:
         installed = index.corpora()
     except NoIndex:
         installed = []
+    rows = list(SearchEngine.objects.all())
     found: list[Tool] = []
-    if providers := _providers(index, has_documents=bool(installed)):
+    if providers := _providers(index, rows, has_documents=bool(installed)):
         found.append(WebSearchTool(Together(providers)))
     if installed or settings.OPEN_PAGES:
         found += [OpenPage(_library()), FindInPage(_library())]
     if any(corpus.num_facts for corpus in installed):
         found.append(FactsQuery(index, site=settings.CORPUS_SITE))
+    found += [VendorSearch(price_nano=_price_nano(row)) for row in rows if _is_of_vendor(row, model)]
     return found
 
 
-def _providers(index: Index, *, has_documents: bool) -> list[SearchProvider]:
-    """In the operator's order; those without a key, and an empty index, are left out."""
-    found: list[SearchProvider] = []
-    for name in settings.SEARCH_PROVIDERS:
-        if name == LOCAL:
-            found += [LocalSearch(index, site=settings.CORPUS_SITE)] if has_documents else []
-        elif name == "searxng":
-            own = settings.SEARXNG_URL
-            found += [WebSearch(ENGINES[name], base_url=own, is_private=True)] if own else []
-        elif name in ENGINES:
-            key = getattr(settings, f"{name.upper()}_API_KEY")
-            found += [WebSearch(ENGINES[name], key=key)] if key else []
-        else:
-            known = ", ".join((LOCAL, *ENGINES))
-            raise ImproperlyConfigured(f"SEARCH_PROVIDERS: {name!r} is none of {known}.")
-    return found
+def providers() -> list[SearchProvider]:
+    """The search engines that turns ask, in the order in which they are. Raises NoIndex."""
+    index = local_index()
+    return _providers(index, list(SearchEngine.objects.all()), has_documents=bool(index.corpora()))
+
+
+def provider_of(row: SearchEngine) -> SearchProvider | None:
+    """What the row stands for; None where it lacks its key or address, or where only a model can call it."""
+    key, price = provider_key(row.api_key_env), _price_nano(row)
+    if row.kind == SearchEngine.Kind.LOCAL:
+        return _local(local_index())
+    if row.kind == SearchEngine.Kind.VENDOR:
+        return None
+    engine = ENGINES[row.kind]
+    if row.kind == SearchEngine.Kind.SEARXNG:
+        return _own_server(row.base_url, price_nano=price) if row.base_url else None
+    return WebSearch(engine, key=key, base_url=row.base_url, price_nano=price) if key else None
+
+
+def _providers(index: Index, rows: list[SearchEngine], *, has_documents: bool) -> list[SearchProvider]:
+    """The operator's, those of the environment first; a row stands in the place of what the environment
+    says of its kind. Those without a key, and an empty index, are left out."""
+    kinds = {row.kind for row in rows}
+    of_environment = [_of_environment(name) for name in settings.SEARCH_PROVIDERS if name not in kinds]
+    of_rows = [provider_of(row) for row in rows if row.is_active]
+    found = [provider for provider in (*of_environment, *of_rows) if provider is not None]
+    return [provider for provider in found if has_documents or not isinstance(provider, LocalSearch)]
+
+
+def _of_environment(name: str) -> SearchProvider | None:
+    if name == LOCAL:
+        return _local(local_index())
+    if name == "searxng":
+        return _own_server(settings.SEARXNG_URL) if settings.SEARXNG_URL else None
+    if name not in ENGINES:
+        known = ", ".join((LOCAL, *ENGINES))
+        raise ImproperlyConfigured(f"SEARCH_PROVIDERS: {name!r} is none of {known}.")
+    key = getattr(settings, f"{name.upper()}_API_KEY")
+    return WebSearch(ENGINES[name], key=key) if key else None
+
+
+def _local(index: Index) -> LocalSearch:
+    return LocalSearch(index, site=settings.CORPUS_SITE)
+
+
+def _own_server(base_url: str, *, price_nano: int = 0) -> WebSearch:
+    return WebSearch(ENGINES["searxng"], base_url=base_url, is_private=True, price_nano=price_nano)
+
+
+def _is_of_vendor(row: SearchEngine, model: ServedModel | None) -> bool:
+    """Whether the model is served by the vendor whose endpoint carries the search out: no other one can."""
+    if row.kind != SearchEngine.Kind.VENDOR or not row.is_active or model is None:
+        return False
+    hosts = {*VENDOR_HOSTS, urlsplit(settings.MOONSHOT_BASE_URL).netloc}
+    is_remote = model.backend == ServedModel.Backend.OPENAI_COMPATIBLE
+    return is_remote and urlsplit(model.base_url).netloc in hosts
+
+
+def _price_nano(row: SearchEngine) -> int:
+    return pricing.to_nano(row.price_per_search)
 
 
 @cache
@@ -72,8 +125,8 @@ def _library() -> Library:
         domains=Domains.of(allowed=settings.PAGES_ALLOWED, denied=settings.PAGES_DENIED),
         own_sites=(site,) if site else (),
     )
-    return Library(_index(), fetcher=fetcher if settings.OPEN_PAGES else None, reader=Reader())
+    return Library(local_index(), fetcher=fetcher if settings.OPEN_PAGES else None, reader=Reader())
 
 
-def _index() -> Index:
+def local_index() -> Index:
     return Index(Path(settings.CORPUS_INDEX))

@@ -8,6 +8,7 @@ from functools import cache
 from uuid import UUID
 
 import msgspec
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from agents import custom_tools
@@ -49,7 +50,7 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
         *(Calculate.spec, AskUser.spec, VerifyClaim.spec),
         *(Plan.spec, Remember.spec, Recall.spec, Rollback.spec),
     )
-    return (*platform, *search_tools.specs(), *code_tools.specs(), *added)
+    return (*platform, *search_tools.specs(model), *code_tools.specs(), *added)
 
 
 @asynccontextmanager
@@ -93,7 +94,7 @@ async def opened(
 async def _platform(turn: Turn) -> list[Tool]:
     # An agent has no person of its own to ask.
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
-    looking = await asyncio.to_thread(search_tools.tools)
+    looking = await sync_to_async(search_tools.tools)(turn.model)
     return [Calculate(), *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, turn)]
 
 

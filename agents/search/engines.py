@@ -50,10 +50,12 @@ class WebSearch:
         key: str = "",
         base_url: str = "",
         is_private: bool = False,
+        price_nano: int = 0,
         resolve: url_guard.Resolve | None = None,
     ) -> None:
         self.name = engine.name
         self.version = "1"
+        self.price_nano = price_nano
         self._engine = engine
         self._key = key
         self._base_url = (base_url or engine.base_url).rstrip("/")

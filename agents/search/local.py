@@ -14,6 +14,7 @@ class LocalSearch:
     the documents' ids."""
 
     name = "local index"
+    price_nano = 0
 
     def __init__(self, index: Index, *, site: str = "") -> None:
         self._index = index

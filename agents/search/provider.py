@@ -36,8 +36,13 @@ class Found:
 
 
 class SearchProvider(Protocol):
+    """`price_nano` is what a search costs the operator, in nano-units of the accounts' currency."""
+
     @property
     def name(self) -> str: ...
+
+    @property
+    def price_nano(self) -> int: ...
 
     @property
     def version(self) -> str:
@@ -47,6 +52,14 @@ class SearchProvider(Protocol):
     async def search(self, query: Query) -> Sequence[Found]:
         """The best first; nothing where nothing was found. Raises SearchFailed."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What several engines have found, and what those that answered cost."""
+
+    found: Sequence[Found]
+    cost_nano: int = 0
 
 
 class Together:
@@ -64,13 +77,22 @@ class Together:
     def version(self) -> str:
         return " ".join(f"{provider.name}:{provider.version}" for provider in self._providers)
 
-    async def search(self, query: Query) -> Sequence[Found]:
+    @property
+    def price_nano(self) -> int:
+        """The most that a search costs."""
+        return sum(provider.price_nano for provider in self._providers)
+
+    async def search(self, query: Query) -> Answer:
         """Raises SearchFailed only when every engine failed."""
         answers = await asyncio.gather(*(_asked(provider, query) for provider in self._providers))
-        worked = [answer for answer in answers if not isinstance(answer, SearchFailed)]
+        asked = list(zip(self._providers, answers, strict=True))
+        worked = [(provider, answer) for provider, answer in asked if not isinstance(answer, SearchFailed)]
         if not worked:
             raise SearchFailed(" ".join(str(answer) for answer in answers) or "No search engine is set up.")
-        return list(_each_once(worked))[: query.limit]
+        return Answer(
+            found=list(_each_once([answer for _, answer in worked]))[: query.limit],
+            cost_nano=sum(provider.price_nano for provider, _ in worked),
+        )
 
 
 async def _asked(provider: SearchProvider, query: Query) -> Sequence[Found] | SearchFailed:

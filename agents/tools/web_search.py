@@ -1,12 +1,13 @@
 """Search: pieces of sources, each a passage that an answer can cite."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agents import plain_text
 from agents.pages import strangers_text
-from agents.search.provider import Found, Query, SearchFailed, SearchProvider
-from agents.tool import Caching, Fault, NewPassage, ToolContext, ToolResult, Traits, Trust
+from agents.search.provider import Found, Query, SearchFailed, Together
+from agents.tool import Caching, Fault, NewPassage, ToolContext, ToolResult, ToolUsage, Traits, Trust
 from inference.schema import ToolSpec
 
 TTL_S = 24 * 3_600.0
@@ -42,7 +43,7 @@ class WebSearch:
         },
     )
 
-    def __init__(self, provider: SearchProvider) -> None:
+    def __init__(self, provider: Together) -> None:
         self._provider = provider
         self.traits = Traits(
             trust=Trust.WEB,
@@ -57,14 +58,15 @@ class WebSearch:
             limit=int(arguments.get("limit", DEFAULT_LIMIT)),
         )
         try:
-            found = await self._provider.search(query)
+            answer = await self._provider.search(query)
         except SearchFailed as fault:
             text = f"The search failed: {fault}"
             return ToolResult(for_model=text, is_error=True, fault=Fault.FAILED)
-        if not found:
+        usage = ToolUsage(cost_nano=answer.cost_nano)
+        if not answer.found:
             text = f"Nothing was found for {query.text!r}. Try fewer or other words, or leave out the site."
-            return ToolResult(for_model=text, found_nothing=True)
-        return shown(found)
+            return ToolResult(for_model=text, found_nothing=True, usage=usage)
+        return replace(shown(answer.found), usage=usage)
 
 
 def shown(found: Sequence[Found]) -> ToolResult:

@@ -97,4 +97,7 @@ def _message(message: ChatMessage) -> dict[str, Any]:
 
 
 def _declaration(tool: ToolSpec) -> dict[str, Any]:
+    # No function of ours may bear such a name: it is one that the provider itself carries out.
+    if tool.name.startswith("$"):
+        return {"type": "builtin_function", "function": {"name": tool.name}}
     return {"type": "function", "function": tool}

@@ -63,6 +63,7 @@ async def test_an_engine_that_is_not_the_operators_own_is_not_met_on_a_private_n
 
 class Fixed:
     name = version = "fixed"
+    price_nano = 3
 
     def __init__(self, *sources: str, fails: bool = False) -> None:
         self._sources, self._fails = sources, fails
@@ -79,7 +80,9 @@ class Fixed:
 
 async def test_engines_together_share_the_first_places_and_one_that_fails_is_left_out() -> None:
     together = Together([Fixed("a", "b"), Fixed(fails=True), Fixed("a", "c")])
-    assert [found.source for found in await together.search(Query(text="x"))] == ["a", "b", "c"]
+    answer = await together.search(Query(text="x"))
+    assert [found.source for found in answer.found] == ["a", "b", "c"]
+    assert answer.cost_nano == 6
     with pytest.raises(SearchFailed, match="it is away"):
         await Together([Fixed(fails=True)]).search(Query(text="x"))
     with pytest.raises(SearchFailed, match="set up"):

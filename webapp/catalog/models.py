@@ -1,9 +1,12 @@
-"""The models that people can choose, each under its own name, and the backend that serves each."""
+"""What an operator puts on offer: models under their own names, each with the backend that serves it, and
+search engines."""
 
+from decimal import Decimal
 from typing import ClassVar, Self
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 MODEL_NAME = RegexValidator(
@@ -11,6 +14,8 @@ MODEL_NAME = RegexValidator(
     _("A model's name is made of letters, digits and . _ : / @ - and begins with a letter or digit."),
 )
 
+# Not Django's own check: it knows no hosts of a private network, like http://searxng:8080.
+HTTP_ADDRESS = RegexValidator(r"^https?://[^\s/]+", _("An address begins with http:// or https://."))
 
 # Narrow on purpose: an administrator must not be able to send SECRET_KEY to an address of their choice.
 KEY_VARIABLE = RegexValidator(r"^[A-Z0-9_]*API_KEY$", _("The name of a variable that ends in API_KEY."))
@@ -94,3 +99,53 @@ class ServedModel(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+
+class SearchEngine(models.Model):
+    """A search engine that turns may ask, in the place of the one of its kind that the environment names."""
+
+    class Kind(models.TextChoices):
+        LOCAL = "local", _("Local index")
+        SEARXNG = "searxng", "SearXNG"
+        BRAVE = "brave", "Brave"
+        TAVILY = "tavily", "Tavily"
+        SERPER = "serper", "Serper"
+        EXA = "exa", "Exa"
+        VENDOR = "vendor", _("$web_search of the model's vendor (opaque)")
+
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, unique=True)
+    base_url = models.CharField(
+        _("address"),
+        max_length=200,
+        blank=True,
+        validators=[HTTP_ADDRESS],
+        help_text=_("Of a SearXNG server. The others have addresses of their own: leave it empty."),
+    )
+    api_key_env = models.CharField(
+        _("variable that holds the key"),
+        max_length=60,
+        blank=True,
+        validators=[KEY_VARIABLE],
+        help_text=_("The key itself is never stored here."),
+    )
+    price_per_search = models.DecimalField(
+        _("price of a search"),
+        max_digits=12,
+        decimal_places=6,
+        default=Decimal(0),
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=_("In the currency of the accounts. It counts in the turn's budget and on the bill."),
+    )
+    is_active = models.BooleanField(_("offered"), default=True, help_text=_("The operator's switch."))
+    position = models.PositiveSmallIntegerField(_("position"), default=100)
+
+    class Meta:
+        ordering = ("position", "id")
+        verbose_name = _("search engine")
+        verbose_name_plural = _("search engines")
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(price_per_search__gte=0), name="search_price_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.get_kind_display())
