@@ -133,7 +133,7 @@ class PostgresCluster:
                 cwd=self.folder,
                 stderr=log,
             )
-        wait_until(self.answers, within_s=30, what="PostgreSQL")
+        wait_until(self.answers, within_s=90, what="PostgreSQL")
 
     def _create(self) -> None:
         initdb = [
@@ -156,10 +156,13 @@ class PostgresCluster:
         """As the kernel would: the server and all that it started, at once."""
         if self.process is not None:
             server = psutil.Process(self.process.pid)
-            for process in (server, *server.children(recursive=True)):
+            server.suspend()  # else it starts another child meanwhile, which would keep the memory that all share
+            children = server.children(recursive=True)
+            for process in (*children, server):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             self.process.wait()
+            psutil.wait_procs(children, timeout=30)
 
     def answers(self) -> bool:
         ready = [str(self.programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
