@@ -156,7 +156,7 @@ class PostgresCluster:
         """As the kernel would: the server and all that it started, at once."""
         if self.process is not None:
             server = psutil.Process(self.process.pid)
-            server.suspend()  # else it starts another child meanwhile, which would keep the memory that all share
+            server.suspend()  # else a child that it starts meanwhile keeps the memory that all share
             children = server.children(recursive=True)
             for process in (*children, server):
                 with contextlib.suppress(psutil.NoSuchProcess):
