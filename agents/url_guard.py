@@ -5,6 +5,7 @@ address that was checked. Every redirect passes through here again. Proxies of t
 """
 
 import asyncio
+import functools
 import ipaddress
 import re
 import socket
@@ -91,6 +92,24 @@ def check_address(address: str) -> None:
         raise UrlRefused("The address belongs to a private or special network.")
 
 
+async def addresses(
+    host: str, port: int, *, rules: Rules, resolve: Resolve | None = None, timeout_s: float | None = TIMEOUT_S
+) -> list[str]:
+    """Where the name leads, as it was checked: connect to one of these and to nothing else. One that is not
+    public refuses them all, since it may be the next answer. Raises UrlRefused, TimeoutError, or OSError when
+    there are none."""
+    host = host.strip("[]")
+    found = [host]
+    if not _is_address(host):
+        found = await asyncio.wait_for((resolve or _resolve)(host, port), timeout_s)
+    if not found:
+        raise OSError(f"the name {host} has no address")
+    if not rules.may_be_private(host, port):
+        for address in found:
+            check_address(address)
+    return found[:MAX_ADDRESSES]
+
+
 def host_of(url: httpx2.URL) -> str:
     """The host in ASCII and lower case, an IPv6 address without brackets."""
     return url.raw_host.decode("ascii").lower()
@@ -124,7 +143,7 @@ def client(
 
 
 class GuardedTransport(httpx2.AsyncHTTPTransport):
-    """Speaks HTTP with public addresses only."""
+    """Speaks HTTP with public addresses only; HTTP/2 with whoever offers it."""
 
     def __init__(
         self,
@@ -133,13 +152,15 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         resolve: Resolve | None = None,
         verify: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(trust_env=False)
+        verify = verify or _trusted()
+        super().__init__(verify=verify, trust_env=False)
         self._rules = rules or Rules()
         # The pool keys connections by the name, so that a connection whose certificate was checked for one
         # name never serves another; only where it connects is ours. httpx2 has no public way to say that.
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=verify or httpx2.create_ssl_context(trust_env=False),
-            network_backend=_GuardedNetwork(self._rules, resolve or _resolve),
+            ssl_context=verify,
+            http2=True,
+            network_backend=_GuardedNetwork(self._rules, resolve),
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -157,7 +178,7 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
     """Resolves a name once and connects to what was checked; the certificate is still that of the name."""
 
-    def __init__(self, rules: Rules, resolve: Resolve) -> None:
+    def __init__(self, rules: Rules, resolve: Resolve | None) -> None:
         self._rules = rules
         self._resolve = resolve
         self._network = httpcore2.AnyIOBackend()
@@ -170,13 +191,13 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await self._addresses(host, port, timeout)
-        for address in addresses[:-1]:
+        found = await self._addresses(host, port, timeout)
+        for address in found[:-1]:
             try:
                 return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
-        return await self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        return await self._network.connect_tcp(found[-1], port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(
         self,
@@ -190,22 +211,18 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
     async def _addresses(self, host: str, port: int, timeout: float | None) -> list[str]:
-        """All addresses of the name. One that is not public refuses them all: it may be the next answer."""
-        host = host.strip("[]")
         try:
-            addresses = (
-                [host] if _is_address(host) else await asyncio.wait_for(self._resolve(host, port), timeout)
-            )
+            return await addresses(host, port, rules=self._rules, resolve=self._resolve, timeout_s=timeout)
         except TimeoutError:
             raise httpcore2.ConnectTimeout(f"The name {host} was not resolved in time.") from None
         except OSError as fault:
             raise httpcore2.ConnectError(f"The name {host} cannot be resolved: {fault}") from fault
-        if not addresses:
-            raise httpcore2.ConnectError(f"The name {host} has no address.")
-        if not self._rules.may_be_private(host, port):
-            for address in addresses:
-                check_address(address)
-        return addresses[:MAX_ADDRESSES]
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted: one for the process, since reading them takes 20 ms."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _is_packed_unasked(request: httpx2.Request, response: httpx2.Response) -> bool:

@@ -10,6 +10,9 @@ from pathlib import Path
 import httpcore2
 import httpx2
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 
 from agents import url_guard
 from agents.url_guard import GuardedTransport, Rules, UrlRefused
@@ -297,3 +300,35 @@ async def test_a_packed_answer_is_refused_before_it_unpacks(listener: Listener) 
 
 def test_the_list_of_hostile_addresses_is_long_enough() -> None:
     assert len(set(HOSTILE)) >= 60
+
+
+async def test_a_server_that_offers_http_2_is_spoken_to_in_it(certificate: Path) -> None:
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    served.load_cert_chain(certificate)
+    served.set_alpn_protocols(["h2", "http/1.1"])
+    streams: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = H2Connection(H2Configuration(client_side=False))
+        connection.initiate_connection()
+        while data := await reader.read(65_536):
+            for event in connection.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    streams.append(event.stream_id)
+                    connection.send_headers(event.stream_id, [(":status", "200")])
+                    connection.send_data(event.stream_id, b"ok", end_stream=True)
+            writer.write(connection.data_to_send())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", ssl=served)
+    port = server.sockets[0].getsockname()[1]
+    transport = GuardedTransport(
+        Rules(private_hosts=frozenset({f"tools.example.com:{port}"})),
+        resolve=answering(["127.0.0.1"]),
+        verify=ssl.create_default_context(cafile=str(certificate)),
+    )
+    async with httpx2.AsyncClient(transport=transport, trust_env=False) as client:
+        answers = await asyncio.gather(*(client.get(f"https://tools.example.com:{port}/{at}") for at in "ab"))
+    server.close()
+    assert [(answer.text, answer.http_version) for answer in answers] == [("ok", "HTTP/2")] * 2
+    assert sorted(streams) == [1, 3]
