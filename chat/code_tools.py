@@ -1,11 +1,9 @@
 """The tools that run code: offered where this machine's sandbox has passed its test."""
 
-import shutil
-from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from agents.sandbox import packages, tiers
@@ -15,6 +13,8 @@ from agents.tool import Tool
 from agents.tools import run_python
 from agents.tools.run_python import RunPython
 from agents.tools.shell import Shell
+from agents.workspace import TurnFiles
+from chat import workspaces
 from chat.models import Turn
 from inference.schema import ToolSpec
 
@@ -41,18 +41,15 @@ def tools_of(turn: Turn) -> list[Tool]:
 
 
 def sandbox_of(turn: Turn) -> TurnSandbox:
-    """It is not started, nor its folder made, before something is run in it."""
-    return TurnSandbox(_pool(), str(turn.id), _workspaces() / str(turn.id))
+    """It is not started, nor are the turn's files taken up, before something is run in it."""
+    return TurnSandbox(_pool(), str(turn.id), files_of(turn))
 
 
-def forget(turn_ids: Iterable[UUID]) -> None:
-    """Remove the work folders of turns that are gone."""
-    for turn_id in turn_ids:
-        shutil.rmtree(_workspaces() / str(turn_id), ignore_errors=True)
-
-
-def _workspaces() -> Path:
-    return Path(settings.VAR_DIR) / "workspaces"
+def files_of(turn: Turn) -> TurnFiles:
+    return TurnFiles(
+        sync_to_async(partial(workspaces.of_turn, turn)),
+        has_begun=partial(workspaces.has_used_files, turn),
+    )
 
 
 @cache

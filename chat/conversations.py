@@ -5,7 +5,7 @@ from functools import partial
 from django.db import transaction
 from django.db.models import F
 
-from chat import branches, code_tools, turns
+from chat import branches, turns, workspaces
 from chat.models import Conversation, Turn
 
 
@@ -28,6 +28,5 @@ def delete(conversation: Conversation) -> None:
         still_open = conversation.turns.select_for_update().exclude(status=Turn.Status.FINISHED)
         for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True), "created_at")):
             turns.abandon(turn)
-        gone = list(conversation.turns.values_list("id", flat=True))
+        transaction.on_commit(partial(workspaces.forget, [conversation.id]))
         conversation.delete()
-        transaction.on_commit(partial(code_tools.forget, gone))

@@ -2,14 +2,15 @@
 
 import asyncio
 import collections
-import functools
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from agents.sandbox.cell import Limits
 from agents.sandbox.sessions import Launcher, Outcome, SandboxFailed, Session
-from agents.workspace import Workspace, WorkspaceFull
+from agents.sandbox.watching import Ending
+from agents.workspace import TurnFiles, Workspace, WorkspaceFull
 
 MAX_SESSIONS = 8
 _HOLDS_VARIABLES = "variables"
@@ -59,27 +60,19 @@ class Pool:
 
 
 class TurnSandbox:
-    """`root` is the turn's own folder outside. Calls must not overlap."""
+    """Its sessions see the turn's `files`. Calls must not overlap."""
 
-    def __init__(self, pool: Pool, name: str, root: Path) -> None:
+    def __init__(self, pool: Pool, name: str, files: TurnFiles) -> None:
         self._pool = pool
         self._name = name
-        self._root = root
-
-    @functools.cached_property
-    def workspace(self) -> Workspace:
-        """Made when it is first asked for: most turns run no code."""
-        return Workspace(self._root)
+        self.files = files
 
     async def python(self, code: str, *, wall_s: float, step: int) -> tuple[Outcome, bool]:
         """What it brought, and whether variables of earlier calls were lost before. Raises SandboxFailed."""
         outcome = await self._run(lambda session: session.python(code, wall_s=wall_s), step)
-        mark = self._root / _HOLDS_VARIABLES
-        has_lost = outcome.is_new and mark.exists()
-        if outcome.ending == "done":
-            mark.touch()
-        else:
-            mark.unlink(missing_ok=True)
+        workspace = await self.files.workspace()
+        has_lost = outcome.is_new and workspace.has_mark(_HOLDS_VARIABLES)
+        workspace.set_mark(_HOLDS_VARIABLES, is_set=outcome.ending is Ending.DONE)
         return outcome, has_lost
 
     async def shell(self, command: str, *, wall_s: float, step: int) -> Outcome:
@@ -90,18 +83,17 @@ class TurnSandbox:
     async def go_back(self, to_step: int, *, at_step: int) -> str:
         """Bring the files back to how they were after `to_step`, for the rollback tool. The variables go:
         nobody could say which of them belong to what is left."""
-        if not self._root.exists():
-            return ""
         await asyncio.to_thread(self._pool.end, self._name)
-        return await self.workspace.go_back(to_step, at_step=at_step)
+        return await self.files.go_back(to_step, at_step=at_step)
 
-    def read(self, path: str) -> bytes:
-        """A file of the work folder. Raises OSError."""
-        return (self.workspace.files / path).read_bytes()
+    def read(self, path: str, *, max_bytes: int) -> bytes:
+        """A file that a call has written. Raises NoSuchFile, BadPath, WorkspaceFull."""
+        return self.files.at_hand.folder.read(path, max_bytes=max_bytes)
 
     async def _run(self, call: Callable[[Session], Outcome], step: int) -> Outcome:
         """In a thread, which ends with the sandbox when the call is cancelled."""
-        task = asyncio.ensure_future(asyncio.to_thread(self._called, call, step))
+        workspace = await self.files.workspace()
+        task = asyncio.ensure_future(asyncio.to_thread(self._called, call, workspace, step))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -110,8 +102,8 @@ class TurnSandbox:
             task.cancelled() or task.exception()
             raise
 
-    def _called(self, call: Callable[[Session], Outcome], step: int) -> Outcome:
-        session = self._pool.take(self._name, self.workspace.files)
+    def _called(self, call: Callable[[Session], Outcome], workspace: Workspace, step: int) -> Outcome:
+        session = self._pool.take(self._name, workspace.files)
         try:
             outcome = call(session)
         except SandboxFailed:
@@ -120,11 +112,7 @@ class TurnSandbox:
         finally:
             self._pool.give_back(self._name)
         if outcome.written or outcome.removed:
-            self._snapshot(step)
+            # Where it does not fit, others have filled the folder too, which they are told.
+            with suppress(WorkspaceFull):
+                workspace.take(step)
         return outcome
-
-    def _snapshot(self, step: int) -> None:
-        try:
-            self.workspace.take(step)
-        except WorkspaceFull:
-            return  # what is in the sandbox fits; others have filled the folder, which they are told

@@ -2,11 +2,12 @@
 
 import base64
 import mimetypes
-from collections.abc import Callable
+from typing import Protocol
 
 from agents.sandbox.sessions import OUTPUT_BYTES, Outcome
 from agents.sandbox.watching import Ending
 from agents.tool import Fault, NewArtifact, ToolResult, ToolUsage
+from agents.workspace import BadPath, NoSuchFile, WorkspaceFull
 
 # One call after another, and none while a rollback puts files back.
 RESOURCES = frozenset({"workspace", "files"})
@@ -24,6 +25,12 @@ _CUT = {
     Ending.CRASHED: "Python itself ended{status}.",
     Ending.ABANDONED: "It was stopped.",
 }
+
+
+class Read(Protocol):
+    def __call__(self, path: str, *, max_bytes: int) -> bytes: ...
+
+
 _FAULTS = {Ending.TIMEOUT: Fault.TIMEOUT}
 _STATE_IS_GONE = " Its variables and imports are gone; files that it wrote are still there."
 
@@ -32,7 +39,7 @@ def result(
     outcome: Outcome,
     *,
     wall_s: float,
-    read: Callable[[str], bytes],
+    read: Read,
     first: str = "",
     keeps_variables: bool = False,
 ) -> ToolResult:
@@ -81,15 +88,15 @@ def _listed(paths: list[str]) -> str:
     return ", ".join(paths[:MAX_PATHS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _artifacts(outcome: Outcome, read: Callable[[str], bytes]) -> tuple[NewArtifact, ...]:
+def _artifacts(outcome: Outcome, read: Read) -> tuple[NewArtifact, ...]:
     """The files made, those that are no text in base64, which their media type then says at its end."""
     artifacts: list[NewArtifact] = []
     for path, size in outcome.written.items():
         if size > MAX_ARTIFACT_BYTES or len(artifacts) == MAX_ARTIFACTS:
             continue
         try:
-            content = read(path)
-        except OSError:
+            content = read(path, max_bytes=MAX_ARTIFACT_BYTES)
+        except (BadPath, NoSuchFile, WorkspaceFull):
             continue  # a further call has taken it away
         artifacts.append(_artifact(path, content))
     return tuple(artifacts)

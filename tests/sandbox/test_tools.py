@@ -18,6 +18,7 @@ from agents.sandbox.turn_sandbox import Pool, TurnSandbox
 from agents.tool import Fault, ToolContext, ToolResult
 from agents.tools.run_python import LOST, RunPython
 from agents.tools.shell import Shell
+from agents.workspace import TurnFiles, Workspace, at_hand
 from tests.services import wait_until
 
 pytestmark = pytest.mark.skipif(not tiers.active().is_offered, reason="no sandbox on this machine")
@@ -34,8 +35,9 @@ class Desk:
     """The tools of one turn."""
 
     def __init__(self, pool: Pool, root: Path) -> None:
-        self.sandbox = TurnSandbox(pool, "turn", root)
-        self.files = self.sandbox.workspace.files
+        self.sandbox = TurnSandbox(pool, "turn", at_hand(Workspace(root)))
+        self.workspace = self.sandbox.files.at_hand
+        self.files = self.workspace.files
         self._python = RunPython(self.sandbox, has_packages=False)
         self._shell = Shell(self.sandbox)
 
@@ -129,7 +131,7 @@ async def test_files_go_in_and_out_and_are_kept_step_by_step(desk: Desk) -> None
     removed = await desk.shell("rm out.txt; printf '\\001\\377' > raw.bin")
     assert "[Files removed: out.txt]" in removed.for_model
     assert removed.artifacts[0].media_type == "application/octet-stream;base64"
-    kept = desk.sandbox.workspace.snapshot(3)
+    kept = desk.workspace.snapshot(3)
     assert kept is not None
     assert set(kept.files) == {"in/data.csv", "out.txt"}
 
@@ -143,7 +145,11 @@ async def test_going_back_brings_files_back_and_ends_the_variables(desk: Desk) -
 
 
 async def test_going_back_of_a_turn_without_files_makes_none(pool: Pool, tmp_path: Path) -> None:
-    assert await TurnSandbox(pool, "none", tmp_path / "none").go_back(1, at_step=2) == ""
+    async def take_up() -> Workspace:
+        return Workspace(tmp_path / "none")
+
+    files = TurnFiles(take_up, has_begun=(tmp_path / "none").exists)
+    assert await TurnSandbox(pool, "none", files).go_back(1, at_step=2) == ""
     assert not (tmp_path / "none").exists()
 
 
@@ -169,7 +175,9 @@ async def test_a_cancelled_call_ends_at_once_and_the_next_one_works(desk: Desk) 
 
 async def test_eight_turns_at_once_do_not_see_one_another(launcher: Launcher, tmp_path: Path) -> None:
     pool = Pool(launcher)
-    desks = [TurnSandbox(pool, f"turn-{number}", tmp_path / str(number)) for number in range(8)]
+    desks = [
+        TurnSandbox(pool, f"turn-{number}", at_hand(Workspace(tmp_path / str(number)))) for number in range(8)
+    ]
 
     async def work(number: int) -> str:
         await desks[number].python(f"open('mine', 'w').write('{number}')", wall_s=30, step=1)
@@ -184,7 +192,7 @@ async def test_eight_turns_at_once_do_not_see_one_another(launcher: Launcher, tm
 
 
 async def test_the_turn_used_longest_ago_makes_room(pool: Pool, tmp_path: Path) -> None:
-    sandboxes = [TurnSandbox(pool, name, tmp_path / name) for name in ("a", "b", "c")]
+    sandboxes = [TurnSandbox(pool, name, at_hand(Workspace(tmp_path / name))) for name in ("a", "b", "c")]
     for sandbox in sandboxes:
         await sandbox.python("x = 1", wall_s=10, step=1)
     assert (await sandboxes[2].python("x", wall_s=10, step=2))[0].value == "1"

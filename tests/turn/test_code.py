@@ -40,7 +40,7 @@ def test_code_of_one_call_goes_on_with_the_variables_and_files_of_the_one_before
     assert (artifact.name, artifact.media_type) == ("sum.bin", "application/octet-stream;base64")
     assert base64.b64decode(artifact.text) == b"\xff\x00"
     assert turn.tool_runs.filter(sandbox_ms__gt=0).exists()
-    folder = Path(settings.VAR_DIR) / "workspaces" / str(turn.id)
+    folder = Path(settings.VAR_DIR) / "workspaces" / str(turn.conversation_id)
     assert (folder / "files" / "sum.bin").exists()
     conversations.delete(turn.conversation)
     assert not folder.exists()
