@@ -56,12 +56,13 @@ class Crowded(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A model call to come, of a turn held at `fence`: the most it may need, what the turn has spent so far,
-    and how long the hold is to live."""
+    """A model call to come, of a turn held at `fence`: the most it may need, what the turn has spent so far
+    on tokens and on its tools, and how long the hold is to live."""
 
     fence: int
     rates: Rates
     spent: Usage
+    fees_nano: int = 0
     max_input_tokens: int
     max_output_tokens: int
     ttl: timedelta
@@ -89,11 +90,11 @@ async def reserve(turn: Turn, call: Call, *, sleep: Sleep) -> Grant:
 
 def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:
     """As `reserve`; raises Crowded instead of waiting."""
-    if call.rates.is_free:
+    if call.rates.is_free and not call.fees_nano:
         return Grant(max_tokens=call.max_output_tokens)
     with transaction.atomic():
         granted = _reserve(turn, call, may_wait=may_wait)
-        most_nano = pricing.most_nano(
+        most_nano = call.fees_nano + pricing.most_nano(
             call.rates,
             spent=call.spent,
             max_input_tokens=call.max_input_tokens,
@@ -119,6 +120,13 @@ def settle(turn: Turn, cost_nano: int) -> None:
         budget_reserved_nano=F("budget_reserved_nano") - set_aside,
         budget_spent_nano=F("budget_spent_nano") + cost_nano,
     )
+
+
+def spend(turn: Turn, fee_nano: int) -> None:
+    """Count what a tool cost. What is set aside for a model call stays: one may be under way beside it."""
+    for turn_id in (turn.id, turn.spawned_by_id):
+        if turn_id is not None:
+            Turn.objects.filter(id=turn_id).update(budget_spent_nano=F("budget_spent_nano") + fee_nano)
 
 
 def _reserve(turn: Turn, call: Call, *, may_wait: bool) -> Grant:

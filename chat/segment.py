@@ -119,6 +119,7 @@ class _Segment:
             log=self._log,
             stop=self._stop,
             known_notes=start.known_notes,
+            fees_nano=start.progress.tools_used.cost_nano,
         )
 
     @classmethod

@@ -96,6 +96,8 @@ def save_result(
     }
     with transaction.atomic():
         fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
+        if result.usage.cost_nano:
+            budgets.spend(held.turn, result.usage.cost_nano)
         rows.insert(Message, [message])
         rows.insert(Part, _result_parts(message_id, intent, result, duration_ms=duration_ms))
         rows.update(ToolRun, _place(held.turn_id, intent), _done(result))

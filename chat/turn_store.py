@@ -32,10 +32,19 @@ async def database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
 
 
 class DatabaseStore:
-    """`known_notes` are the ids of the notes that the turn was resumed with."""
+    """`known_notes` are the ids of the notes that the turn was resumed with, `fees_nano` is what its tools
+    had cost by then."""
 
     def __init__(
-        self, turn: Turn, *, fence: int, rates: Rates, log: TurnLog, stop: StopSignal, known_notes: set[UUID]
+        self,
+        turn: Turn,
+        *,
+        fence: int,
+        rates: Rates,
+        log: TurnLog,
+        stop: StopSignal,
+        known_notes: set[UUID],
+        fees_nano: int = 0,
     ) -> None:
         self._turn = turn
         self._fence = fence
@@ -43,16 +52,18 @@ class DatabaseStore:
         self._log = log
         self._stop = stop
         self.known_notes = known_notes
+        self._fees_nano = fees_nano
         self._has_news = True
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> Grant:
         max_tokens = request.sampling.max_tokens or self._turn.model.max_output_tokens
-        if self._rates.is_free:
+        if self._rates.is_free and not self._fees_nano:
             return Grant(max_tokens=max_tokens)
         call = budgets.Call(
             fence=self._fence,
             rates=self._rates,
             spent=spent,
+            fees_nano=self._fees_nano,
             max_input_tokens=estimates.most_input_tokens(
                 request.messages, tools=request.tools, context_tokens=self._turn.model.context_tokens
             ),
@@ -89,6 +100,7 @@ class DatabaseStore:
             duration_ms=duration_ms,
             first_passage=first_passage,
         )
+        self._fees_nano += result.usage.cost_nano
         self.known_notes.update(note_ids)
 
     async def save_waiting(self, intent: Intent, waiting: Waiting) -> datetime | None:

@@ -369,9 +369,21 @@ def _ms(time: timedelta) -> int:
 def _hold_only(turn: Turn, spent: Usage) -> None:
     """Give back what was held for further calls, for as long as the turn waits."""
     try:
-        holds.extend(turn.hold_id, spent=spent, max_input_tokens=0, max_output_tokens=0, ttl=WHILE_WAITING)
+        holds.extend(
+            turn.hold_id,
+            spent=spent,
+            fees_nano=_fees_nano(turn),
+            max_input_tokens=0,
+            max_output_tokens=0,
+            ttl=WHILE_WAITING,
+        )
     except holds.InsufficientFunds:
         logger.warning("turn %s: its hold ran out before it had to wait", turn.id)
+
+
+def _fees_nano(turn: Turn) -> int:
+    """What the turn's tools have cost, as far as their results are stored."""
+    return int(ToolRun.objects.filter(turn=turn).aggregate(sum=Sum("cost_nano", default=0))["sum"])
 
 
 def _settle(turn: Turn) -> None:
@@ -387,6 +399,7 @@ def _settle(turn: Turn) -> None:
     holds.settle(
         turn.hold_id,
         usage=usage,
+        fees_nano=_fees_nano(turn),
         source=UsageRecord.Source.CHAT,
         reference=str(turn.id),
         finish_reason=turn.finish_reason,

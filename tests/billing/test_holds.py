@@ -130,6 +130,8 @@ def test_what_was_billed_cannot_be_edited_or_deleted(carol, kimi):
             attempt()
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         UsageRecord.objects.update(cost_nano=0)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        UsageRecord.objects.update(fees_nano=1)
 
 
 @pytest.mark.django_db(transaction=True)

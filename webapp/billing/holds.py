@@ -88,7 +88,13 @@ def place(
 
 
 def extend(
-    hold_id: UUID, *, spent: Usage, max_input_tokens: int, max_output_tokens: int, ttl: timedelta
+    hold_id: UUID,
+    *,
+    spent: Usage,
+    fees_nano: int = 0,
+    max_input_tokens: int,
+    max_output_tokens: int,
+    ttl: timedelta,
 ) -> Hold:
     """Make an open hold cover what its turn has spent so far plus one more call, and live for another `ttl`.
 
@@ -98,7 +104,7 @@ def extend(
     with transaction.atomic():
         hold = _locked(hold_id)
         rates = prices.rates_of(hold.price) if hold.price else pricing.FREE
-        hold.amount_nano = pricing.most_nano(
+        hold.amount_nano = fees_nano + pricing.most_nano(
             rates, spent=spent, max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens
         )
         hold.expires_at = timezone.now() + ttl
@@ -145,13 +151,15 @@ def settle(
     hold_id: UUID,
     *,
     usage: Usage,
+    fees_nano: int = 0,
     source: str,
     reference: str,
     finish_reason: str,
     num_steps: int = 1,
     is_estimated: bool = False,
 ) -> UsageRecord:
-    """Bill this usage at the hold's price, give back the rest, record it. Again: returns the first's record.
+    """Bill this usage at the hold's price and what its tools cost, give back the rest, record it. Again:
+    returns the first's record.
 
     A hold that ran out and was released in between is billed all the same, from what is free. Never more is
     taken than the account has: a backend that counts more than it was asked for is the platform's loss.
@@ -160,7 +168,7 @@ def settle(
         hold = _locked(hold_id)
         if hold.status == Hold.Status.SETTLED:
             return UsageRecord.objects.get(hold=hold)
-        charged_nano = _charge(hold, usage)
+        charged_nano = _charge(hold, usage, fees_nano)
         hold.status = Hold.Status.SETTLED
         hold.save(update_fields=["status"])
         return UsageRecord.objects.create(
@@ -180,6 +188,7 @@ def settle(
             price=hold.price,
             currency=hold.account.currency,
             cost_nano=charged_nano,
+            fees_nano=min(fees_nano, charged_nano),
         )
 
 
@@ -226,10 +235,10 @@ def _reserve(account_id: int, amount_nano: int) -> None:
         raise InsufficientFunds(needed_nano=amount_nano, account=account.get())
 
 
-def _charge(hold: Hold, usage: Usage) -> int:
-    """Take the usage's cost from the account, together with the hold's reservation: what was taken."""
+def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
+    """Take the usage's cost and the fees from the account, with the hold's reservation: what was taken."""
     held_nano = hold.amount_nano if hold.status == Hold.Status.OPEN else 0
-    cost_nano = pricing.cost_nano(prices.rates_of(hold.price), usage) if hold.price else 0
+    cost_nano = fees_nano + (pricing.cost_nano(prices.rates_of(hold.price), usage) if hold.price else 0)
     if held_nano == cost_nano == 0:
         return 0
     account = Account.objects.select_for_update().get(pk=hold.account_id)

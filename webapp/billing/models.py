@@ -173,6 +173,7 @@ class UsageRecord(AppendOnly):
     price = models.ForeignKey(Price, on_delete=models.PROTECT, null=True, related_name="+")
     currency = models.CharField(_("currency"), max_length=3, choices=Currency)
     cost_nano = models.BigIntegerField(_("cost"))
+    fees_nano = models.BigIntegerField(_("of it for tools"), default=0)
     created_at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
 
     objects: ClassVar[models.Manager["UsageRecord"]] = UsageRecordQuerySet.as_manager()

@@ -6,28 +6,93 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('catalog', '0003_small_models'),
+        ("catalog", "0003_small_models"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SearchEngine',
+            name="SearchEngine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('local', 'Local index'), ('searxng', 'SearXNG'), ('brave', 'Brave'), ('tavily', 'Tavily'), ('serper', 'Serper'), ('exa', 'Exa'), ('vendor', "$web_search of the model's vendor (opaque)")], max_length=10, unique=True, verbose_name='kind')),
-                ('base_url', models.CharField(blank=True, help_text='Of a SearXNG server. The others have addresses of their own: leave it empty.', max_length=200, validators=[django.core.validators.RegexValidator('^https?://[^\\s/]+', 'An address begins with http:// or https://.')], verbose_name='address')),
-                ('api_key_env', models.CharField(blank=True, help_text='The key itself is never stored here.', max_length=60, validators=[django.core.validators.RegexValidator('^[A-Z0-9_]*API_KEY$', 'The name of a variable that ends in API_KEY.')], verbose_name='variable that holds the key')),
-                ('price_per_search', models.DecimalField(decimal_places=6, default=Decimal('0'), help_text="In the currency of the accounts. It counts in the turn's budget and on the bill.", max_digits=12, validators=[django.core.validators.MinValueValidator(Decimal('0'))], verbose_name='price of a search')),
-                ('is_active', models.BooleanField(default=True, help_text="The operator's switch.", verbose_name='offered')),
-                ('position', models.PositiveSmallIntegerField(default=100, verbose_name='position')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("local", "Local index"),
+                            ("searxng", "SearXNG"),
+                            ("brave", "Brave"),
+                            ("tavily", "Tavily"),
+                            ("serper", "Serper"),
+                            ("exa", "Exa"),
+                            ("vendor", "$web_search of the model's vendor (opaque)"),
+                        ],
+                        max_length=10,
+                        unique=True,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "base_url",
+                    models.CharField(
+                        blank=True,
+                        help_text="Of a SearXNG server. The others have addresses of their own: leave it empty.",
+                        max_length=200,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^https?://[^\\s/]+", "An address begins with http:// or https://."
+                            )
+                        ],
+                        verbose_name="address",
+                    ),
+                ),
+                (
+                    "api_key_env",
+                    models.CharField(
+                        blank=True,
+                        help_text="The key itself is never stored here.",
+                        max_length=60,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Z0-9_]*API_KEY$", "The name of a variable that ends in API_KEY."
+                            )
+                        ],
+                        verbose_name="variable that holds the key",
+                    ),
+                ),
+                (
+                    "price_per_search",
+                    models.DecimalField(
+                        decimal_places=6,
+                        default=Decimal("0"),
+                        help_text="In the currency of the accounts. It counts in the turn's budget and on the bill.",
+                        max_digits=12,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                        verbose_name="price of a search",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True, help_text="The operator's switch.", verbose_name="offered"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=100, verbose_name="position")),
             ],
             options={
-                'verbose_name': 'search engine',
-                'verbose_name_plural': 'search engines',
-                'ordering': ('position', 'id'),
-                'constraints': [models.CheckConstraint(condition=models.Q(('price_per_search__gte', 0)), name='search_price_not_negative')],
+                "verbose_name": "search engine",
+                "verbose_name_plural": "search engines",
+                "ordering": ("position", "id"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("price_per_search__gte", 0)), name="search_price_not_negative"
+                    )
+                ],
             },
         ),
     ]
