@@ -1,0 +1,71 @@
+"""One file read from end to end. `main` is called where the file lies."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from . import kinds, markup, office, plain
+from .archive import MAX_BYTES, MAX_RATIO, Archive
+from .sections import Enough, Sections, Unreadable
+
+FILE, ASKED, TOLD = "document", "asked.json", "told.jsonl"
+
+
+def main(folder: str = ".") -> None:
+    """Reads `document` as `asked.json` says, and tells of it line by line in `told.jsonl`."""
+    here = Path(folder)
+    asked = json.loads((here / ASKED).read_text(encoding="utf-8"))
+    with (here / TOLD).open("w", encoding="utf-8") as out:
+        sections = Sections(out, max_chars=asked["max_chars"], seconds=asked["seconds"])
+        fault = _fault(sections, (here / FILE).read_bytes(), asked["name"])
+        sections.end(fault=fault)
+
+
+def _fault(sections: Sections, body: bytes, name: str) -> str:
+    try:
+        Whole(sections).read(body, name)
+    except Unreadable as unreadable:
+        return unreadable.fault
+    except Enough:
+        sections.note("cut", page=sections.page)
+    except MemoryError:
+        return "memory"
+    except Exception:
+        # The libraries' bugs meet hostile files here: what they raise says nothing to a person.
+        return "" if sections.num_chars else "damaged"
+    return "" if sections.num_chars else "empty"
+
+
+class Whole:
+    def __init__(self, sections: Sections) -> None:
+        self._sections = sections
+        self._archive = Archive(sections, self.read)
+
+    def read(self, body: bytes, name: str) -> None:
+        """Raises Unreadable, Enough, and whatever the libraries raise."""
+        sections = self._sections
+        kind = kinds.kind_of(body, name)
+        if kind in ("docx", "xlsx"):
+            _check_packed(body)
+        readers: dict[str, Any] = {
+            "pdf": lambda: office.read_pdf(body, sections),
+            "docx": lambda: office.read_docx(body, sections),
+            "xlsx": lambda: office.read_xlsx(body, sections),
+            "zip": lambda: self._archive.open(body),
+            "html": lambda: markup.read_html(body, sections),
+            "markdown": lambda: plain.read_text(body, sections, has_headings=True),
+            "csv": lambda: plain.read_table(body, sections),
+            "tsv": lambda: plain.read_table(body, sections, delimiter="\t"),
+            "text": lambda: plain.read_text(body, sections),
+        }
+        readers[kind]()
+
+
+def _check_packed(body: bytes) -> None:
+    """An office file is an archive, too."""
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+    if total > MAX_BYTES or total > MAX_RATIO * max(len(body), 10_000):
+        raise Unreadable("bomb")
