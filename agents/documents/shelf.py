@@ -68,7 +68,7 @@ class Shelf:
         wanted = name.strip().removeprefix(f"{NAME}/").casefold()
         same = [one for one in self.documents if one.name.casefold() == wanted]
         near = [one for one in self.documents if wanted and wanted in one.name.casefold()]
-        return (same or (near if len(near) == 1 else [None]))[0]
+        return next(iter(same or (near if len(near) == 1 else ())), None)
 
     def search(self, query: str, *, document: Shelved | None = None, limit: int = 6) -> list[Found]:
         """The parts that have words of the query, best first."""
@@ -82,7 +82,8 @@ class Shelf:
             rows = connection.execute(_SEARCH, (*weights, asked, number, number, limit)).fetchall()
             firsts = dict(connection.execute("SELECT document, MIN(number) FROM passages GROUP BY document"))
         return [
-            _found(self.documents[row[0] - 1], row[1] - firsts[row[0]] + 1, row[2], row[3]) for row in rows
+            _found(self.documents[holder - 1], passage - firsts[holder] + 1, heading, text)
+            for holder, passage, heading, text, _score in rows
         ]
 
     def read(self, document: Shelved, *, first: int, num: int) -> list[Found]:

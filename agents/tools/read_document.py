@@ -48,9 +48,7 @@ class ReadDocument:
         if (page := arguments.get("page")) is not None:
             found = self._shelf.part_of_page(document, int(page))
             if found is None:
-                return _refused(
-                    f"{document.name} has no page {page} with text. It has {document.num_parts} parts."
-                )
+                return _refused(f"{document.name} has no page {page}; it has {document.num_parts} parts.")
             first = found
         parts = self._shelf.read(document, first=first, num=int(arguments.get("parts", DEFAULT_NUM)))
         if not parts:

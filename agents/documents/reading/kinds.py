@@ -25,13 +25,9 @@ def kind_of(body: bytes, name: str) -> str:
         raise Unreadable("picture")
     if not body.strip():
         raise Unreadable("empty")
-    if ending == "pdf":
+    if ending in ("pdf", "docx", "xlsx", "zip"):
         raise Unreadable("damaged")
-    if ending in ("docx", "xlsx", "zip"):
-        raise Unreadable("damaged")
-    if ending in _HTML or (
-        ending in ("", "txt") and body[:200].lstrip().lower().startswith(b"<!doctype html")
-    ):
+    if ending in _HTML or (not ending and body[:200].lstrip().lower().startswith(b"<!doctype html")):
         return "html"
     if ending in _MARKDOWN:
         return "markdown"
