@@ -94,7 +94,7 @@ def _is_whole(html: str) -> bool:
     depth: list[str] = []
     for token in _TOKEN.findall(html):
         name = _NAME.match(token)
-        if name is None or name[1] == "br":
+        if name is None or name[1] in {"br", "img"}:
             continue
         if name[1] in markdown.BLOCK_TAGS or name[1] in markdown.TABLE_TAGS:
             return False

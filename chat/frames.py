@@ -192,6 +192,7 @@ class ToolCallFinished(msgspec.Struct, frozen=True, tag_field="type", tag="tool_
     is_error: bool
     duration_ms: int
     is_cached: bool = False
+    num_files: int = 0  # that it left
 
 
 class TurnFinished(msgspec.Struct, frozen=True, tag_field="type", tag="turn.finished"):

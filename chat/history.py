@@ -4,6 +4,7 @@ events. Changes nothing."""
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -209,8 +210,9 @@ def shown_events(turn: Turn, steps: Iterable[StepView]) -> list[frames.PlainEven
         shown.append(frames.TurnStarted(at_ms=_ms(turn.started_at)))
     shown.extend(activity.events(turn))
     shown.extend(_note_event(note) for note in notes_of(turn) if note.step == 0)
+    num_files = Counter(turn.artifacts.values_list("call_id", flat=True))
     for step in steps:
-        shown.extend(_step_events(step))
+        shown.extend(_step_events(step, num_files))
     return shown
 
 
@@ -224,7 +226,7 @@ def finished_event(turn: Turn) -> frames.TurnFinished:
     )
 
 
-def _step_events(step: StepView) -> Iterator[frames.PlainEvent]:
+def _step_events(step: StepView, num_files: Mapping[str, int]) -> Iterator[frames.PlainEvent]:
     yield frames.StepStarted(step=step.number, at_ms=_ms(step.at))
     if step.reasoning:
         yield frames.ReasoningPiece(step=step.number, text=step.reasoning)
@@ -244,6 +246,7 @@ def _step_events(step: StepView) -> Iterator[frames.PlainEvent]:
                 is_error=call.is_error,
                 duration_ms=call.duration_ms,
                 is_cached=call.is_cached,
+                num_files=num_files.get(call.id, 0),
             )
     for note in step.notes:
         yield _note_event(note)

@@ -1,7 +1,9 @@
 """Markdown as HTML that is safe to show, code in four token classes. static/js/markdown.js draws the same.
 
-The text is a model's or a stranger's: raw HTML is shown as text, links lead to http, https and mailto only,
-and no image is ever loaded, for its address could carry a secret away.
+The text is a model's or a stranger's: raw HTML is shown as text. Links lead to http, https and mailto, and
+name the host they lead to; those that could carry much away are marked, and the page asks before it follows
+them. An image is loaded from the person's own files alone; any other is a link, for its address could carry a
+secret away.
 """
 
 import re
@@ -22,7 +24,16 @@ from pygments.util import ClassNotFound
 
 MAX_HIGHLIGHT_CHARS = 100_000
 SCHEMES = {"http", "https", "mailto"}
-ADDRESS = re.compile(rf"({'|'.join(sorted(SCHEMES))}):", re.IGNORECASE)
+ADDRESS = re.compile(r"https?://[^/?#]|mailto:", re.IGNORECASE)
+AUTHORITY = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+
+# A file of the conversation: by its path, or an artifact by its address.
+ARTIFACT = re.compile(r"/artifacts/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/")
+SEGMENT = re.compile(r"(?:[\w.~+,@()!$'*=-]|%(?!2[ef]|5c|00)[0-9a-f]{2})+", re.IGNORECASE | re.ASCII)
+PICTURE = re.compile(r"\.(?:png|jpe?g|gif|webp)", re.IGNORECASE)
+
+# Beyond, a link is followed only after its whole address was shown.
+LONGEST_QUERY, LONGEST_PATH, LONGEST_HOST, LONGEST_MAILTO = 40, 160, 60, 80
 LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,30}")
 
 # The same four as static/js/markdown.js: k keyword, s string, n number, c comment.
@@ -36,11 +47,12 @@ CLASSES: tuple[tuple[_TokenType, str], ...] = (
 )
 
 BLOCK_TAGS = ("p", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "pre", "div")
-INLINE_TAGS = ("br", "strong", "em", "s", "a", "code", "span")
+INLINE_TAGS = ("br", "strong", "em", "s", "a", "code", "span", "img")
 TABLE_TAGS = ("table", "thead", "tbody", "tr", "th", "td")
 TAGS = {*BLOCK_TAGS, *INLINE_TAGS, *TABLE_TAGS}
 ATTRIBUTES = {
-    "a": {"href", "title"},
+    "a": {"href", "title", "class"},
+    "img": {"src", "alt", "loading"},
     "ol": {"start"},
     "div": {"class", "tabindex", "role", "aria-label"},
     "pre": {"class", "tabindex", "role", "aria-label"},
@@ -57,11 +69,43 @@ def render(text: str) -> SafeString:
         _parser.render(text.replace("\0", "\N{REPLACEMENT CHARACTER}")),
         tags=TAGS,
         attributes=ATTRIBUTES,
+        attribute_filter=_only_own_pictures,
         url_schemes=SCHEMES,
         link_rel="noopener nofollow noreferrer",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
     return mark_safe(html)  # what nh3 let through
+
+
+def own_file(address: str) -> str | None:
+    """Where an address that names a file of the conversation leads from the conversation's page, or None."""
+    if ARTIFACT.fullmatch(address):
+        return address
+    path = address.removeprefix("./").removeprefix("files/")
+    segments = path.split("/")
+    is_path = all(SEGMENT.fullmatch(segment) and segment not in {".", ".."} for segment in segments)
+    return f"files/{path}" if is_path and "." in segments[-1][1:] else None
+
+
+def host_of(address: str) -> str:
+    """The host an address leads to, whatever stands before it; empty for mailto."""
+    found = AUTHORITY.match(address)
+    return re.sub(r":\d*$", "", found[1].rpartition("@")[2]).lower() if found else ""
+
+
+def is_long(address: str) -> bool:
+    """Whether the address could tell its host more than where to look."""
+    found = AUTHORITY.match(address)
+    if not found:
+        return len(address) > LONGEST_MAILTO
+    rest = address[found.end() :]
+    query = len(rest) - len(re.split(r"[?#]", rest, maxsplit=1)[0])
+    is_wide = len(found[1]) > LONGEST_HOST or "@" in found[1]
+    return query > LONGEST_QUERY or len(rest) > LONGEST_PATH or is_wide
+
+
+def _only_own_pictures(tag: str, name: str, value: str) -> str | None:
+    return value if (tag, name) != ("img", "src") or own_file(value) == value else None
 
 
 def highlight(code: str, language: str) -> str:
@@ -86,7 +130,7 @@ def _spans(tokens: Iterable[tuple[_TokenType, str]]) -> Iterable[str]:
 
 
 class Renderer(RendererHTML):
-    """Headings stay below the page's own, tables scroll, code has a head, images are their words."""
+    """Headings stay below the page's own, tables scroll, code has a head, links name their host."""
 
     def heading_open(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:
         return f"<h{_level(tokens[index])}>"
@@ -106,8 +150,26 @@ class Renderer(RendererHTML):
     def td_open(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:
         return f"<td{_alignment(tokens[index])}>"
 
+    def link_open(self, tokens: Sequence[Node], index: int, options: OptionsDict, env: EnvType) -> str:
+        address, title = str(tokens[index].attrGet("href") or ""), tokens[index].attrGet("title")
+        end = next(at for at in range(index, len(tokens)) if tokens[at].type == "link_close")
+        text = self.renderInlineAsText(tokens[index + 1 : end], options, env)
+        env["host"] = _host_to_name(address, text)
+        return _link_open(address, str(title or ""))
+
+    def link_close(self, _tokens: Sequence[Node], _index: int, _options: OptionsDict, env: EnvType) -> str:
+        return _link_close(env.pop("host"))
+
     def image(self, tokens: Sequence[Node], index: int, options: OptionsDict, env: EnvType) -> str:
-        return escape(self.renderInlineAsText(tokens[index].children or [], options, env))
+        alt = self.renderInlineAsText(tokens[index].children or [], options, env)
+        address = str(tokens[index].attrGet("src") or "")
+        own = own_file(address)
+        if own and (own.startswith("/") or PICTURE.search(own[-5:])):
+            img = f'<img src="{escape(own)}" alt="{escape(alt)}" loading="lazy">'
+            return img if "host" in env else f'<a href="{escape(own)}" class="picture">{img}</a>'
+        if "host" in env:  # in a link
+            return escape(alt)
+        return _link_open(address, "") + escape(alt or address) + _link_close(_host_to_name(address, alt))
 
     def fence(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:
         named = LANGUAGE.match(tokens[index].info.strip())
@@ -115,6 +177,23 @@ class Renderer(RendererHTML):
 
     def code_block(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:
         return _code_block(tokens[index].content, "")
+
+
+def _link_open(address: str, title: str) -> str:
+    titled = f' title="{escape(title)}"' if title else ""
+    manner = ' class="is-long"' if is_long(address) and not own_file(address) else ""
+    return f'<a href="{escape(own_file(address) or address)}"{titled}{manner}>'
+
+
+def _link_close(host: str) -> str:
+    return f'<span class="host">{escape(host)}</span></a>' if host else "</a>"
+
+
+def _host_to_name(address: str, text: str) -> str:
+    """The host, unless the words of the link name it themselves, from their beginning to its end."""
+    host = host_of(address)
+    said = re.sub(r"^https?://", "", text.strip().lower())
+    return "" if said == host or said.startswith(f"{host}/") else host
 
 
 def _level(node: Node) -> int:
@@ -136,4 +215,4 @@ def _code_block(code: str, language: str) -> str:
 
 # "js-default" without its linkify, whose library we do without; raw HTML is text.
 _parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable(["table", "strikethrough"])
-_parser.validateLink = lambda url: ADDRESS.match(url) is not None  # type: ignore[method-assign]  # its own hook
+_parser.validateLink = lambda url: bool(ADDRESS.match(url) or own_file(url))  # type: ignore[method-assign]  # its own hook

@@ -132,6 +132,7 @@ class TurnLog:
                 is_error=result.is_error,
                 duration_ms=duration_ms,
                 is_cached=result.is_cached,
+                num_files=len(result.artifacts),
             )
         )
 

@@ -55,6 +55,15 @@ def part(request: PageRequest, turn_id: UUID, name: str) -> HttpResponse:
 
 @login_required
 @require_GET
+def figures(request: PageRequest, turn_id: UUID) -> HttpResponse:
+    """The pictures that the call `call` left, as soon as it has."""
+    view = history.turn_view(_turn(request, turn_id))
+    context = {"view": view, "call_id": request.GET.get("call", "")}
+    return render(request, "chat/_part.html", context | {"template": "chat/_figures.html"})
+
+
+@login_required
+@require_GET
 def steps(request: PageRequest, turn_id: UUID, first: int, last: int) -> HttpResponse:
     """The steps from `first` to `last`, which the page has folded."""
     view = history.turn_view(_turn(request, turn_id))

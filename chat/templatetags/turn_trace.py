@@ -12,13 +12,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from agents import verification
 from agents.happenings import PlanLine
 from agents.transcript import Note, NoteKind
-from chat import activity, answer_marks, evidence, files, folding, forms, plan_text, wording
+from chat import activity, answer_marks, evidence, files, folding, forms, plan_text, quoting, wording
 from chat.activity import AgentView, PhaseView, Savings, WaitView
 from chat.answer_marks import Doubt
 from chat.history import TurnView
-from chat.models import Artifact, Passage
+from chat.models import Artifact, Conversation, Passage
 from chat.step_views import StepView
 from chat.templatetags.chat_page import icon
 
@@ -152,14 +153,42 @@ def cited_passages(view: TurnView) -> list[Passage]:
 
 
 @register.simple_tag
+def quoted_in(view: TurnView, passage: Passage) -> SafeString:
+    """The beginning of the passage, or its part that the answer stands on, which is marked."""
+    citing = [
+        sentence.text for sentence in verification.split(view.answer) if passage.number in sentence.numbers
+    ]
+    return quoting.around(passage.text, quoting.spans(passage.text, citing))
+
+
+@register.simple_tag
+def num_sources(conversation: Conversation) -> int:
+    """How many passages the answer on show has read."""
+    return Passage.objects.filter(turn=conversation.current_turn_id).count()
+
+
+@register.simple_tag
 def artifacts_of(view: TurnView, call_id: str) -> list[Artifact]:
     """What a call left besides its result."""
     return [artifact for artifact in view.turn.artifacts.all() if artifact.call_id == call_id]
 
 
+@register.simple_tag
+def pictures_of(view: TurnView, call_id: str) -> list[Artifact]:
+    """The pictures among them."""
+    return [artifact for artifact in artifacts_of(view, call_id) if artifact.media_type in files.PICTURES]
+
+
 @register.filter
-def is_picture(artifact: Artifact) -> bool:
-    return artifact.media_type in files.PICTURES
+def alt_text(name: str) -> str:
+    """What a file's name says of a picture: "deaths_by-city.png" as "deaths by city"."""
+    stem = name.rpartition("/")[2].rpartition(".")[0] or name
+    return stem.replace("_", " ").replace("-", " ").strip() or name
+
+
+@register.filter
+def file_name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 # ---- waits

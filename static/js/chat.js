@@ -158,6 +158,18 @@ function finished(view) {
   wantsStop = false;
   composer.isRunning = false;
   refreshSidebar();
+  refreshHead();
+}
+
+/** Its title, and how many sources and files there are to look at. */
+function refreshHead() {
+  if (!conversation) return;
+  void fetchFragment(`/c/${conversation}/head/`).then((head) => {
+    if (!head || document.getElementById("head").querySelector("[aria-expanded=true]")) return;
+    document.getElementById("head").replaceWith(head);
+    document.title = head.dataset.title;
+    wake(head);
+  }, () => {});
 }
 
 function refreshSidebar() {
@@ -250,6 +262,23 @@ function closeEdit(form) {
   form.remove();
   section.querySelector("[data-action=edit]")?.focus();
 }
+
+// ---- the panel beside it
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-panel], a.is-long, a.picture, .answer a[href^='files/']");
+  if (!link) return;
+  event.preventDefault();
+  if (link.matches(".is-long")) void import("./links.js").then(({ ask }) => ask(link));
+  else if (link.matches(".picture")) void import("./links.js").then(({ enlarge }) => enlarge(link));
+  else void import("./panel.js").then(({ open, openFile }) => (link.matches("[data-panel]") ? open(link) : openFile(link)));
+});
+
+/** Text for the message box, from the panel. */
+document.addEventListener("compose", ({ detail: text }) => {
+  composer.write([composer.input.value, text].filter(Boolean).join("\n\n"));
+  composer.focus();
+});
 
 // ---- examples of the empty page
 

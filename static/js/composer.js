@@ -25,10 +25,11 @@ export class Composer extends EventTarget {
     this.limits = Object.fromEntries(LIMITS.map((name) => [name, form.querySelector(`[name=${name}]`)]));
     this.team = form.querySelector("[name=team]");
     this.planFirst = form.querySelector("[name=plan_needs_approval]");
-    this.#recall();
+    const isTouched = this.#recall();
     this.#listen();
     this.write(this.input.value || drafts.read(conversation)); // typed before this script ran, or kept from before
-    this.#show();
+    if (isTouched) this.#remember();
+    else this.#show();
   }
 
   get text() {
@@ -68,11 +69,11 @@ export class Composer extends EventTarget {
   }
 
   get isThinking() {
-    return this.model?.dataset.thinks === "true" && this.toggle.ariaChecked === "true";
+    return this.model?.dataset.thinks === "true" && this.toggle.checked;
   }
 
   set isThinking(value) {
-    this.toggle.ariaChecked = String(value);
+    this.toggle.checked = value;
     this.#remember();
   }
 
@@ -105,7 +106,7 @@ export class Composer extends EventTarget {
       if (this.#isRunning) this.dispatchEvent(new Event("stop"));
       else this.#send();
     });
-    this.toggle.addEventListener("click", () => { this.isThinking = this.toggle.ariaChecked !== "true"; });
+    this.toggle.addEventListener("change", () => this.#remember());
     this.form.addEventListener("click", (event) => this.#clicked(event.target));
     for (const field of Object.values(this.limits)) field.addEventListener("change", () => this.#edit());
   }
@@ -161,7 +162,8 @@ export class Composer extends EventTarget {
     this.button.disabled = !this.#isRunning && !this.text;
   }
 
-  /** A conversation goes on as its last turn was; a new one begins as the person left the composer. */
+  /** A conversation goes on as its last turn was; a new one begins as the person left the composer. The switch may
+   * have been set already, on the page without its script: then it stays; true if so. */
   #recall() {
     const { dataset } = this.form;
     const kept = this.drafts.choices;
@@ -169,16 +171,18 @@ export class Composer extends EventTarget {
     const isNew = !this.conversation;
     const effort = (isNew && kept.effort) || dataset.effort;
     const model = this.models.find((item) => isNew && item.dataset.model === kept.model);
-    this.toggle.ariaChecked = String((isNew ? kept.longThinking : undefined) ?? dataset.thinking === "true");
+    const isTouched = this.toggle.checked !== this.toggle.defaultChecked; // before this script ran
+    if (isNew && !isTouched) this.toggle.checked = kept.longThinking ?? this.toggle.checked;
     this.efforts.forEach((item) => { item.ariaChecked = String(item.dataset.effort === effort); });
     if (model) this.models.forEach((item) => { item.ariaChecked = String(item === model); });
+    return isTouched;
   }
 
   #remember() {
     this.#show();
     this.drafts.choices = {
       model: this.model?.dataset.model,
-      longThinking: this.toggle.ariaChecked === "true",
+      longThinking: this.toggle.checked,
       effort: this.effort.dataset.effort,
       limits: this.#edited,
     };

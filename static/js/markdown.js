@@ -1,5 +1,5 @@
 // Markdown that arrives in pieces. Finished blocks are drawn once and left alone; only the tail is read again.
-// It draws what chat/markdown.py draws: raw HTML as text, links to http, https and mailto, no images.
+// It draws what chat/markdown.py draws, which says what links and images may do.
 
 import { Marked } from "../vendor/marked-18.2.1/index.js";
 import { DOMPurify } from "../vendor/dompurify-3.4.18/index.js";
@@ -12,14 +12,71 @@ const SENTENCE_END = /[.!?。！？]["”’)]?\s/g;
 const ALLOWED = {
   ALLOWED_TAGS: [
     ...["p", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "br", "strong", "em", "s", "a", "code", "pre"],
-    ...["div", "span", "table", "thead", "tbody", "tr", "th", "td"],
+    ...["div", "span", "img", "table", "thead", "tbody", "tr", "th", "td"],
   ],
-  ALLOWED_ATTR: ["href", "title", "start", "class", "scope", "tabindex", "role", "aria-label", "rel", "target"],
-  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
-  ADD_URI_SAFE_ATTR: ["start", "scope", "tabindex", "aria-label", "rel", "target"], // no addresses, so not held to the line above
+  ALLOWED_ATTR: ["href", "title", "src", "alt", "loading", "start", "class", "scope", "tabindex", "role", "aria-label", "rel", "target"],
+  ALLOWED_URI_REGEXP: /^(?:https?:\/\/[^/?#]|mailto:|files\/|\/artifacts\/)/i,
+  ADD_URI_SAFE_ATTR: ["start", "alt", "loading", "scope", "tabindex", "aria-label", "rel", "target"], // no addresses, so not held to the line above
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
+
+const ADDRESS = /^(?:https?:\/\/[^/?#]|mailto:)/i;
+const AUTHORITY = /^https?:\/\/([^/?#]*)/i;
+const ARTIFACT = /^\/artifacts\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\/$/;
+const SEGMENT = /^(?:[\w.~+,@()!$'*=-]|%(?!2[ef]|5c|00)[0-9a-f]{2})+$/i;
+const PICTURE = /\.(?:png|jpe?g|gif|webp)/i;
+const LONGEST = { query: 40, path: 160, host: 60, mailto: 80 };
+
+/** Where an address that names a file of the conversation leads from the conversation's page, or "". */
+function ownFile(address) {
+  if (ARTIFACT.test(address)) return address;
+  const path = address.replace(/^\.\//, "").replace(/^files\//, "");
+  const segments = path.split("/");
+  const isPath = segments.every((segment) => SEGMENT.test(segment) && segment !== "." && segment !== "..");
+  return isPath && segments.at(-1).slice(1).includes(".") ? `files/${path}` : "";
+}
+
+function hostOf(address) {
+  const authority = AUTHORITY.exec(address)?.[1] ?? "";
+  return authority.slice(authority.lastIndexOf("@") + 1).replace(/:\d*$/, "").toLowerCase();
+}
+
+function isLong(address) {
+  const found = AUTHORITY.exec(address);
+  if (!found) return address.length > LONGEST.mailto;
+  const rest = address.slice(found[0].length);
+  const query = rest.length - rest.split(/[?#]/, 1)[0].length;
+  return query > LONGEST.query || rest.length > LONGEST.path || found[1].length > LONGEST.host || found[1].includes("@");
+}
+
+/** The host, unless the words of the link name it themselves, from their beginning to its end. */
+function hostToName(address, text) {
+  const host = hostOf(address);
+  const said = text.trim().toLowerCase().replace(/^https?:\/\//, "");
+  return said === host || said.startsWith(`${host}/`) ? "" : host;
+}
+
+/** A host in another script by the name that the network knows: no letter may pass for another. */
+function inAscii(address) {
+  const authority = AUTHORITY.exec(address)?.[1] ?? "";
+  if (!authority.includes("%")) return address;
+  try {
+    return address.replace(hostOf(address), new URL(address).hostname);
+  } catch {
+    return address;
+  }
+}
+
+function linkOpen(address, title) {
+  const titled = title ? ` title="${escape(title)}"` : "";
+  const manner = isLong(address) && !ownFile(address) ? ' class="is-long"' : "";
+  return `<a href="${escape(ownFile(address) || address)}"${titled}${manner} rel="noopener nofollow noreferrer" target="_blank">`;
+}
+
+const linkClose = (host) => (host ? `<span class="host">${escape(host)}</span></a>` : "</a>");
+
+let isInLink = false;
 
 const escape = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 const alignment = (cell) => (cell.align === "right" ? ' class="is-num"' : "");
@@ -45,16 +102,28 @@ const renderer = {
     );
   },
   link({ href, title, tokens, raw }) {
-    if (!ALLOWED.ALLOWED_URI_REGEXP.test(href)) return escape(raw);
-    const titled = title ? ` title="${escape(title)}"` : "";
-    return `<a href="${escape(href)}"${titled} rel="noopener nofollow noreferrer" target="_blank">${this.parser.parseInline(tokens)}</a>`;
+    if (!ADDRESS.test(href) && !ownFile(href)) return escape(raw);
+    const address = inAscii(href);
+    const words = this.parser.parseInline(tokens, this.parser.textRenderer);
+    isInLink = true;
+    const text = this.parser.parseInline(tokens);
+    isInLink = false;
+    return `${linkOpen(address, title)}${text}${linkClose(hostToName(address, words))}`;
   },
   del({ tokens }) {
     return `<s>${this.parser.parseInline(tokens)}</s>`;
   },
   image({ href, text, tokens, raw }) {
-    if (!ALLOWED.ALLOWED_URI_REGEXP.test(href)) return escape(raw);
-    return escape(tokens ? this.parser.parseInline(tokens, this.parser.textRenderer) : text);
+    if (!ADDRESS.test(href) && !ownFile(href)) return escape(raw);
+    const alt = tokens ? this.parser.parseInline(tokens, this.parser.textRenderer) : text;
+    const own = ownFile(href);
+    if (own && (own.startsWith("/") || PICTURE.test(own.slice(-5)))) {
+      const img = `<img src="${escape(own)}" alt="${escape(alt)}" loading="lazy">`;
+      return isInLink ? img : `<a href="${escape(own)}" class="picture" rel="noopener nofollow noreferrer" target="_blank">${img}</a>`;
+    }
+    if (isInLink) return escape(alt);
+    const address = inAscii(href);
+    return `${linkOpen(address)}${escape(alt || address)}${linkClose(hostToName(address, alt))}`;
   },
   html: ({ text }) => escape(text),
   checkbox: ({ checked }) => (checked ? "[x] " : "[ ] "),
@@ -63,6 +132,11 @@ const renderer = {
 // Bare addresses stay text and tags are no markup, as on the server.
 const plain = () => undefined;
 const marked = new Marked({ gfm: true, renderer, tokenizer: { url: plain, html: plain, tag: plain } });
+
+// An image loads from the person's own files, or not at all.
+DOMPurify.addHook("uponSanitizeAttribute", (node, attribute) => {
+  if (node.nodeName === "IMG" && attribute.attrName === "src" && ownFile(attribute.attrValue) !== attribute.attrValue) attribute.keepAttr = false;
+});
 
 /** The markdown's nodes, safe to insert. */
 export function render(text) {

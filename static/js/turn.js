@@ -260,7 +260,7 @@ export class TurnView {
     restoreFold(this.id, element);
   }
 
-  #finishCall({ step, id, result, is_error, duration_ms, is_cached }) {
+  #finishCall({ step, id, result, is_error, duration_ms, is_cached, num_files }) {
     const call = this.#steps.get(step)?.calls.get(id);
     if (!call) return;
     call.isDone = true;
@@ -270,6 +270,8 @@ export class TurnView {
     call.element.querySelector(".call__time").textContent = is_cached ? say("at_hand") : duration(duration_ms);
     call.element.querySelector("[data-slot=result]").textContent = result;
     announce(say("tool", { name: call.name }));
+    document.dispatchEvent(new Event("work-changed"));
+    if (num_files) void work().then(({ picture }) => picture(this, id, call.element));
     this.#wait();
   }
 

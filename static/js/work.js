@@ -111,6 +111,16 @@ function swapHead(old, piece) {
   old.className = piece.className;
 }
 
+/** What a call left: its pictures stand behind it. */
+export async function picture(view, call, element) {
+  try {
+    const fresh = (await fetchFragment(`/turns/${view.id}/figures/?call=${encodeURIComponent(call)}`)).firstElementChild;
+    if (fresh && element.isConnected && !element.nextElementSibling?.matches(".figures")) element.after(fresh);
+  } catch (error) {
+    console.warn("could not load what a call left", error); // the turn's end brings it
+  }
+}
+
 /** The turn is over: its parts as they ended, and the answer with its citations and doubts. */
 export function settle(section, final) {
   for (const part of ["plan", "agents", "waits"]) patch(slot(section, part), slot(final, part));
@@ -121,6 +131,10 @@ export function settle(section, final) {
   for (const files of final.querySelectorAll(".call__files")) {
     const call = CSS.escape(files.closest(".call").dataset.fold);
     section.querySelector(`[data-fold="${call}"] .call__body`)?.append(files);
+  }
+  for (const pictures of final.querySelectorAll("[data-figures]")) {
+    const call = section.querySelector(`[data-fold="${CSS.escape(`call-${pictures.dataset.figures}`)}"]`);
+    if (call && !call.nextElementSibling?.matches(".figures")) call.after(pictures);
   }
   dress(section);
   attend(section);

@@ -49,7 +49,7 @@ class Person:
 
     def set_long_thinking(self, is_on: bool) -> None:
         switch = self.page.locator("#long-thinking")
-        if switch.get_attribute("aria-checked") != str(is_on).lower():
+        if switch.is_checked() != is_on:
             switch.click()
 
     def wait_for_answer(self) -> None:
