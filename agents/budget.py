@@ -3,7 +3,7 @@ is whole nano-units."""
 
 from dataclasses import dataclass, replace
 
-from agents.limits import Limits
+from agents.limits import Limit, Limits
 
 KEPT_SHARE = 0.2  # of what is shared, for the turn itself: to bring together what its agents found
 MILLION = 1_000_000
@@ -56,11 +56,12 @@ class CallPrice:
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """The output tokens that a call may use. `is_final`: there is no money for another, so that this call is
-    to be the answer."""
+    """The output tokens that a call may use. `is_final`: there is no money for another, by this `limit`, so
+    that this call is to be the answer."""
 
     max_tokens: int
     is_final: bool = False
+    limit: Limit = Limit.COST
 
 
 def grant(left_nano: int | None, price: CallPrice, *, wanted: int) -> Grant | None:

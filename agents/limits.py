@@ -41,6 +41,9 @@ class Limit(StrEnum):
     OUTPUT_TOKENS = "output_tokens"
     TOTAL_TOKENS = "total_tokens"
     COST = "cost"
+    DAILY_COST = "daily_cost"  # of the account, whatever else it is spent on
+    FUNDS = "funds"  # the account is empty
+    QUOTA = "quota"  # the model's provider takes no requests, and does not for long
     SANDBOX_SECONDS = "sandbox_seconds"
     FETCHED_BYTES = "fetched_bytes"
     CALLS = "calls"  # of one tool: further ones are refused, the turn goes on

@@ -16,10 +16,11 @@ from inference.schema import ChatMessage, ChatRequest, Usage
 
 @dataclass
 class MemoryStore:
-    """`budget`: so many output tokens may be spent before a call. Everything kept stands in the order it
-    came."""
+    """`budget`: so many output tokens may be spent before a call; `agents_nano`: what its agents cost.
+    Everything kept stands in the order it came."""
 
     budget: int = 10**12
+    agents_nano: int = 0
     requests: list[ChatRequest] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     asides: list[Reply] = field(default_factory=list)
@@ -36,6 +37,9 @@ class MemoryStore:
         if spent.output_tokens > self.budget:
             raise BudgetExhausted("The account is empty.")
         return Grant(max_tokens=request.sampling.max_tokens or 10**9)
+
+    async def spent_by_agents(self) -> int:
+        return self.agents_nano
 
     async def save_reply(self, reply: Reply, intents: Sequence[Intent]) -> None:
         self.replies.append(reply)

@@ -24,6 +24,10 @@ class TurnStore(Protocol):
         agents. Raises BudgetExhausted."""
         ...
 
+    async def spent_by_agents(self) -> int:
+        """What the turn's agents have cost so far, which counts against its own limit."""
+        ...
+
     async def save_reply(self, reply: Reply, intents: Sequence[Intent]) -> None:
         """Keep the reply, and with it the intents to run its calls."""
         ...

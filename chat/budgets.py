@@ -8,18 +8,19 @@ itself. What a dead worker set aside is given back when its turn is driven again
 
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from agents import budget
 from agents.budget import CallPrice, Grant
+from agents.limits import Limit
 from agents.store import BudgetExhausted
 from chat.models import Turn
 from inference.schema import Usage
@@ -92,6 +93,31 @@ def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:
     """As `reserve`; raises Crowded instead of waiting."""
     if call.rates.is_free and not call.fees_nano:
         return Grant(max_tokens=call.max_output_tokens)
+    try:
+        return _covered(turn, call, call.max_output_tokens, may_wait=may_wait)
+    except holds.InsufficientFunds as fault:
+        if turn.spawned_by_id is not None and fault.held_nano and may_wait:
+            raise
+        # Less than it wants is better than no word at all, once nothing is given back any more.
+        granted = _affordable(turn, call, fault)
+        if granted is None:
+            raise
+        covered = _covered(turn, call, granted.max_tokens, may_wait=may_wait)
+        return replace(granted, max_tokens=covered.max_tokens) if granted.is_final else covered
+
+
+def _affordable(turn: Turn, call: Call, fault: holds.InsufficientFunds) -> Grant | None:
+    """What the call gets of what is left in the account, or of the day's money; None: not enough to say
+    anything."""
+    most_nano = holds.amount_of(turn.hold_id) + fault.available_nano
+    spent_nano = call.fees_nano + pricing.cost_nano(call.rates, call.spent)
+    granted = budget.grant(most_nano - spent_nano, _price(call), wanted=call.max_output_tokens)
+    is_daily = isinstance(fault, holds.DailyLimitReached)
+    return granted and replace(granted, limit=Limit.DAILY_COST if is_daily else Limit.FUNDS)
+
+
+def _covered(turn: Turn, call: Call, max_output_tokens: int, *, may_wait: bool) -> Grant:
+    call = replace(call, max_output_tokens=max_output_tokens)
     with transaction.atomic():
         granted = _reserve(turn, call, may_wait=may_wait)
         most_nano = call.fees_nano + pricing.most_nano(
@@ -102,6 +128,11 @@ def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:
         )
         holds.cover(turn.hold_id, most_nano, expires_at=timezone.now() + call.ttl)
     return granted
+
+
+def spent_by_agents(turn: Turn) -> int | None:
+    """What the turn's agents have cost so far; None: it has none."""
+    return Turn.objects.filter(spawned_by=turn.id).aggregate(sum=Sum("budget_spent_nano"))["sum"]
 
 
 def settle(turn: Turn, cost_nano: int) -> None:

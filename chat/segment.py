@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from agents import tracing
 from agents.happenings import TurnResumed
+from agents.limits import Limit
 from agents.steps import guard, loop, model_call
 from agents.steps.asking import Ask
 from agents.steps.loop import End
@@ -150,6 +151,8 @@ class _Segment:
             # resume.
             logger.exception("turn %s failed", self._turn.id)
             end = Outcome(finish_reason=FinishReason.ERROR, detail=wording.trouble(self._turn))
+        if isinstance(end, Parked) and turns.waits_too_long(self._turn, end):
+            end = Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.QUOTA)
         if isinstance(end, Outcome):
             await self._finish(end)
             return False

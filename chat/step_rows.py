@@ -20,6 +20,7 @@ from chat import budgets, fence, markdown, rows, transcripts
 from chat.models import Artifact, Message, Part, Passage, ToolRun, Turn
 from inference.schema import Usage
 
+_HEARD: Mapping[str, Any] = {"num_lost": 0, "quota_since": None}  # the model has answered
 FIRST_NOTE = 10_000  # position: behind the results of as many calls
 TITLE_CHARS, SOURCE_CHARS, NAME_CHARS = 300, 2_000, 200
 
@@ -51,7 +52,7 @@ def save_reply(held: Held, reply: Reply, intents: Sequence[Intent], *, cost_nano
         for position, part in enumerate(_parts(reply))
     ]
     with transaction.atomic():
-        fence.keep(held.turn_id, held.fence, next_step=reply.step + 1, last_seq=held.last_seq, num_lost=0)
+        fence.keep(held.turn_id, held.fence, next_step=reply.step + 1, last_seq=held.last_seq, **_HEARD)
         held.settle(cost_nano)
         rows.insert(Message, [_reply(held.turn_id, message_id, reply)])
         rows.insert(Part, parts)

@@ -2,6 +2,8 @@
 may come twice."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import redis
@@ -52,7 +54,12 @@ def _drive_a_segment(rung: UUID) -> tuple[UUID, bool]:
     close_old_connections()
     try:
         chosen = fairness.choose(rung)
-        return chosen, async_to_sync(segment.drive)(chosen)
+        if chosen is None:
+            return rung, False
+        goes_on = async_to_sync(segment.drive)(chosen)
+        if not goes_on and (held_back := fairness.held_back()) is not None:
+            ring(held_back)
+        return chosen, goes_on
     finally:
         close_old_connections()
 
@@ -62,15 +69,41 @@ def sweep() -> None:
     """Find what dead workers left: turns to go on with, ends to announce, money to give back."""
     close_old_connections()
     try:
-        decisions.expire_due()
-        for turn_id in turns.take_due():
-            ring(turn_id)
-        for turn in turns.take_unannounced():
-            _announce(turn)
-        holds.release_expired()
-        _note_life()
+        if sum([_is_done(part) for part in SWEPT]):
+            _note_life()
     finally:
         close_old_connections()
+
+
+def _ring_due() -> None:
+    for turn_id in turns.take_due():
+        ring(turn_id)
+
+
+def _announce_all() -> None:
+    for turn in turns.take_unannounced():
+        _is_done(partial(_announce, turn))
+
+
+# Turns first: money and decisions can wait for the next second.
+SWEPT: tuple[Callable[[], object], ...] = (
+    _ring_due,
+    _announce_all,
+    decisions.expire_due,
+    holds.release_expired,
+)
+
+
+def _is_done(part: Callable[[], object]) -> bool:
+    """Each for itself: a fault that one meets in its rows must not keep the others from theirs, second after
+    second."""
+    try:
+        part()
+    except Exception:
+        logger.exception("sweep: %r failed", part)
+        close_old_connections()
+        return False
+    return True
 
 
 def _note_life() -> None:

@@ -54,6 +54,7 @@ class DatabaseStore:
         self.known_notes = known_notes
         self._fees_nano = fees_nano
         self._has_news = True
+        self._may_have_agents = True
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> Grant:
         max_tokens = request.sampling.max_tokens or self._turn.model.max_output_tokens
@@ -77,6 +78,15 @@ class DatabaseStore:
             raise BudgetExhausted(str(fault)) from fault
         except budgets.CallLost as lost:
             raise turns.TurnLost(str(lost)) from lost
+
+    async def spent_by_agents(self) -> int:
+        """Nothing is asked of the database during a segment that began without agents: those that are spawned
+        in it have the turn wait for them, which ends it."""
+        if self._turn.spawned_by_id is None and self._may_have_agents:
+            agents_nano = await database(budgets.spent_by_agents, self._turn)
+            self._may_have_agents = agents_nano is not None
+            return agents_nano or 0
+        return 0
 
     async def save_reply(self, reply: Reply, intents: Sequence[Intent]) -> None:
         cost_nano = pricing.cost_nano(self._rates, reply.usage)

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, DateTimeField, F, Model, Prefetch, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, DateTimeField, F, Model, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -21,20 +22,18 @@ from agents.limits import Limit, Limits
 from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
-from chat import budgets, doorbell, openings, step_rows
+from chat import bills, budgets, doorbell, openings, step_rows
 from chat import fence as fences
 from chat.fence import TurnLost as TurnLost
 from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, ToolRun, Turn
 from inference.schema import FinishReason, ToolSpec, Usage
 from webapp.accounts.models import User
 from webapp.billing import estimates, holds, limits
-from webapp.billing.models import UsageRecord
 from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
 
 RING_AGAIN_S = 3
-WHILE_WAITING = timedelta(days=365)  # a hold lives, while its turn waits for a person
 SPARE_S = 3_600  # that a hold outlives the turn's time limit
 PLACE_S = 300  # that a turn has its place among its user's turns, unless it is kept
 TITLE_CHARS = 60
@@ -193,13 +192,26 @@ def park(turn: Turn, parked: Parked, *, fence: int, last_seq: int, spent: Usage)
         )
         # A wake since the claim is not lost: it is due at once.
         row = Turn.objects.filter(id=turn.id)
+        if parked.waiting_for is WaitingFor.QUOTA:
+            row.update(quota_since=Coalesce(F("quota_since"), now))
         row.update(wake_at=Coalesce(F("wake_at"), Value(wake_at, output_field=DateTimeField())))
         budgets.settle(turn, 0)
-        _hold_only(turn, spent)
+        bills.hold_only(turn, spent)
         if parked.waiting_for is not WaitingFor.AGENTS:
             user_id, lease_id = turn.conversation.user_id, str(turn.id)
             transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
         return row.filter(wake_at__lte=now).exists()
+
+
+def waits_too_long(turn: Turn, parked: Parked) -> bool:
+    """Whether a turn would wait for its provider's quota for longer than anybody should, counted from the
+    first refusal without an answer since."""
+    if parked.waiting_for is not WaitingFor.QUOTA:
+        return False
+    now = timezone.now()
+    waited = now - turn.quota_since if turn.quota_since else timedelta()
+    until = waited + timedelta(seconds=parked.wake_in_s or 0)
+    return until > timedelta(seconds=settings.QUOTA_PATIENCE_S)
 
 
 def resumed(turn: Turn, *, fence: int) -> None:
@@ -304,7 +316,7 @@ def finish(
         budgets.settle(turn, 0)
         if turn.spawned_by_id is not None:
             wake(turn.spawned_by_id)
-        _settle(turn)
+        bills.settle(turn)
         user_id, lease_id = turn.conversation.user_id, str(turn_id)
         transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
         if turn.spawned_by_id is None:
@@ -364,45 +376,3 @@ def _said(turn_id: UUID) -> Turn:
 
 def _ms(time: timedelta) -> int:
     return max(int(time.total_seconds() * 1000), 0)
-
-
-def _hold_only(turn: Turn, spent: Usage) -> None:
-    """Give back what was held for further calls, for as long as the turn waits."""
-    try:
-        holds.extend(
-            turn.hold_id,
-            spent=spent,
-            fees_nano=_fees_nano(turn),
-            max_input_tokens=0,
-            max_output_tokens=0,
-            ttl=WHILE_WAITING,
-        )
-    except holds.InsufficientFunds:
-        logger.warning("turn %s: its hold ran out before it had to wait", turn.id)
-
-
-def _fees_nano(turn: Turn) -> int:
-    """What the turn's tools have cost, as far as their results are stored."""
-    return int(ToolRun.objects.filter(turn=turn).aggregate(sum=Sum("cost_nano", default=0))["sum"])
-
-
-def _settle(turn: Turn) -> None:
-    """Bill what is stored. A model call that was lost in a crash is not stored, so it costs nothing."""
-    messages = Message.objects.filter(turn=turn)
-    replies = messages.filter(role=Message.Role.ASSISTANT)
-    sums = messages.aggregate(**{name: Sum(name, default=0) for name in Usage.__struct_fields__})
-    usage = Usage(**sums)
-    num_steps = replies.count()
-    if not num_steps and not usage.total_tokens:
-        holds.release(turn.hold_id)
-        return
-    holds.settle(
-        turn.hold_id,
-        usage=usage,
-        fees_nano=_fees_nano(turn),
-        source=UsageRecord.Source.CHAT,
-        reference=str(turn.id),
-        finish_reason=turn.finish_reason,
-        num_steps=num_steps,
-        is_estimated=messages.filter(is_estimated=True).exists(),
-    )

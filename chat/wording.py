@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.utils import translation
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -13,7 +14,7 @@ from agents.tooling import policy
 from agents.transcript import Note, NoteKind
 from agents.verification.finding import Verdict
 from chat.models import Turn
-from webapp.billing import pricing
+from webapp.billing import daily, pricing
 
 
 def of_limit(limit: Limit, turn: Turn) -> str:
@@ -42,6 +43,14 @@ def of_limit(limit: Limit, turn: Turn) -> str:
         if limit in said:
             words, most = said[limit]
             return words % {"most": most or 0}
+        if limit is Limit.DAILY_COST:
+            return _of_the_day(turn)
+        if limit is Limit.FUNDS:
+            return _("Stopped because the account has no more money for it. Ask an administrator for credit.")
+        if limit is Limit.QUOTA:
+            return _(
+                "Stopped because the model's provider takes no requests for too long. Go on with it later."
+            )
         if limit is Limit.CONTEXT:
             return _("Stopped because nothing more fits into what the model can read at once.")
         return _("Stopped because the model made the same calls again and again.")
@@ -85,6 +94,24 @@ def of_note(note: Note) -> str:
     return _("The agents reported")
 
 
+def _of_the_day(turn: Turn) -> str:
+    day = daily.of(turn.hold.account)
+    most = pricing.to_decimal(day.limit_nano or 0).normalize() + Decimal(0)
+    values = {
+        "most": f"{most:f}",
+        "currency": turn.hold.account.currency,
+        "renews": date_format(timezone.localtime(day.renews_at), "DATETIME_FORMAT"),
+        "zone": timezone.get_current_timezone_name(),
+    }
+    return (
+        _(
+            "Stopped at the daily limit of %(most)s %(currency)s of your account. It renews at %(renews)s "
+            "(%(zone)s): go on with it then."
+        )
+        % values
+    )
+
+
 def _of_budget(limit: str, share: float) -> str:
     names = {
         Limit.STEPS: _("steps"),
@@ -95,6 +122,8 @@ def _of_budget(limit: str, share: float) -> str:
         Limit.SANDBOX_SECONDS: _("computing time"),
         Limit.FETCHED_BYTES: _("bytes to fetch"),
         Limit.CONTEXT: _("room to read"),
+        Limit.DAILY_COST: _("money a day"),
+        Limit.FUNDS: _("money in the account"),
     }
     if limit == Limit.REPEATS:
         return _("The same calls again and again: the model was told to answer")

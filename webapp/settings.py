@@ -238,6 +238,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SIGN_UP_OPEN = flag("SIGN_UP_OPEN", default=True)
+DAILY_LIMIT = amount("DAILY_LIMIT", "0") or None  # of an account, in BILLING_CURRENCY; 0: none
 SIGN_UP_CREDIT = amount("SIGN_UP_CREDIT", "5.00")  # in BILLING_CURRENCY
 EMAIL_BACKEND = text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = text("EMAIL_HOST", "localhost")
@@ -290,6 +291,8 @@ KEY_REQUESTS_PER_MINUTE = number("KEY_REQUESTS_PER_MINUTE", 600, minimum=1)
 CONCURRENT_REQUESTS = number("CONCURRENT_REQUESTS", 32, minimum=1)  # of a user
 TURNS_PER_MINUTE = number("TURNS_PER_MINUTE", 30, minimum=1)  # of a user, in the chat
 CONCURRENT_TURNS = number("CONCURRENT_TURNS", 4, minimum=1)
+CONCURRENT_AGENTS = number("CONCURRENT_AGENTS", 16, minimum=1)  # of a user; further ones wait for their turn
+QUOTA_PATIENCE_S = number("QUOTA_PATIENCE_S", 21_600, minimum=1)  # a turn waits for its provider's quota
 EVENT_LOG_TTL_S = number("EVENT_LOG_TTL_S", 86_400, minimum=60)
 
 # ---- traces: OTEL_EXPORTER_OTLP_ENDPOINT switches them on, see webapp/telemetry.py

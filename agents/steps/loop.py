@@ -149,7 +149,7 @@ async def _say_what_must_be_said(setting: Setting, progress: Progress) -> None:
         await note(setting, progress, advice)
     if progress.forced is not None:
         return
-    spent = _spent(setting, progress)
+    spent = await _spent(setting, progress)
     if (limit := limits.reached(setting.limits, spent)) is not None:
         await force(setting, progress, limit)
         return
@@ -177,9 +177,11 @@ async def _warn(setting: Setting, progress: Progress, limit: Limit, share: float
     await note(setting, progress, Note(step=progress.last_step, kind=NoteKind.BUDGET, text=text, data=data))
 
 
-def _spent(setting: Setting, progress: Progress) -> Spent:
+async def _spent(setting: Setting, progress: Progress) -> Spent:
+    agents_nano = await setting.store.spent_by_agents()
     return progress.spent(
-        cost_nano=setting.cost_nano(progress.usage), last_cost_nano=setting.cost_nano(progress.last_usage)
+        cost_nano=setting.cost_nano(progress.usage) + agents_nano,
+        last_cost_nano=setting.cost_nano(progress.last_usage),
     )
 
 
@@ -191,7 +193,7 @@ async def _paid_request(setting: Setting, progress: Progress) -> ChatRequest:
     request = await _request(setting, progress)
     grant = await setting.store.reserve(request, spent=progress.usage)
     if grant.is_final and progress.forced is None:
-        await force(setting, progress, Limit.COST)
+        await force(setting, progress, grant.limit)
         return await _request(setting, progress, grant=grant)
     if grant.max_tokens < (request.sampling.max_tokens or grant.max_tokens):
         # Not fitted anew: that might ask on the side, with the money that is set aside for this call.

@@ -117,6 +117,7 @@ class Turn(models.Model):
     wake_at = models.DateTimeField(null=True, blank=True)
     waiting_for = models.CharField(max_length=12, blank=True)  # agents.tool.WaitingFor
     parked_at = models.DateTimeField(null=True, blank=True)
+    quota_since = models.DateTimeField(null=True, blank=True)  # its provider has refused all requests
     waited_ms = models.PositiveBigIntegerField(default=0)  # in all, before it was last driven
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     last_seq = models.PositiveIntegerField(default=0)

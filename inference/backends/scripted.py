@@ -16,7 +16,7 @@ messages that begin with "[Platform] ") is not taken for a question. The lines o
     finish: length        the reason to finish with
     stall:                silence until the stream is closed
     break:                the stream breaks (StreamBroken)
-    error: KIND message   rejected, overloaded or unavailable
+    error: KIND message   rejected, overloaded (overloaded@300: for so many seconds) or unavailable
 
 Words count as tokens.
 """
@@ -242,11 +242,12 @@ def _position(request: ChatRequest) -> tuple[str, int]:
 def _fault(verb: Verb, rest: str) -> BackendError:
     if verb == "break":
         return StreamBroken(rest or "The scripted model broke off.")
-    kind, _, message = rest.partition(" ")
+    said, _, message = rest.partition(" ")
+    kind, _, seconds = said.partition("@")
     if kind == "rejected":
         return RequestRejected(message)
     if kind == "overloaded":
-        return BackendOverloaded(message, retry_after_s=1.0)
+        return BackendOverloaded(message, retry_after_s=float(seconds or 1))
     return BackendUnavailable(message)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from agents.happenings import NoteAdded
 from agents.limits import Limit, Limits
+from agents.memory_store import MemoryStore
 from agents.steps.progress import Outcome
 from agents.tool import Fault, ToolContext, ToolResult, ToolUsage, Traits
 from agents.transcript import Note, NoteKind
@@ -49,6 +50,15 @@ async def test_a_warning_comes_once_for_each_limit() -> None:
     assert sorted(budget_notes(stage)) == [("output_tokens", False), ("output_tokens", True)]
     shown = [event.data["limit"] for event in stage.heard.happened_of(NoteAdded)]
     assert shown == [limit for limit, _ in budget_notes(stage)]
+
+
+async def test_what_its_agents_cost_counts_for_the_warning_and_for_the_end() -> None:
+    store = MemoryStore(agents_nano=85)
+    stage = Stage(*ON_AND_ON, limits=replace(WIDE, max_cost_nano=100), store=store)
+    await stage.drive(max_steps=2)
+    assert budget_notes(stage) == [("cost", False)]
+    store.agents_nano = 99
+    assert await stage.drive() == Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.COST)
 
 
 @pytest.mark.parametrize(

@@ -134,3 +134,26 @@ def test_staff_without_the_permission_see_no_money(client, db, alice):
         assert client.get(reverse(f"admin:{name}")).status_code == 403
     credit = reverse("admin:billing_account_credit", args=[accounts.of(alice).pk])
     assert client.post(credit, {"amount": "100", "note": "me"}).status_code == 403
+
+
+def test_the_office_limits_what_an_account_spends_in_a_day(office, alice, kimi):
+    account = accounts.of(alice)
+    address = reverse("admin:billing_account_daily_limit", args=[account.pk])
+    assert address in page(office, "billing_account_change", account.pk)
+    assert "Daily limit of alice" in page(office, "billing_account_daily_limit", account.pk)
+    office.post(address, {"amount": "0.01"})
+    assert "0.010000 USD" in page(office, "billing_account_change", account.pk)
+    with pytest.raises(holds.DailyLimitReached):
+        holds.place(alice, model=kimi, max_input_tokens=0, max_output_tokens=8_000, ttl=TTL)
+    office.post(address, {"amount": ""})
+    holds.place(alice, model=kimi, max_input_tokens=0, max_output_tokens=8_000, ttl=TTL)
+    assert "min" in office.post(address, {"amount": "-1"}).content.decode()
+
+
+def test_who_may_not_change_accounts_may_not_limit_them(client, alice, bob):
+    bob.is_staff = True
+    bob.save()
+    client.force_login(bob)
+    address = reverse("admin:billing_account_daily_limit", args=[accounts.of(alice).pk])
+    assert client.post(address, {"amount": "0"}).status_code == 403
+    assert accounts.of(alice).daily_limit_nano is None

@@ -128,3 +128,22 @@ def test_another_s_key_cannot_be_revoked(alices_client: Client, bob: User) -> No
     key, secret = keys.create(bob, name="Bob's")
     assert alices_client.post(reverse("revoke_key", args=[key.pk])).status_code == 404
     assert keys.authenticate(secret) == key
+
+
+def test_a_daily_limit_of_ones_own_is_set_shown_and_taken_away(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    address = reverse("keys_and_usage")
+    assert client.post(address, {"amount": "0.5"})["Location"] == address
+    page = client.get(address).content.decode()
+    assert "of $0.50 a day; renews at" in page
+    assert 'value="0.5"' in page
+    client.post(address, {"amount": ""})
+    assert "a day; renews at" not in client.get(address).content.decode()
+
+
+@pytest.mark.parametrize("amount", ["-1", "much", "1e30", "NaN"])
+def test_a_daily_limit_that_is_no_amount_is_refused(client: Client, alice: User, amount: str) -> None:
+    client.force_login(alice)
+    answer = client.post(reverse("keys_and_usage"), {"amount": amount})
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.content.decode()

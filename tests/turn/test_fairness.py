@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connections
+from pytest_django import Settings
 
 from chat import fairness, turns
 from chat.fairness import Open
@@ -32,20 +33,57 @@ def driven(user: int, number: int) -> Open:
 
 def test_the_turn_that_was_rung_for_is_driven_while_nobody_has_less() -> None:
     mine, also_mine, theirs = waiting(1, 1), waiting(1, 2), waiting(2, 1)
-    assert fairness.fairest([also_mine, mine, theirs], mine.turn_id) == mine.turn_id
-    assert fairness.fairest([driven(1, 9), driven(2, 9), mine, theirs], mine.turn_id) == mine.turn_id
+    assert fairness.fairest([also_mine, mine, theirs], mine.turn_id, most_agents=9) == mine.turn_id
+    assert (
+        fairness.fairest([driven(1, 9), driven(2, 9), mine, theirs], mine.turn_id, most_agents=9)
+        == mine.turn_id
+    )
 
 
 def test_whoever_has_the_fewest_driven_comes_first() -> None:
     mine, theirs = waiting(1, 1), waiting(2, 1)
-    assert fairness.fairest([driven(1, 9), mine, theirs], mine.turn_id) == theirs.turn_id
-    assert fairness.fairest([driven(1, 9), mine], mine.turn_id) == mine.turn_id, "nobody waits: no slot idles"
+    assert fairness.fairest([driven(1, 9), mine, theirs], mine.turn_id, most_agents=9) == theirs.turn_id
+    assert fairness.fairest([driven(1, 9), mine], mine.turn_id, most_agents=9) == mine.turn_id, (
+        "nobody waits: no slot idles"
+    )
 
 
 def test_a_ring_for_a_turn_that_is_driven_already_serves_another() -> None:
     busy, other = driven(1, 1), waiting(1, 2)
-    assert fairness.fairest([busy, other], busy.turn_id) == other.turn_id
-    assert fairness.fairest([busy], busy.turn_id) == busy.turn_id
+    assert fairness.fairest([busy, other], busy.turn_id, most_agents=9) == other.turn_id
+    assert fairness.fairest([busy], busy.turn_id, most_agents=9) == busy.turn_id
+
+
+def agent(user: int, number: int, *, is_driven: bool = False) -> Open:
+    turn_id = UUID(int=user * 100 + number)
+    return Open(turn_id=turn_id, user_id=user, is_driven=is_driven, is_agent=True)
+
+
+def test_of_a_users_agents_only_so_many_are_driven_at_once() -> None:
+    busy = [agent(1, 8, is_driven=True), agent(1, 9, is_driven=True)]
+    third, mine, theirs = agent(1, 1), waiting(1, 2), agent(2, 1)
+    assert fairness.fairest([*busy, third], third.turn_id, most_agents=2) is None
+    assert fairness.fairest([*busy, third], third.turn_id, most_agents=3) == third.turn_id
+    assert fairness.fairest([*busy, third, mine], third.turn_id, most_agents=2) == mine.turn_id
+    assert fairness.fairest([*busy, third, theirs], third.turn_id, most_agents=2) == theirs.turn_id
+
+
+@pytest.mark.django_db
+def test_an_agent_that_was_held_back_is_found_once_another_has_ended(
+    alice: User,
+    open_turns: Callable[[User, int], list[UUID]],
+    settings: Settings,
+) -> None:
+    settings.CONCURRENT_AGENTS = 1
+    top, first, second = open_turns(alice, 3)
+    Turn.objects.exclude(id=top).update(spawned_by=top)
+    turns.claim(top)
+    fence = turns.claim(first)
+    assert fence is not None
+    assert (fairness.choose(second), fairness.held_back()) == (None, None)
+    assert not fairness.is_wanted(but=first)
+    turns.abandon(Turn.objects.select_related("conversation").get(id=first))
+    assert fairness.held_back() == second == fairness.choose(second)
 
 
 @pytest.mark.django_db
@@ -111,6 +149,7 @@ class Workers:
             except queue.Empty:
                 continue
             chosen = fairness.choose(rung)
+            assert chosen is not None
             if self._drive(chosen):
                 self.rings.put(chosen)
             elif chosen != rung:

@@ -179,6 +179,20 @@ class AppearanceForm(UserForm):
         return self["theme"]
 
 
+class DailyLimitForm(forms.Form):
+    """What a person lets their account spend in a day; empty: as much as the platform lets it."""
+
+    amount = forms.DecimalField(
+        label=_("Your own daily limit"),
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=4,
+        help_text=_("Chat and API together. Leave it empty for none."),
+        widget=forms.NumberInput(attrs={"class": "input", "inputmode": "decimal", "min": "0", "step": "any"}),
+    )
+
+
 class KeyForm(ApiKeyForm):
     class Meta:
         model = ApiKey

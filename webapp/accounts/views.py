@@ -17,13 +17,13 @@ from django.urls import reverse_lazy
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods
 from django.views.generic import FormView
 
 from webapp.accounts import attempts, consumption, forms, keys
 from webapp.accounts.models import ApiKey, User
-from webapp.billing import accounts, pricing, usage
-from webapp.billing.models import UsageRecord
+from webapp.billing import accounts, daily, pricing, usage
+from webapp.billing.models import Account, UsageRecord
 
 # The type parameter is for the type checker alone.
 if TYPE_CHECKING:
@@ -119,12 +119,29 @@ def general(request: PersonRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_http_methods(["GET", "POST"])
 def keys_and_usage(request: PersonRequest) -> HttpResponse:
+    account = accounts.of(request.user)
+    own_nano = account.own_daily_limit_nano
+    own = None if own_nano is None else pricing.to_decimal(own_nano).normalize()
+    form = forms.DailyLimitForm(request.POST or None, initial={"amount": own})
+    if request.method == "POST" and form.is_valid():
+        daily.set_own_limit(account, form.cleaned_data["amount"])
+        messages.success(request, _("Saved."))
+        return redirect("keys_and_usage")
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if form.errors else HTTPStatus.OK
+    return render(request, "accounts/keys_and_usage.html", _usage_of(request, account, form), status=status)
+
+
+def _usage_of(request: PersonRequest, account: Account, form: forms.DailyLimitForm) -> dict[str, object]:
     today = timezone.localdate()
     lines = consumption.lines(request.user, today=today)
-    account = accounts.of(request.user)
-    context = {
+    day = daily.of(account)
+    return {
+        "daily_form": form,
+        "day": day,
+        "spent_today": pricing.to_decimal(day.spent_nano),
+        "daily_limit": None if day.limit_nano is None else pricing.to_decimal(day.limit_nano),
         "section": "keys",
         "keys": _keys(request),
         "base_url": request.build_absolute_uri("/v1"),
@@ -137,7 +154,6 @@ def keys_and_usage(request: PersonRequest) -> HttpResponse:
         "first_day": today - timedelta(days=consumption.DAYS - 1),
         "today": today,
     }
-    return render(request, "accounts/keys_and_usage.html", context)
 
 
 @never_cache

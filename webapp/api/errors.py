@@ -1,9 +1,12 @@
 """The API's one error shape, and how every fault of the platform is put into it."""
 
+import math
 from typing import Any
 
+from django.utils import timezone
+
 from inference.backends.base import BackendError, BackendOverloaded, BackendUnavailable, RequestRejected
-from webapp.billing.holds import InsufficientFunds
+from webapp.billing.holds import DailyLimitReached, InsufficientFunds
 from webapp.billing.limits import RateLimited
 from webapp.billing.prices import PriceMissing
 
@@ -72,7 +75,14 @@ def unknown_path(method: str, path: str) -> ApiError:
 
 
 def of_refusal(refusal: Refusal) -> ApiError:
-    """Of what billing says no to. Money does not come back by waiting: only a rate limit invites a retry."""
+    """Of what billing says no to. Money does not come back by waiting, or not before tomorrow:
+    only a rate limit invites a retry."""
+    if isinstance(refusal, DailyLimitReached):
+        wait_s = max((refusal.renews_at - timezone.now()).total_seconds(), 1.0)
+        headers = {"retry-after": str(math.ceil(wait_s))}  # for people: no client should wait so long
+        return ApiError(
+            429, str(refusal), kind="insufficient_quota", code="daily_limit_reached", headers=headers
+        )
     if isinstance(refusal, InsufficientFunds):
         return ApiError(429, str(refusal), kind="insufficient_quota", code="insufficient_quota")
     if isinstance(refusal, RateLimited):

@@ -7,16 +7,18 @@ what is not there. `settle` happens at most once a hold, whatever is called twic
 import logging
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from inference.schema import Usage
 from webapp.accounts.models import ApiKey, User
-from webapp.billing import accounts, prices, pricing
+from webapp.billing import accounts, daily, prices, pricing
+from webapp.billing.daily import Today
 from webapp.billing.models import Account, Hold, LedgerEntry, UsageRecord
 from webapp.catalog.models import ServedModel
 
@@ -46,6 +48,39 @@ class InsufficientFunds(Exception):
                 "currency": account.currency,
             }
         )
+
+
+class DailyLimitReached(InsufficientFunds):
+    """What may be spent in a day does not cover the hold; the text says when there is more."""
+
+    code = "daily_limit_reached"
+
+    def __init__(self, *, needed_nano: int, account: Account, today: Today) -> None:
+        super().__init__(needed_nano=needed_nano, account=account)
+        self.available_nano = today.left_nano or 0
+        self.renews_at = today.renews_at
+        values = {
+            "needed": _show(needed_nano),
+            "limit": _show(today.limit_nano or 0),
+            "spent": _show(today.spent_nano),
+            "held": _show(today.held_nano),
+            "currency": account.currency,
+            "renews": date_format(timezone.localtime(today.renews_at), "DATETIME_FORMAT"),
+            "zone": timezone.get_current_timezone_name(),
+        }
+        if today.is_own:
+            text = _(
+                "This request may cost up to %(needed)s %(currency)s, but your own daily limit is %(limit)s "
+                "%(currency)s, of which %(spent)s are spent and %(held)s held by requests under way. It "
+                "renews at %(renews)s (%(zone)s); you can change it in the settings."
+            )
+        else:
+            text = _(
+                "This request may cost up to %(needed)s %(currency)s, but the daily limit of this account is "
+                "%(limit)s %(currency)s, of which %(spent)s are spent and %(held)s held by requests under "
+                "way. It renews at %(renews)s (%(zone)s); ask an administrator for more."
+            )
+        self.args = (text % values,)
 
 
 class HoldIsSettled(Exception):
@@ -126,10 +161,7 @@ def cover(hold_id: UUID, amount_nano: int, *, expires_at: datetime) -> None:
         status, held_nano, account_id = row
         if status == Hold.Status.SETTLED:
             raise HoldIsSettled(f"hold {hold_id} is settled")
-        more_nano = amount_nano - (held_nano if status == Hold.Status.OPEN else 0)
-        cursor.execute(_MOVE, [more_nano, account_id, more_nano])
-        if more_nano and not cursor.rowcount:
-            raise InsufficientFunds(needed_nano=more_nano, account=Account.objects.get(pk=account_id))
+        _reserve(account_id, amount_nano - (held_nano if status == Hold.Status.OPEN else 0))
         expires = Hold._meta.get_field("expires_at").get_db_prep_save(expires_at, connection)
         cursor.execute(_COVER, [amount_nano, expires, Hold.Status.OPEN.value, key])
 
@@ -137,7 +169,19 @@ def cover(hold_id: UUID, amount_nano: int, *, expires_at: datetime) -> None:
 _HOLDS, _ACCOUNTS = Hold._meta.db_table, Account._meta.db_table
 _FIND = f"SELECT status, amount_nano, account_id FROM {_HOLDS} WHERE id = %s "
 _MOVE = f"UPDATE {_ACCOUNTS} SET held_nano = held_nano + %s WHERE id = %s AND balance_nano >= held_nano + %s"
+# What is held counts for the day it will be billed on, which may be today.
+_TODAY = "CASE WHEN spent_on = %s THEN spent_today_nano ELSE 0 END + held_nano + %s"
+_WITHIN_THE_DAY = (
+    f" AND COALESCE(daily_limit_nano, %s) >= {_TODAY}"
+    f" AND (own_daily_limit_nano IS NULL OR own_daily_limit_nano >= {_TODAY})"
+)
 _COVER = f"UPDATE {_HOLDS} SET amount_nano = %s, expires_at = %s, status = %s WHERE id = %s"
+
+
+def amount_of(hold_id: UUID) -> int:
+    """What the hold has set aside now."""
+    amounts = Hold.objects.filter(id=hold_id, status=Hold.Status.OPEN).values_list("amount_nano", flat=True)
+    return amounts.first() or 0
 
 
 def keep(hold_id: UUID, *, ttl: timedelta) -> bool:
@@ -226,13 +270,27 @@ def _locked(hold_id: UUID) -> Hold:
 
 
 def _reserve(account_id: int, amount_nano: int) -> None:
-    """Move free money of the account into its holds (back, when negative), or raise InsufficientFunds."""
+    """Move free money of the account into its holds (back, when negative), or raise InsufficientFunds; a
+    daily limit stands in the way of more, never of less. Said to the database itself: it is done before each
+    model call."""
     if amount_nano == 0:
         return
-    account = Account.objects.filter(pk=account_id)
-    can_cover = account.filter(balance_nano__gte=F("held_nano") + amount_nano)
-    if can_cover.update(held_nano=F("held_nano") + amount_nano) == 0:
-        raise InsufficientFunds(needed_nano=amount_nano, account=account.get())
+    statement = _MOVE
+    values: list[Any] = [amount_nano, account_id, amount_nano]
+    if amount_nano > 0:
+        today = Account._meta.get_field("spent_on").get_db_prep_value(timezone.localdate(), connection)
+        statement += _WITHIN_THE_DAY
+        values += [daily.limit_of_all(), today, amount_nano, today, amount_nano]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        if cursor.rowcount:
+            return
+    account = Account.objects.get(pk=account_id)
+    day = daily.of(account)
+    has_money = account.balance_nano - account.held_nano >= amount_nano
+    if has_money and day.left_nano is not None and day.left_nano < amount_nano:
+        raise DailyLimitReached(needed_nano=amount_nano, account=account, today=day)
+    raise InsufficientFunds(needed_nano=amount_nano, account=account)
 
 
 def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
@@ -249,7 +307,8 @@ def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
         )
     account.balance_nano -= charged_nano
     account.held_nano -= held_nano
-    account.save(update_fields=["balance_nano", "held_nano"])
+    daily.count(account, charged_nano)
+    account.save(update_fields=["balance_nano", "held_nano", "spent_on", "spent_today_nano"])
     if charged_nano:
         LedgerEntry.objects.create(
             account=account,

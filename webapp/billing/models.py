@@ -52,12 +52,20 @@ class Price(models.Model):
 
 
 class Account(models.Model):
-    """A user's money: `balance` is theirs, of which `held` is spoken for by requests under way."""
+    """A user's money: `balance` is theirs, of which `held` is spoken for by requests under way.
+
+    `spent_today` is what was billed on the day `spent_on`; with what is held it stays within both daily
+    limits. Without one of the operator's the setting DAILY_LIMIT holds.
+    """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="account")
     currency = models.CharField(_("currency"), max_length=3, choices=Currency)
     balance_nano = models.BigIntegerField(_("balance"), default=0)
     held_nano = models.BigIntegerField(_("held"), default=0)
+    daily_limit_nano = models.BigIntegerField(_("daily limit"), null=True, blank=True)  # the operator's word
+    own_daily_limit_nano = models.BigIntegerField(_("own daily limit"), null=True, blank=True)
+    spent_on = models.DateField(null=True, blank=True)
+    spent_today_nano = models.BigIntegerField(default=0)
 
     class Meta:
         verbose_name = _("account")
@@ -66,6 +74,11 @@ class Account(models.Model):
             models.CheckConstraint(condition=Q(held_nano__gte=0), name="held_not_negative"),
             models.CheckConstraint(
                 condition=Q(balance_nano__gte=F("held_nano")), name="balance_covers_holds"
+            ),
+            models.CheckConstraint(
+                condition=(Q(daily_limit_nano=None) | Q(daily_limit_nano__gte=0))
+                & (Q(own_daily_limit_nano=None) | Q(own_daily_limit_nano__gte=0)),
+                name="daily_limits_not_negative",
             ),
         ]
 

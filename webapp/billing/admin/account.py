@@ -1,5 +1,7 @@
-"""Accounts with their ledger and holds. Money is added by a credit, which is a ledger entry."""
+"""Accounts with their ledger and holds. Money is added by a credit, which is a ledger entry; how much of it
+may be spent in a day is set here, too."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -8,9 +10,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from webapp.billing import accounts
+from webapp.billing import accounts, daily, pricing
 from webapp.billing.admin.read_only import ReadOnlyAdmin, show_money
 from webapp.billing.models import Account, Hold, LedgerEntry
 
@@ -26,13 +29,24 @@ class CreditForm(forms.Form):
         return amount
 
 
+class DailyLimitForm(forms.Form):
+    amount = forms.DecimalField(
+        label=_("Daily limit"),
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=6,
+        help_text=_("Empty: as for everybody (the setting DAILY_LIMIT). 0: nothing."),
+    )
+
+
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
-    list_display = ("user", "currency", "balance", "held")
+    list_display = ("user", "currency", "balance", "held", "daily_limit", "spent_today")
     list_filter = ("currency",)
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
-    fields = ("user", "currency", "balance", "held")
+    fields = ("user", "currency", "balance", "held", "daily_limit", "own_daily_limit", "spent_today")
 
     @admin.display(description=_("balance"), ordering="balance_nano")
     def balance(self, account: Account) -> str:
@@ -42,27 +56,75 @@ class AccountAdmin(ReadOnlyAdmin):
     def held(self, account: Account) -> str:
         return show_money(account.held_nano, account.currency)
 
+    @admin.display(description=_("daily limit"), ordering="daily_limit_nano")
+    def daily_limit(self, account: Account) -> str:
+        nano = account.daily_limit_nano
+        return "" if nano is None else show_money(nano, account.currency)
+
+    @admin.display(description=_("own daily limit"))
+    def own_daily_limit(self, account: Account) -> str:
+        nano = account.own_daily_limit_nano
+        return "" if nano is None else show_money(nano, account.currency)
+
+    @admin.display(description=_("spent today"))
+    def spent_today(self, account: Account) -> str:
+        return show_money(daily.of(account).spent_nano, account.currency)
+
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.credit_view)
-        return [path("<int:account_id>/credit/", view, name="billing_account_credit"), *super().get_urls()]
+        credit = self.admin_site.admin_view(self.credit_view)
+        limit = self.admin_site.admin_view(self.daily_limit_view)
+        return [
+            path("<int:account_id>/credit/", credit, name="billing_account_credit"),
+            path("<int:account_id>/daily-limit/", limit, name="billing_account_daily_limit"),
+            *super().get_urls(),
+        ]
+
+    def daily_limit_view(self, request: HttpRequest, account_id: int) -> HttpResponse:
+        """Ask for an amount, and let the account spend no more in a day."""
+        account = self._changeable(request, account_id)
+        nano = account.daily_limit_nano
+        now = None if nano is None else pricing.to_decimal(nano).normalize()
+        form = DailyLimitForm(request.POST or None, initial={"amount": now})
+        if request.method == "POST" and form.is_valid():
+            return self._limit(request, account, form.cleaned_data["amount"])
+        title, action = _("Daily limit of %(user)s") % {"user": account.user}, gettext("Daily limit")
+        return self._page(request, account, form, title=title, action=action)
+
+    def _limit(self, request: HttpRequest, account: Account, amount: Decimal | None) -> HttpResponse:
+        daily.set_limit(account, amount)
+        shown = "as for everybody" if amount is None else f"{amount} {account.currency}"
+        self.log_change(request, account, f"Daily limit: {shown}")
+        text = _("The daily limit of %(user)s was changed.") % {"user": account.user}
+        self.message_user(request, text, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:billing_account_change", args=[account.pk]))
 
     def credit_view(self, request: HttpRequest, account_id: int) -> HttpResponse:
         """Ask for an amount and a note, and credit the account with it."""
-        if not request.user.has_perm("billing.change_account"):
-            raise PermissionDenied
-        account = get_object_or_404(Account.objects.select_related("user"), pk=account_id)
+        account = self._changeable(request, account_id)
         form = CreditForm(request.POST or None)
         if form.is_valid():
             return self._credit(request, account, form)
+        title = _("Credit %(user)s") % {"user": account.user}
+        return self._page(request, account, form, title=title, action=gettext("Credit"))
+
+    def _changeable(self, request: HttpRequest, account_id: int) -> Account:
+        if not request.user.has_perm("billing.change_account"):
+            raise PermissionDenied
+        return get_object_or_404(Account.objects.select_related("user"), pk=account_id)
+
+    def _page(
+        self, request: HttpRequest, account: Account, form: forms.Form, *, title: str, action: str
+    ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Credit %(user)s") % {"user": account.user},
+            "title": title,
+            "action": action,
             "opts": self.opts,
             "account": account,
             "balance": self.balance(account),
             "form": form,
         }
-        return render(request, "admin/billing/account/credit.html", context)
+        return render(request, "admin/billing/account/money.html", context)
 
     def _credit(self, request: HttpRequest, account: Account, form: CreditForm) -> HttpResponse:
         amount, note = form.cleaned_data["amount"], form.cleaned_data["note"]
