@@ -9,6 +9,7 @@ secret away.
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import nh3
 from django.utils.html import escape
@@ -93,6 +94,17 @@ def host_of(address: str) -> str:
     return re.sub(r":\d*$", "", found[1].rpartition("@")[2]).lower() if found else ""
 
 
+def in_ascii(address: str) -> str:
+    """The address with its host by the name that the network knows: no letter may pass for another."""
+    host = host_of(address)
+    if host.isascii() and "%" not in host:
+        return address
+    try:
+        return address.replace(host, unquote(host).encode("idna").decode(), 1)
+    except UnicodeError:
+        return address
+
+
 def is_long(address: str) -> bool:
     """Whether the address could tell its host more than where to look."""
     found = AUTHORITY.match(address)
@@ -151,7 +163,7 @@ class Renderer(RendererHTML):
         return f"<td{_alignment(tokens[index])}>"
 
     def link_open(self, tokens: Sequence[Node], index: int, options: OptionsDict, env: EnvType) -> str:
-        address, title = str(tokens[index].attrGet("href") or ""), tokens[index].attrGet("title")
+        address, title = in_ascii(str(tokens[index].attrGet("href") or "")), tokens[index].attrGet("title")
         end = next(at for at in range(index, len(tokens)) if tokens[at].type == "link_close")
         text = self.renderInlineAsText(tokens[index + 1 : end], options, env)
         env["host"] = _host_to_name(address, text)
@@ -169,6 +181,7 @@ class Renderer(RendererHTML):
             return img if "host" in env else f'<a href="{escape(own)}" class="picture">{img}</a>'
         if "host" in env:  # in a link
             return escape(alt)
+        address = in_ascii(address)
         return _link_open(address, "") + escape(alt or address) + _link_close(_host_to_name(address, alt))
 
     def fence(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat import preview_views, source_views, turn_views, views
+from chat import attachment_views, preview_views, source_views, turn_views, views, workspace_views
 
 urlpatterns = [
     path("", views.new_chat, name="chat"),
@@ -11,6 +11,9 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/rename/", views.rename, name="rename"),
     path("c/<uuid:conversation_id>/delete/", views.delete, name="delete"),
     path("c/<uuid:conversation_id>/thread/", views.thread, name="thread"),
+    path("c/<uuid:conversation_id>/files/", workspace_views.files, name="files"),
+    path("c/<uuid:conversation_id>/files.zip", workspace_views.files_zip, name="files_zip"),
+    path("c/<uuid:conversation_id>/files/<path:path>", workspace_views.file, name="file"),
     path("c/<uuid:conversation_id>/preview/<path:path>", preview_views.panel, name="preview"),
     path("c/<uuid:conversation_id>/alone/<path:path>", preview_views.alone, name="preview_alone"),
     path("preview/lib/<path:name>", preview_views.library, name="preview_library"),
@@ -28,5 +31,8 @@ urlpatterns = [
     path("turns/<uuid:turn_id>/audit/", turn_views.audit_log, name="audit"),
     path("turns/<uuid:turn_id>/graph/", turn_views.reasoning_graph, name="reasoning_graph"),
     path("artifacts/<uuid:artifact_id>/", turn_views.artifact, name="artifact"),
+    path("attachments/", attachment_views.upload, name="upload"),
+    path("attachments/<uuid:attachment_id>/", attachment_views.one, name="attachment"),
+    path("attachments/<uuid:attachment_id>/file/", attachment_views.download, name="attachment_file"),
     path("sidebar/", views.sidebar, name="sidebar"),
 ]

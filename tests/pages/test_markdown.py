@@ -30,7 +30,9 @@ def assert_inert(html: str) -> None:
     for tag, name, value in seen.attributes:
         assert name in markdown.ATTRIBUTES.get(tag, set()) | {"rel", "target"}, (tag, name)
         if name == "href":
-            assert re.match(r"(https?://|mailto:)", value), value
+            assert re.match(r"(https?://|mailto:|files/|/artifacts/)", value), value
+        if name == "src":
+            assert markdown.own_file(value) == value
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -53,6 +55,42 @@ def test_links_leave_without_a_trace() -> None:
     assert '<a href="https://example.com" title="title"' in html
     assert 'rel="noopener nofollow noreferrer"' in html
     assert 'target="_blank"' in html
+
+
+def test_a_link_names_the_host_it_leads_to() -> None:
+    assert '>the paper<span class="host">example.com</span></a>' in markdown.render(
+        "[the paper](https://example.com/p)"
+    )
+    assert '>good.com<span class="host">evil.example</span></a>' in markdown.render(
+        "[good.com](https://evil.example/)"
+    )
+    assert '<span class="host">evil.example</span>' in markdown.render("[x](https://good.com@evil.example/)")
+    assert "host" not in markdown.render("[example.com/p](https://example.com/p)")
+
+
+def test_an_address_that_could_carry_much_is_marked() -> None:
+    carried = "https://example.com/?d=" + "x" * 40
+    assert 'class="is-long"' in markdown.render(f"[see]({carried})")
+    assert 'class="is-long"' in markdown.render(f"![pixel]({carried})")
+    assert "is-long" not in markdown.render("[see](https://example.com/?page=2)")
+
+
+def test_only_the_person_s_own_pictures_are_loaded() -> None:
+    assert '<img src="files/plots/a.png" alt="A plot" loading="lazy">' in markdown.render(
+        "![A plot](plots/a.png)"
+    )
+    for address in (
+        "https://evil.example/a.png",
+        "../a.png",
+        "/logo.png",
+        "//evil.example/a.png",
+        "a.svg",
+        "a.png?x=1",
+    ):
+        assert "<img" not in markdown.render(f"![a]({address})")
+    foreign = markdown.render("![a map](https://evil.example/a.png)")
+    assert 'href="https://evil.example/a.png"' in foreign
+    assert '>a map<span class="host">evil.example</span></a>' in foreign
 
 
 def test_headings_stay_below_the_page_s_own() -> None:
