@@ -1,4 +1,4 @@
-"""The tools that run code: offered where this machine's sandbox has passed its test."""
+"""The tools that work on a turn's files; those that run code only where the sandbox has passed its test."""
 
 from functools import cache, partial
 from pathlib import Path
@@ -6,17 +6,27 @@ from pathlib import Path
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from agents.sandbox import packages, tiers
+from agents.documents.extraction import BoundedExtractor, Extractor, SandboxExtractor
+from agents.sandbox import libraries, packages, tiers
 from agents.sandbox.sessions import Launcher
 from agents.sandbox.turn_sandbox import Pool, TurnSandbox
 from agents.tool import Tool
 from agents.tools import run_python
+from agents.tools.files.apply_patch import ApplyPatch
+from agents.tools.files.edit_file import EditFile
+from agents.tools.files.read_file import ReadFile
+from agents.tools.files.rename_symbol import RenameSymbol
+from agents.tools.files.search_files import SearchFiles
+from agents.tools.files.write_file import WriteFile
 from agents.tools.run_python import RunPython
+from agents.tools.run_tests import RunTests
 from agents.tools.shell import Shell
 from agents.workspace import TurnFiles
 from chat import workspaces
 from chat.models import Turn
 from inference.schema import ToolSpec
+
+FILE_TOOLS = (ReadFile, WriteFile, EditFile, SearchFiles, ApplyPatch)
 
 
 def packages_folder() -> Path:
@@ -29,15 +39,17 @@ def _folder() -> Path:
 
 def specs() -> tuple[ToolSpec, ...]:
     """What they add to a prompt at most: whether the sandbox works is found out where it is used."""
-    return (run_python.spec(has_packages=_has_packages()), Shell.spec)
+    running = (run_python.spec(has_packages=_has_packages()), Shell.spec, RunTests.spec, RenameSymbol.spec)
+    return (*running, *(tool.spec for tool in FILE_TOOLS))
 
 
-def tools_of(turn: Turn) -> list[Tool]:
-    """They share one work folder, which is the turn's own. Blocking: the first call tries the sandbox."""
-    if not tiers.active(kept_in=_folder() / "tier.json").is_offered:
-        return []
-    sandbox = sandbox_of(turn)
-    return [RunPython(sandbox, has_packages=_has_packages()), Shell(sandbox)]
+def tools_of(sandbox: TurnSandbox) -> list[Tool]:
+    """They share the turn's work folder. Blocking: the first call tries the sandbox."""
+    tools: list[Tool] = [tool(sandbox.files) for tool in FILE_TOOLS]
+    if tiers.active(kept_in=_folder() / "tier.json").is_offered:
+        tools += [RunPython(sandbox, has_packages=_has_packages()), Shell(sandbox)]
+        tools += [RunTests(sandbox), RenameSymbol(sandbox)]
+    return tools
 
 
 def sandbox_of(turn: Turn) -> TurnSandbox:
@@ -53,9 +65,17 @@ def files_of(turn: Turn) -> TurnFiles:
 
 
 @cache
+def extractor() -> Extractor:
+    """What reads people's files here. Of this process; blocking: the first call tries the sandbox."""
+    is_offered = tiers.active(kept_in=_folder() / "tier.json").is_offered
+    return SandboxExtractor() if is_offered else BoundedExtractor()
+
+
+@cache
 def _pool() -> Pool:
     """Of this process. Its sandboxes end with it."""
-    return Pool(Launcher(packages.installed(packages_folder())))
+    shown = libraries.places(*libraries.TESTING, *libraries.RENAMING)
+    return Pool(Launcher(packages.installed(packages_folder()), libraries=shown))
 
 
 @cache

@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from agents import custom_tools
+from agents.sandbox.turn_sandbox import TurnSandbox
 from agents.tool import Approval, Tool, Trust, least_trusted
 from agents.tool_cache.redis_cache import RedisToolCache
 from agents.tooling import outgoing
@@ -73,9 +74,10 @@ async def opened(
         # Results of added tools may be long: what leaves the view says that recall brings it back.
         platform = [Calculate(), *([Recall(notebook)] if added else [])]
     else:
+        sandbox = code_tools.sandbox_of(turn)
         platform = [
-            *await _platform(turn),
-            *notebooks.tools_of(turn, notebook, code_tools.sandbox_of(turn)),
+            *await _platform(turn, sandbox),
+            *notebooks.tools_of(turn, notebook, sandbox),
             *own,
         ]
     # The platform's first: of two tools with one name the first is kept.
@@ -91,11 +93,11 @@ async def opened(
         yield Toolset(tools, policy=policy, cache=tool_cache, is_fresh=terms.is_fresh)
 
 
-async def _platform(turn: Turn) -> list[Tool]:
+async def _platform(turn: Turn, sandbox: TurnSandbox) -> list[Tool]:
     # An agent has no person of its own to ask.
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
     looking = await sync_to_async(search_tools.tools)(turn.model)
-    return [Calculate(), *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, turn)]
+    return [Calculate(), *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, sandbox)]
 
 
 @cache

@@ -12,6 +12,7 @@ from agents.sandbox.sessions import SandboxFailed
 # With what they need themselves.
 DOCUMENTS = ("pypdf", "openpyxl", "et_xmlfile", "mammoth", "cobble")
 SYMBOLS = ("sympy", "mpmath")
+RENAMING = ("rope", "pytoolconfig", "packaging", "platformdirs")
 TESTING = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
 
 

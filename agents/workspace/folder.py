@@ -7,7 +7,7 @@ goes to a name of its own first and is then renamed: a crash leaves the old file
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,15 +121,12 @@ class WorkFolder:
         Raises BadPath, and WorkspaceFull before anything is written."""
         path = clean(path)
         *folders, name = path.split("/")
-        with opened(self.root, FOLDER) as root:
-            self._check_room(root, path, len(content))
-            with inside(root, folders) as parent:
-                if _is_folder(name, parent):
-                    raise BadPath(f"{path} is a folder.")
-                if is_executable is None:
-                    is_executable = _is_executable(name, parent)
-                with _written(name, parent, is_executable=is_executable) as out:
-                    out.write(content)
+        self.check({path: content})
+        with opened(self.root, FOLDER) as root, inside(root, folders) as parent:
+            if is_executable is None:
+                is_executable = _is_executable(name, parent)
+            with _written(name, parent, is_executable=is_executable) as out:
+                out.write(content)
 
     def remove(self, path: str) -> bool:
         """Remove the file and the folders that are empty without it; False when it was not there."""
@@ -158,19 +155,24 @@ class WorkFolder:
                 empty(folder)
             self.root.rmdir()
 
-    def _check_room(self, root: int, path: str, num_bytes: int) -> None:
-        num_files, total = 1, num_bytes
-        for other, _, _, about in regular_files(root):
-            if other == path:
-                continue
-            if path.startswith(f"{other}/"):
-                raise BadPath(f"{other} is a file, so nothing can be in it.")
-            num_files, total = num_files + 1, total + about.st_size
-        if num_files > self.caps.max_files:
+    def check(self, changes: Mapping[str, bytes | None]) -> None:
+        """Whether these files can be written, or be gone where nothing is given: raises BadPath,
+        WorkspaceFull."""
+        wanted = {clean(path): content for path, content in changes.items()}
+        written = {path: len(content) for path, content in wanted.items() if content is not None}
+        sizes = {file.path: file.num_bytes for file in self.files() if file.path not in wanted} | written
+        for path in written:
+            for end in (at for at, sign in enumerate(path) if sign == "/"):
+                if path[:end] in sizes:
+                    raise BadPath(f"{path[:end]} is a file, so nothing can be in it.")
+        folders = {path[:end] for path in sizes for end, sign in enumerate(path) if sign == "/"}
+        if taken := folders & written.keys():
+            raise BadPath(f"{min(taken)} is a folder.")
+        if len(sizes) > self.caps.max_files and written:
             raise WorkspaceFull(
                 f"The work folder holds at most {self.caps.max_files} files: remove some first."
             )
-        if total > self.caps.max_bytes:
+        if sum(sizes.values()) > self.caps.max_bytes and written:
             most = f"{self.caps.max_bytes >> 20} MiB"
             raise WorkspaceFull(f"The work folder holds at most {most}: remove or shorten files first.")
 

@@ -6,10 +6,11 @@ import os
 import stat
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from agents.workspace.changes import Change, Journal
 from agents.workspace.folder import (
     CAPS,
     FOLDER,
@@ -72,14 +73,38 @@ class Workspace:
         with self._store.lock():
             self.folder.put(path, content)
 
+    def change(self, key: str, *, step: int, make: Callable[[WorkFolder], Change]) -> str:
+        """Carry out what `make` decides on, all of it or nothing, and once for a key: called again, it goes
+        on from where it was cut, and says the same. Raises what `make` does, BadPath and WorkspaceFull, and
+        then has changed nothing."""
+        journal = Journal(self._marks)
+        with self._store.lock():
+            change = journal.read(key)
+            if change is None:
+                change = make(self.folder)
+                self.folder.check(change.files)
+                journal.write(key, change)
+            if change.files:
+                journal.carry_out(key, change, self.folder)
+                with suppress(WorkspaceFull):  # people have filled it meanwhile
+                    self._take(step)
+        return change.told
+
+    def has_begun(self, key: str) -> bool:
+        """Whether that change was decided on before."""
+        return Journal(self._marks).read(key) is not None
+
     # ---- steps
 
     def take(self, step: int) -> Snapshot:
         """Keep the folder as it is after this step. Raises WorkspaceFull, and then keeps nothing of it."""
         with self._store.lock():
-            snapshot = self.seen(caps=self._caps)
-            self._store.write(self.name, _label(step), snapshot)
-            self._store.tidy(turn=self.name)
+            return self._take(step)
+
+    def _take(self, step: int) -> Snapshot:
+        snapshot = self.seen(caps=self._caps)
+        self._store.write(self.name, _label(step), snapshot)
+        self._store.tidy(turn=self.name)
         return snapshot
 
     def snapshot(self, step: int) -> Snapshot | None:
