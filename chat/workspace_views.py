@@ -1,6 +1,9 @@
 """A conversation's work folder: its files as a list, one of them, all of them."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from typing import BinaryIO
 from urllib.parse import quote
 from uuid import UUID
 
@@ -34,22 +37,17 @@ def files(request: PageRequest, conversation_id: UUID) -> HttpResponse:
 @require_GET
 def file(request: PageRequest, conversation_id: UUID, path: str) -> HttpResponse:
     """The file to be kept. Only pictures say what they are: an answer shows them from here."""
-    opened = workspaces.opened(_conversation(request, conversation_id), path)
-    try:
-        source, about = opened.__enter__()
-    except (workspaces.BadPath, workspaces.NoSuchFile):
-        raise Http404 from None
-
-    def content() -> Iterator[bytes]:
+    with ExitStack() as stack:
         try:
-            while chunk := source.read(CHUNK):
-                yield chunk
-        finally:
-            opened.__exit__(None, None, None)
-
+            source, about = stack.enter_context(
+                workspaces.opened(_conversation(request, conversation_id), path)
+            )
+        except (workspaces.BadPath, workspaces.NoSuchFile):
+            raise Http404 from None
+        pieces = _content(source, stack.pop_all())
     is_picture = previews.kind_of(path) == "picture"
     media_type = previews.media_type_of(path) if is_picture else previews.PLAIN
-    response = StreamingHttpResponse(content(), content_type=media_type)
+    response = StreamingHttpResponse(_streamed(pieces), content_type=media_type)
     response["Content-Length"] = str(about.num_bytes)
     return _kept(response, path.rpartition("/")[2])
 
@@ -58,8 +56,22 @@ def file(request: PageRequest, conversation_id: UUID, path: str) -> HttpResponse
 @require_GET
 def files_zip(request: PageRequest, conversation_id: UUID) -> HttpResponse:
     conversation = _conversation(request, conversation_id)
-    response = StreamingHttpResponse(workspaces.zipped(conversation), content_type="application/zip")
+    response = StreamingHttpResponse(
+        _streamed(workspaces.zipped(conversation)), content_type="application/zip"
+    )
     return _kept(response, f"{conversation.title or 'files'}.zip")
+
+
+def _content(source: BinaryIO, opened: ExitStack) -> Iterator[bytes]:
+    with opened:
+        while chunk := source.read(CHUNK):
+            yield chunk
+
+
+async def _streamed(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """An iterator that is not asynchronous would be read to its end before the first byte is sent."""
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
 
 
 def _kept(response: StreamingHttpResponse, name: str) -> HttpResponse:
