@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.conf import settings
+from django.db.models.signals import post_delete
 
 
 class ChatConfig(AppConfig):
@@ -7,6 +8,11 @@ class ChatConfig(AppConfig):
     label = "chat"
 
     def ready(self) -> None:
+        from chat import attachments
+        from chat.models import Attachment
+
+        # However its row goes: with its conversation, its account, or alone.
+        post_delete.connect(attachments.forget_file, sender=Attachment)
         if settings.MCP_SERVERS:
             from chat import tool_servers
 

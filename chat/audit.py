@@ -38,6 +38,8 @@ def _records(turn: Turn) -> Iterator[Record]:
     )
     yield from _rows("plan_item", whole.plan_items.order_by("position"))
     yield from _rows("fact", whole.facts.order_by("id"))
+    yield from _rows("document", whole.documents.order_by("position"))
+    yield from _attachments(whole)
     yield from _rows("passage", whole.passages.order_by("number"))
     yield from _rows("artifact", whole.artifacts.order_by("created_at", "id"))
     yield from _rows("usage", UsageRecord.objects.filter(hold_id=whole.hold_id).order_by("pk"))
@@ -51,6 +53,14 @@ def _about(turn: Turn) -> Iterator[Record]:
     names = {"user": turn.conversation.user.get_username(), "model_name": turn.model.name}
     yield Record(kind="turn", data={**row, **names})
     yield Record(kind="limits", data={"turn": str(turn.id), **limits})
+
+
+def _attachments(turn: Turn) -> Iterator[Record]:
+    """What was attached to its question; the digest stands for the file."""
+    names = ("id", "name", "media_type", "num_bytes", "sha256", "state", "fault", "notes", "num_parts")
+    for row in turn.documents.select_related("attachment").order_by("position"):
+        about = {name: getattr(row.attachment, name) for name in names}
+        yield Record(kind="attachment", data={name: _plain(value) for name, value in about.items()})
 
 
 def _messages(turn: Turn) -> Iterator[Record]:

@@ -5,7 +5,7 @@ from functools import partial
 from django.db import transaction
 from django.db.models import F
 
-from chat import branches, turns, workspaces
+from chat import branches, documents, turns, workspaces
 from chat.models import Conversation, Turn
 
 
@@ -29,4 +29,5 @@ def delete(conversation: Conversation) -> None:
         for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True), "created_at")):
             turns.abandon(turn)
         transaction.on_commit(partial(workspaces.forget, [conversation.id]))
+        transaction.on_commit(partial(documents.forget, conversation.id))
         conversation.delete()

@@ -22,8 +22,8 @@ from agents.teams import evidence
 from agents.teams.crew import AgentId, AgentState, AgentTask, Evidence, TooManyAgents, cost_text
 from agents.tool import Trust
 from agents.transcript import NoteKind
-from chat import doorbell, events, turns
-from chat.models import Fact, Message, Part, Passage, Turn
+from chat import answer_marks, doorbell, events, passages, turns
+from chat.models import Fact, Message, Part, Passage, Turn, TurnDocument
 from inference.schema import FinishReason, Usage
 from webapp.billing import holds
 from webapp.billing.models import UsageRecord
@@ -173,7 +173,8 @@ def states_of(agents: "QuerySet[Turn]") -> list[AgentState]:
     last = F("message__turn__next_step") - 1
     answers = dict(_texts(over_ids, step=last, role=Message.Role.ASSISTANT))
     bills = UsageRecord.objects.in_bulk([agent.hold_id for agent in over], field_name="hold_id")
-    passages = _by_turn(Passage.objects.filter(turn__in=over_ids))
+    found_by = _by_turn(Passage.objects.filter(turn__in=over_ids))
+    shown = _shown_to(over, answers)
     facts = _by_turn(Fact.objects.filter(turn__in=over_ids))
     notes = Message.objects.filter(turn__in=over_ids, role=Message.Role.NOTE, kind=NoteKind.CHECK)
     checks = dict(notes.order_by("step", "position").values_list("turn_id", "data"))  # the last one stands
@@ -183,12 +184,25 @@ def states_of(agents: "QuerySet[Turn]") -> list[AgentState]:
             task=tasks.get(agent.id, ""),
             answer=answers.get(agent.id, ""),
             bill=bills.get(agent.hold_id),
-            passages=passages.get(agent.id, []),
+            passages=[*shown.get(agent.id, []), *found_by.get(agent.id, [])],
             facts=facts.get(agent.id, []),
             check=checks.get(agent.id, {}),
         )
         for agent in found
     ]
+
+
+def _shown_to(agents: Sequence[Turn], answers: Mapping[UUID, str]) -> dict[UUID, list[Passage]]:
+    """What their answers cite of the documents that they read with their task: passages of the turn they work
+    for."""
+    if not TurnDocument.objects.filter(turn__in={agent.spawned_by_id for agent in agents}).exists():
+        return {}
+    cited = {agent.id: answer_marks.cited(answers.get(agent.id, "")) for agent in agents}
+    return {
+        agent.id: list(passages.visible(agent).filter(number__in=cited[agent.id]).exclude(turn=agent.id))
+        for agent in agents
+        if cited[agent.id]
+    }
 
 
 def finished_event(state: AgentState, *, step: int) -> AgentFinished:

@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 from agents import limits
 from agents.limits import Limits
 from agents.teams.roles import Team
-from chat import conductors, events, history, segment, tasks, toolsets, turns
+from chat import attachments, conductors, documents, events, history, segment, tasks, toolsets, turns
 from chat.frames import TurnContinue, TurnRegenerate, TurnSend
-from chat.models import Conversation, Turn
+from chat.models import Attachment, Conversation, Turn
 from chat.turns import Question
 from inference.backends.base import BackendError, ChatBackend
 from webapp.accounts.models import User
@@ -71,6 +71,18 @@ def submit_turn(user: User, command: TurnSend) -> Turn:
     )
     conversation = _conversation(user, command.conversation)
     parent = _parent(conversation, command)
+    attached = _attached(user, command.attachments, conversation)
+    shown = documents.chosen(
+        documents.Request(
+            text=question.text,
+            model=model,
+            attached=attached,
+            conversation_id=conversation.id if conversation else _new_conversation_id(user, client_id),
+            parent=parent,
+            has_tools=toolsets.may_look_up(model, long_thinking=command.long_thinking),
+        )
+    )
+    question = replace(question, documents=shown)
     return _start(user, question, conversation=conversation, parent=parent)
 
 
@@ -93,6 +105,7 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
         plan_needs_approval=first.plan_needs_approval,
         tool_terms=first.tool_terms,
         continues=first.continues,
+        documents=documents.again(first),
     )
     return _start(user, question, conversation=first.conversation, parent=first.parent)
 
@@ -152,8 +165,7 @@ def _start(user: User, question: Question, *, conversation: Conversation | None,
     if conversation and turns.has_open(conversation):
         return _after_collision(user, question.client_id)
     _check_backend(question.model)
-    # The same sending makes the same conversation, so that two resends at once cannot open two.
-    new_id = uuid5(question.client_id, str(user.pk))
+    new_id = _new_conversation_id(user, question.client_id)
     tools = toolsets.specs_for(question.model, long_thinking=question.long_thinking)
     try:
         with transaction.atomic():
@@ -166,6 +178,11 @@ def _start(user: User, question: Question, *, conversation: Conversation | None,
     except IntegrityError:
         return _after_collision(user, question.client_id)
     return turn
+
+
+def _new_conversation_id(user: User, client_id: UUID) -> UUID:
+    """The same sending makes the same conversation, so that two resends at once cannot open two."""
+    return uuid5(client_id, str(user.pk))
 
 
 def _after_collision(user: User, client_id: UUID) -> Turn:
@@ -198,6 +215,30 @@ def _text(text: str) -> str:
             % {"length": len(text), "most": settings.MAX_MESSAGE_CHARS},
         )
     return text.replace("\x00", "")  # PostgreSQL stores no NUL
+
+
+def _attached(user: User, ids: Sequence[str], conversation: Conversation | None) -> list[Attachment]:
+    """The files that were uploaded for this message, or came with the one that is edited."""
+    if len(ids) > settings.ATTACHMENTS_OF_A_MESSAGE:
+        raise Refusal(
+            "too_many_files",
+            _("A message can have %(most)d files at most: remove some.")
+            % {"most": settings.ATTACHMENTS_OF_A_MESSAGE},
+        )
+    gone = Refusal("unknown_file", _("A file is not there any more: remove it and attach it again."))
+    keys = list(dict.fromkeys(_uuid(one, fault=gone) for one in ids))
+    found = attachments.in_order(user, keys)
+    own = {None, conversation.id if conversation else None}
+    if len(found) < len(keys) or any(one.conversation_id not in own for one in found):
+        raise gone
+    for one in found:
+        if one.state == Attachment.State.FAILED:
+            words = _("%(name)s cannot be read: remove it, then send again.") % {"name": one.name}
+            raise Refusal("file_failed", words)
+        if one.state != Attachment.State.READY:
+            words = _("%(name)s is still being read: send again in a moment.") % {"name": one.name}
+            raise Refusal("file_not_ready", words)
+    return found
 
 
 def _model(name: str) -> ServedModel:

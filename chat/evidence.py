@@ -16,7 +16,7 @@ from agents.citations import Passage
 from agents.reasoning_graph import Graph
 from agents.tool import Trust
 from agents.transcript import Note, NoteKind
-from chat import history, notebook, transcripts
+from chat import history, notebook, passages, transcripts
 from chat import models as rows
 from chat.models import Turn
 from chat.step_views import StepView
@@ -34,7 +34,9 @@ class StoredPassages:
 
 
 def passages_of(turn_id: UUID) -> tuple[Passage, ...]:
-    return tuple(_passage(row) for row in rows.Passage.objects.filter(turn=turn_id))
+    """By number: its own, and those of earlier turns that it may cite."""
+    found = passages.visible(Turn.objects.select_related("conversation").get(id=turn_id))
+    return tuple({row.number: _passage(row) for row in found}.values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ class ToolTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
     """Start a turn. `client_id` makes a resend harmless; `conversation` None opens one; with `is_branch` the
     turn hangs on `parent` (null: the root) beside what is there already, else on the leaf of the branch on
-    show."""
+    show. `attachments` are ids of uploaded files."""
 
     client_id: str
     text: str
@@ -62,6 +62,7 @@ class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
     team: str = ""
     plan_needs_approval: bool = False
     tools: ToolTerms = ToolTerms()
+    attachments: list[str] = []
 
 
 class TurnAttach(msgspec.Struct, frozen=True, tag_field="op", tag="turn.attach"):

@@ -17,7 +17,7 @@ from django.db.models import Q
 from agents import verification
 from agents.happenings import NoteAdded
 from agents.transcript import Note, NoteKind
-from chat import activity, answer_marks, branches, frames, step_views
+from chat import activity, answer_marks, branches, documents, frames, passages, step_views
 from chat.activity import AgentView, Savings
 from chat.models import Conversation, Message, Passage, ToolRun, Turn
 from chat.step_views import StepView
@@ -83,7 +83,8 @@ def branch(conversation: Conversation) -> list[TurnView]:
     """The turns of the branch on show, first to last."""
     family = branches.family(conversation)
     path = branches.path(family, conversation.current_turn_id)
-    turns = Turn.objects.select_related("model").prefetch_related(*activity.prefetches()).in_bulk(path)
+    asked = Turn.objects.select_related("model", "conversation")
+    turns = asked.prefetch_related(*activity.prefetches(), "documents__attachment").in_bulk(path)
     bills = UsageRecord.objects.filter(hold__turn__in=path).in_bulk(field_name="hold_id")
     found = [_view(turns[turn_id], bills.get(turns[turn_id].hold_id), family) for turn_id in path]
     return _with_passages(found)
@@ -166,7 +167,8 @@ def request_messages(turn: Turn, *, text: str) -> list[ChatMessage]:
         messages.append(ChatMessage(role=Role.SYSTEM, content=system))
     for earlier in [] if turn.spawned_by_id else _ancestors(turn):
         kept = (step for step in steps_of(earlier) if not step.is_draft and not step.is_undone)
-        messages.append(ChatMessage(role=Role.USER, content=user_text(earlier)))
+        asked = documents.question(earlier, user_text(earlier))
+        messages.append(ChatMessage(role=Role.USER, content=asked))
         messages.extend(step_messages(kept, with_reasoning=False))
     messages.append(ChatMessage(role=Role.USER, content=text))
     return messages
@@ -318,4 +320,15 @@ def _with_passages(views: list[TurnView]) -> list[TurnView]:
     found: dict[UUID, dict[int, Passage]] = {}
     for passage in Passage.objects.filter(wanted) if wanted else ():
         found.setdefault(passage.turn_id, {})[passage.number] = passage
-    return [replace(view, passages=found.get(view.turn.id, {})) for view in views]
+    return [
+        replace(view, passages=_with_earlier(view, found.get(view.turn.id, {}), cited.get(view.turn.id, ())))
+        for view in views
+    ]
+
+
+def _with_earlier(view: TurnView, own: dict[int, Passage], cited: Iterable[int]) -> dict[int, Passage]:
+    """With those of earlier turns that the answer may cite as well."""
+    missing = set(cited) - own.keys()
+    if not missing:
+        return own
+    return {one.number: one for one in passages.visible(view.turn).filter(number__in=missing)} | own

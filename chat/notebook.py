@@ -17,6 +17,7 @@ from agents.tools.rollback import Files
 from agents.tools.rollback import Rollback as RollbackTool
 from agents.transcript import NoteKind
 from chat import fence as fences
+from chat import passages
 from chat.models import Artifact, Message, Part, Passage, PlanItem, ToolRun, Turn
 from chat.models import Fact as FactRow
 from inference.schema import ToolCall
@@ -164,11 +165,15 @@ class DatabaseNotebook:
 
     def _passage(self, name: str) -> Found | None:
         number = passage_number(name)
-        row = Passage.objects.filter(turn=self._turn_id, number=number).first() if number else None
+        row = self._cited(number) if number else None
         if row is None:
             return None
         title = row.title or row.source
         return Found(name=f"[{number}]", title=title, text=row.text, trust=Trust(row.trust))
+
+    def _cited(self, number: int) -> Passage | None:
+        turn = Turn.objects.select_related("conversation").get(id=self._turn_id)
+        return passages.visible(turn).filter(number=number).last()
 
     def _fact_called(self, name: str) -> Found | None:
         if not name.startswith("F"):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agents import context
 from agents.transcript import Note, NoteKind, Step, Transcript
-from chat import history, transcripts
+from chat import documents, history, transcripts
 from chat.models import Turn
 from inference.schema import ChatMessage, Role
 
@@ -18,7 +18,7 @@ def messages(turn: Turn, *, text: str) -> list[ChatMessage]:
     if turn.continues is None:
         return history.request_messages(turn, text=text)
     earlier = turn.continues
-    opening = messages(earlier, text=history.user_text(earlier))
+    opening = messages(earlier, text=documents.question(earlier, history.user_text(earlier)))
     transcript = _without_last_word(transcripts.read(earlier, opening=opening))
     return [*context.view(transcript), ChatMessage(role=Role.USER, content=text)]
 

@@ -20,7 +20,7 @@ from agents.tool import (
     WaitingFor,
 )
 from agents.transcript import Transcript
-from chat import openings, transcripts, warm
+from chat import documents, openings, passages, transcripts, warm
 from chat.models import Message, ToolRun, Turn
 from chat.transcripts import Row
 from inference.schema import FinishReason, Usage
@@ -60,7 +60,7 @@ def load(turn_id: UUID, *, fence: int) -> Start:
 def _from_rows(turn: Turn) -> tuple[Progress, set[UUID]]:
     messages, parts = transcripts.messages_of(turn.id), transcripts.parts_of(turn.id)
     text = "".join(part["text"] for row in messages if row["step"] == 0 for part in parts[row["id"]])
-    opening = openings.messages(turn, text=text)
+    opening = openings.messages(turn, text=documents.question(turn, text))
     progress = _progress(turn, Transcript(opening=tuple(opening)), messages, parts)
     return progress, {row["id"] for row in messages if row["role"] == Message.Role.NOTE}
 
@@ -95,7 +95,7 @@ def _progress(
         usage=sum((transcripts.usage_of(row) for row in messages), Usage()),
         last_usage=transcripts.usage_of(replies[-1]) if replies else Usage(),
         began=_began(turn),
-        num_passages=last_passage or 0,
+        num_passages=max(last_passage or 0, passages.last_before(turn)),
     )
     progress.pending = [
         _intent(row) for row in runs.values() if row["step"] == progress.last_step and _is_left(row)

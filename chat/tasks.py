@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
 
-from chat import decisions, doorbell, fairness, segment, turns
+from chat import attachments, code_tools, decisions, doorbell, fairness, segment, turns
 from chat.events import LogUnreachable
 from chat.models import Turn
 from webapp.billing import holds
@@ -64,6 +64,16 @@ def _drive_a_segment(rung: UUID) -> tuple[UUID, bool]:
         close_old_connections()
 
 
+@shared_task(ignore_result=True, acks_late=False)  # whoever rings names its queue
+def read_attachment(*, attachment_id: str) -> None:
+    """Read an uploaded file, if nobody does."""
+    close_old_connections()
+    try:
+        attachments.read(UUID(attachment_id), code_tools.extractor())
+    finally:
+        close_old_connections()
+
+
 @shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
 def sweep() -> None:
     """Find what dead workers left: turns to go on with, ends to announce, money to give back."""
@@ -91,6 +101,8 @@ SWEPT: tuple[Callable[[], object], ...] = (
     _announce_all,
     decisions.expire_due,
     holds.release_expired,
+    attachments.ring_due,
+    attachments.clean_up,
 )
 
 

@@ -44,6 +44,12 @@ def configured() -> tuple[Server, ...]:
         raise ImproperlyConfigured(f"MCP_SERVERS: {fault}") from fault
 
 
+def are_described_by_others() -> bool:
+    """Whether the model is told of tools in words that the operator does not vouch for: the descriptions come
+    from their servers, which may say anything in them."""
+    return bool(settings.MCP_SERVERS) and any(not server.is_trusted for server in configured())
+
+
 @cache
 def pool() -> Pool:
     from agents.mcp.pool import Pool

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db.models import Q
 
 from agents import custom_tools
 from agents.sandbox.turn_sandbox import TurnSandbox
@@ -26,10 +27,10 @@ from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
 from agents.tools.verify_claim import VerifyClaim
-from chat import code_tools, conductors, search_tools, tool_servers
+from chat import code_tools, conductors, document_tools, search_tools, tool_servers, writing_tools
 from chat import notebook as notebooks
 from chat.frames import ToolTerms
-from chat.models import Message, Part, Passage, ToolRun, Turn
+from chat.models import Message, Part, Passage, ToolRun, Turn, TurnDocument
 from chat.notebook import DatabaseNotebook
 from inference.schema import ToolSpec
 from webapp.catalog.models import ServedModel
@@ -38,6 +39,11 @@ from webapp.catalog.models import ServedModel
 def may_call_tools(model: ServedModel, *, long_thinking: bool) -> bool:
     """Tools belong to Long Thinking, and to models that can call them."""
     return long_thinking and model.calls_tools
+
+
+def may_look_up(model: ServedModel, *, long_thinking: bool) -> bool:
+    """Whether a turn gets the tools that look things up in documents."""
+    return may_call_tools(model, long_thinking=long_thinking) and not model.is_small
 
 
 def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...]:
@@ -51,7 +57,7 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
         *(Calculate.spec, AskUser.spec, VerifyClaim.spec),
         *(Plan.spec, Remember.spec, Recall.spec, Rollback.spec),
     )
-    return (*platform, *search_tools.specs(model), *code_tools.specs(), *added)
+    return (*platform, *search_tools.specs(model), *code_tools.specs(), *writing_tools.specs(), *added)
 
 
 @asynccontextmanager
@@ -97,6 +103,7 @@ async def _platform(turn: Turn, sandbox: TurnSandbox) -> list[Tool]:
     # An agent has no person of its own to ask.
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
     looking = await sync_to_async(search_tools.tools)(turn.model)
+    looking += await sync_to_async(document_tools.tools_of)(turn)
     return [Calculate(), *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, sandbox)]
 
 
@@ -132,12 +139,18 @@ def _earlier(turn: Turn) -> list[UUID]:
 
 def _exposure(turn_ids: list[UUID], *, own: UUID) -> Exposure:
     """With the sources that the turn itself has found: a resumed transcript does not hold them."""
-    brought = ToolRun.objects.filter(turn__in=turn_ids).exclude(trust="").values_list("trust", flat=True)
+    # What its agents read stands in a turn's answer, whoever led them.
+    theirs = Q(turn__in=turn_ids) | Q(turn__spawned_by__in=turn_ids)
+    brought = ToolRun.objects.filter(theirs).exclude(trust="").values_list("trust", flat=True)
     asked = Part.objects.filter(message__turn__in=turn_ids, message__role=Message.Role.USER)
     known = {url for text in asked.values_list("text", flat=True) for url in outgoing.urls_of(text)}
     found = Passage.objects.filter(turn__in=[*turn_ids, own]).values_list("source", flat=True)
     known |= set(found.distinct())
+    has_documents = TurnDocument.objects.filter(turn__in=[*turn_ids, own]).exists()
+    read = Trust.DOCUMENT if has_documents else Trust.USER
+    if tool_servers.are_described_by_others():
+        read = least_trusted(read, Trust.MCP)
     return Exposure(
-        trust=least_trusted(Trust.USER, *(Trust(label) for label in brought.distinct())),
+        trust=least_trusted(read, *(Trust(label) for label in brought.distinct())),
         known_urls=frozenset(map(outgoing.plain, known)),
     )

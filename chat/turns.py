@@ -22,8 +22,9 @@ from agents.limits import Limit, Limits
 from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
-from chat import bills, budgets, doorbell, openings, step_rows
+from chat import bills, budgets, documents, doorbell, openings, step_rows
 from chat import fence as fences
+from chat.documents import Shown
 from chat.fence import TurnLost as TurnLost
 from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, ToolRun, Turn
 from inference.schema import FinishReason, ToolSpec, Usage
@@ -54,6 +55,7 @@ class Question:
     plan_needs_approval: bool = False
     tool_terms: Mapping[str, Any] = field(default_factory=dict)
     continues: Turn | None = None
+    documents: tuple[Shown, ...] = ()
 
 
 def open_conversation(user: User, *, conversation_id: UUID, text: str) -> Conversation:
@@ -86,7 +88,7 @@ def start(
         **asdict(question.limits),
         wake_at=now + timedelta(seconds=RING_AGAIN_S),
     )
-    messages = openings.messages(turn, text=question.text)
+    messages = openings.messages(turn, text=documents.told(question.text, question.documents))
     turn.hold = holds.place(
         conversation.user,
         model=question.model,
@@ -99,6 +101,7 @@ def start(
     turn.save(force_insert=True)
     message = Message.objects.create(turn=turn, step=0, role=Message.Role.USER)
     Part.objects.create(message=message, position=0, kind=Part.Kind.TEXT, text=question.text)
+    documents.keep(turn, question.documents)
     if question.continues is not None:
         _inherit(turn, question.continues)
     Conversation.objects.filter(id=conversation.id).update(current_turn=turn, updated_at=now)

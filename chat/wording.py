@@ -13,7 +13,7 @@ from agents.limits import Limit
 from agents.tooling import policy
 from agents.transcript import Note, NoteKind
 from agents.verification.finding import Verdict
-from chat.models import Turn
+from chat.models import Attachment, Turn
 from webapp.billing import daily, pricing
 
 
@@ -175,3 +175,51 @@ def of_prompt(prompt: str) -> str:
         ),
     }
     return known.get(prompt, prompt)
+
+
+# ---- uploaded files
+
+
+def of_attachment(attachment: Attachment) -> str:
+    """How far it is, and what is wrong with it or was left out."""
+    if attachment.state == Attachment.State.FAILED:
+        return _of_fault(attachment.fault)
+    if attachment.state != Attachment.State.READY:
+        return _("Reading…")
+    return " ".join(filter(None, map(_of_left_out, attachment.notes)))
+
+
+def _of_fault(fault: str) -> str:
+    words = {
+        "locked": _("Locked with a password. Remove the password and attach it again."),
+        "damaged": _("Damaged, or not what its name says. Save it again and attach the new file."),
+        "pictures": _("Its pages are pictures without text. Run text recognition over it first."),
+        "picture": _("A picture: only text can be read so far. Describe it, or attach its text."),
+        "bytes": _("Not a text, and no format that is read here."),
+        "empty": _("There is no text in it."),
+        "bomb": _("It unpacks to far more than it should: it may be made to do harm."),
+        "nested": _("Archives in archives in archives are not read. Unpack it first."),
+        "too_many_files": _("There are too many files in it. Attach those that matter."),
+        "nothing_inside": _("Nothing in it can be read."),
+        "old_office": _("An old Office file, or one with a password. Save it as .docx, .xlsx or PDF."),
+        "slides": _("Slides are not read here. Save them as PDF."),
+        "slow": _("It takes too long to be read. Split it."),
+        "memory": _("It takes too much memory to be read. Split it."),
+    }
+    return words.get(fault, _("It could not be read. Remove it and attach it again."))
+
+
+def _of_left_out(note: dict[str, Any]) -> str:
+    kind = note.get("kind")
+    if kind == "left_out":
+        names = ", ".join(map(str, note.get("names") or ()))
+        return _("Not read: %(names)s.") % {"names": names[:300]}
+    if kind == "pages_damaged":
+        num = int(note.get("num") or 0)
+        return ngettext("%(num)d page is damaged.", "%(num)d pages are damaged.", num) % {"num": num}
+    if kind == "cut" and isinstance(note.get("page"), list) and len(note["page"]) == 2:
+        return _("Only the first %(done)s of %(all)s pages were read.") % {
+            "done": note["page"][0],
+            "all": note["page"][1],
+        }
+    return _("Only its beginning was read.") if kind in ("cut", "broken_off") else ""

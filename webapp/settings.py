@@ -33,10 +33,12 @@ def flag(name: str, *, default: bool) -> bool:
     return value in {"1", "true", "yes", "on"}
 
 
-def number(name: str, default: int, *, minimum: int = 0) -> int:
+def number(name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
     value = text(name, str(default))
     if not value.lstrip("-").isdigit() or int(value) < minimum:
         raise ImproperlyConfigured(f"{name}={value!r} is no whole number of at least {minimum}.")
+    if maximum is not None and int(value) > maximum:
+        raise ImproperlyConfigured(f"{name}={value!r} is more than {maximum}.")
     return int(value)
 
 
@@ -280,6 +282,16 @@ EXA_API_KEY = text("EXA_API_KEY")
 OPEN_PAGES = flag("OPEN_PAGES", default=True)  # off: no page outside the local index is opened
 PAGES_ALLOWED = words("PAGES_ALLOWED")  # domains; where any is given, no other is opened
 PAGES_DENIED = words("PAGES_DENIED")
+
+# ---- files that people attach; they lie in STORAGES["default"]
+MEDIA_ROOT = Path(text("MEDIA_ROOT", str(VAR_DIR / "media")))
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700
+ATTACHMENT_MB = number("ATTACHMENT_MB", 25, minimum=1, maximum=40)  # more does not fit the sandbox
+ATTACHMENTS_OF_A_MESSAGE = number("ATTACHMENTS_OF_A_MESSAGE", 10, minimum=1)
+ATTACHMENTS_UNSENT = number("ATTACHMENTS_UNSENT", 30, minimum=1)  # of a user, waiting to be sent
+ATTACHMENT_QUOTA_MB = number("ATTACHMENT_QUOTA_MB", 1_000, minimum=1)  # of a user, all chats together
+ATTACHMENT_KEPT_HOURS = number("ATTACHMENT_KEPT_HOURS", 48, minimum=1)  # when it is never sent
+DOCUMENT_WINDOW_PERCENT = number("DOCUMENT_WINDOW_PERCENT", 30)  # of a model's window, for whole documents
 
 # ---- limits
 MAX_MESSAGE_CHARS = number("MAX_MESSAGE_CHARS", 400_000, minimum=1)

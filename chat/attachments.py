@@ -1,0 +1,309 @@
+"""What becomes of an uploaded file before it is sent: it arrives, is read by a Celery worker, may be thrown
+away. One function and one transaction for each change.
+
+A worker that reads it holds it by `tries`: whoever comes later takes over, and what the first one then writes
+changes nothing.
+"""
+
+import hashlib
+import logging
+import mimetypes
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import IO, Any, BinaryIO, cast
+from uuid import UUID
+
+from celery import current_app
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError
+
+from agents import plain_text
+from agents.documents.extraction import Extracted, Extractor, ReaderBusy
+from chat.models import Attachment, AttachmentPart
+from chat.models.attachments import file_place
+from webapp.accounts.models import User
+from webapp.billing.estimates import estimated_tokens
+
+logger = logging.getLogger(__name__)
+
+TASK, QUEUE = "chat.tasks.read_attachment", "turns"
+RING_AGAIN_S = 5
+LEASE_S = 10.0  # of a worker that reads; renewed at a third of it
+MAX_TRIES = 5
+READ_AT_ONCE = 8  # on all machines together: turns must not wait behind files
+ARRIVING_S = 3_600
+MIB = 2**20
+NAME_CHARS = 120
+PLAIN = "application/octet-stream"
+State = Attachment.State
+
+
+class UploadRefused(Exception):
+    """The file is not taken. `code` is stable, the text says what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+# ---- arriving
+
+
+def begin(user: User, *, name: str, num_bytes: int) -> Attachment:
+    """A place for a file of this size. Raises UploadRefused."""
+    most = settings.ATTACHMENT_MB * MIB
+    if num_bytes > most:
+        raise too_large()
+    if num_bytes == 0:
+        raise UploadRefused("empty_file", _("The file is empty: choose another."))
+    with transaction.atomic():
+        # Two uploads at once are counted one after the other.
+        User.objects.select_for_update().get(pk=user.pk)
+        own = Attachment.objects.for_user(user)
+        used = own.aggregate(used=Sum("num_bytes"))["used"] or 0
+        if used + num_bytes > settings.ATTACHMENT_QUOTA_MB * MIB:
+            raise UploadRefused(
+                "quota_exceeded",
+                _(
+                    "Your files would take more than %(most)d MB in all. Delete chats with files that you need no more."
+                )
+                % {"most": settings.ATTACHMENT_QUOTA_MB},
+            )
+        arriving = own.filter(conversation=None).exclude(state=State.FAILED).count()
+        if arriving >= settings.ATTACHMENTS_UNSENT:
+            raise UploadRefused(
+                "too_many_files",
+                _("%(most)d files are waiting to be sent. Send or remove some first.")
+                % {"most": settings.ATTACHMENTS_UNSENT},
+            )
+        return Attachment.objects.create(
+            user=user,
+            name=plain_name(name),
+            media_type=(mimetypes.guess_type(plain_name(name))[0] or PLAIN)[:100],
+            num_bytes=num_bytes,
+        )
+
+
+def too_large() -> UploadRefused:
+    return UploadRefused(
+        "file_too_large",
+        _("The file is larger than %(most)d MB. Split it, or attach the part that matters.")
+        % {"most": settings.ATTACHMENT_MB},
+    )
+
+
+def keep(attachment: Attachment, stream: IO[bytes]) -> Attachment:
+    """Write the file away piece by piece, and have it read. Raises UploadRefused, and then nothing is left
+    of it."""
+    counted = _Counted(stream, most=attachment.num_bytes)
+    try:
+        attachment.file.save(attachment.name, File(cast(IO[bytes], counted)), save=False)
+        if counted.num_bytes != attachment.num_bytes:
+            raise UploadRefused("upload_broken", _("The upload broke off. Try again."))
+    except Exception:
+        # Whatever went wrong, the place is given back.
+        attachment.delete()
+        raise
+    with transaction.atomic():
+        Attachment.objects.filter(id=attachment.id, state=State.ARRIVING).update(
+            file=attachment.file.name,
+            sha256=counted.sha256,
+            state=State.RECEIVED,
+            due_at=timezone.now() + timedelta(seconds=RING_AGAIN_S),
+        )
+        transaction.on_commit(lambda: ring(attachment.id))
+    attachment.refresh_from_db()
+    return attachment
+
+
+class _Counted:
+    """What storages read from: counts and digests what passes, and never lets more through than was
+    announced."""
+
+    def __init__(self, stream: IO[bytes], *, most: int) -> None:
+        self._stream = stream
+        self._most = most
+        self._digest = hashlib.sha256()
+        self.num_bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            chunk = self._stream.read(min(size, MIB) if size > 0 else MIB)
+        except OSError as fault:
+            raise UploadRefused("upload_broken", _("The upload broke off. Try again.")) from fault
+        self.num_bytes += len(chunk)
+        if self.num_bytes > self._most:
+            raise too_large()
+        self._digest.update(chunk)
+        return chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def plain_name(name: str) -> str:
+    """A name that a file in a folder, a line of text and a citation can have."""
+    name = plain_text.neutral(plain_text.clean(name)).replace("\\", "/").rpartition("/")[2]
+    name = "".join(char if char.isprintable() and char not in '<>:"|?*[]' else "_" for char in name)
+    name = " ".join(name.split()).lstrip(".")
+    stem, dot, ending = name.rpartition(".")
+    if dot and stem and len(ending) <= 10:
+        return f"{stem[: NAME_CHARS - len(ending) - 1]}.{ending}"
+    return name[:NAME_CHARS] or "file"
+
+
+# ---- being read
+
+
+def ring(attachment_id: UUID) -> None:
+    """Have a Celery worker read it. If the broker is away, the sweep rings again."""
+    try:
+        current_app.send_task(TASK, kwargs={"attachment_id": str(attachment_id)}, queue=QUEUE, retry=False)
+    except OperationalError:
+        logger.warning("attachment %s: nobody to ring, left to the sweep", attachment_id)
+
+
+def ring_due() -> None:
+    """Ring for those that wait, and for those whose worker died; each again only after a while."""
+    now = timezone.now()
+    due = Attachment.objects.filter(state__in=(State.RECEIVED, State.READING), due_at__lte=now)
+    for attachment_id, tries in list(due.order_by("due_at").values_list("id", "tries")[:READ_AT_ONCE]):
+        again = now + timedelta(seconds=RING_AGAIN_S)
+        if due.filter(id=attachment_id, tries=tries).update(state=State.RECEIVED, due_at=again):
+            ring(attachment_id)
+
+
+def read(attachment_id: UUID, extractor: Extractor) -> None:
+    """Read it, if nobody does and it is still wanted. Again is harmless."""
+    attachment = _claimed(attachment_id)
+    if attachment is None:
+        return
+    try:
+        with _held(attachment), attachment.file.open("rb") as file:
+            extracted = extractor.read(cast(BinaryIO, file), name=attachment.name)
+    except (ReaderBusy, OSError) as fault:
+        logger.warning("attachment %s: could not be read now (%s)", attachment_id, type(fault).__name__)
+        _put_off(attachment)
+        return
+    _finish(attachment, extracted)
+
+
+def _claimed(attachment_id: UUID) -> Attachment | None:
+    row = Attachment.objects.filter(id=attachment_id, state=State.RECEIVED).first()
+    if row is None:
+        return None
+    if row.tries >= MAX_TRIES:
+        _finish_as(row, state=State.FAILED, fault="unread")
+        return None
+    now = timezone.now()
+    if Attachment.objects.filter(state=State.READING, due_at__gt=now).count() >= READ_AT_ONCE:
+        return None  # the sweep rings again
+    taken = Attachment.objects.filter(id=row.id, state=State.RECEIVED, tries=row.tries)
+    changes = {"state": State.READING, "tries": row.tries + 1, "due_at": now + timedelta(seconds=LEASE_S)}
+    if not taken.update(**changes):
+        return None
+    row.refresh_from_db()
+    return row
+
+
+@contextmanager
+def _held(attachment: Attachment) -> Iterator[None]:
+    """Tell every few seconds that somebody reads it: of one that was killed, the sweep soon knows."""
+    is_over = threading.Event()
+
+    def renew() -> None:
+        while not is_over.wait(LEASE_S / 3):
+            until = timezone.now() + timedelta(seconds=LEASE_S)
+            _own(attachment).update(due_at=until)
+        connection.close()
+
+    renewing = threading.Thread(target=renew, daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        renewing.join()
+
+
+def _put_off(attachment: Attachment) -> None:
+    later = timezone.now() + timedelta(seconds=2**attachment.tries)
+    _own(attachment).update(state=State.RECEIVED, due_at=later)
+
+
+def _finish(attachment: Attachment, extracted: Extracted) -> None:
+    parts = [
+        AttachmentPart(
+            attachment=attachment, number=number, place=part.place, heading=part.heading, text=part.text
+        )
+        for number, part in enumerate(extracted.parts, 1)
+    ]
+    with transaction.atomic():
+        is_ours = _finish_as(
+            attachment,
+            state=State.FAILED if extracted.fault else State.READY,
+            fault=extracted.fault,
+            notes=[dict(note) for note in extracted.notes],
+            num_parts=len(parts),
+            num_chars=sum(len(part.text) for part in parts),
+            num_tokens=sum(tokens_of(part.place, part.text) for part in parts),
+        )
+        if is_ours:
+            AttachmentPart.objects.bulk_create(parts, batch_size=500)
+
+
+def tokens_of(place: str, text: str) -> int:
+    """As a passage in a question, about."""
+    return estimated_tokens(f"[1000] {place}\n{text}\n\n") + 12  # the document's name
+
+
+def _finish_as(attachment: Attachment, **changes: Any) -> bool:
+    return _own(attachment).update(due_at=None, **changes) == 1
+
+
+def _own(attachment: Attachment) -> "QuerySet[Attachment]":
+    """The row while it is ours: nobody has taken over."""
+    return Attachment.objects.filter(
+        id=attachment.id, state__in=(State.READING, State.RECEIVED), tries=attachment.tries
+    )
+
+
+# ---- the end
+
+
+def remove(attachment: Attachment) -> bool:
+    """Throw it away; False for one that was sent: it goes with its conversation."""
+    unsent = Attachment.objects.filter(id=attachment.id, conversation=None)
+    return bool(unsent.delete()[0])
+
+
+def clean_up() -> None:
+    """Throw away what was never sent, and uploads that broke off while a process died."""
+    now = timezone.now()
+    old = Q(created_at__lt=now - timedelta(hours=settings.ATTACHMENT_KEPT_HOURS))
+    broken = Q(state=State.ARRIVING, created_at__lt=now - timedelta(seconds=ARRIVING_S))
+    left = Attachment.objects.filter(old | broken, conversation=None)
+    for attachment_id in list(left.values_list("id", flat=True)[:50]):
+        left.filter(id=attachment_id).delete()
+
+
+def forget_file(*, instance: Attachment, **_signal: object) -> None:
+    """Delete the file once its row is gone for good: a receiver of Django's signal."""
+    name = instance.file.name or file_place(instance, "")
+    transaction.on_commit(lambda: default_storage.delete(name))
+
+
+def in_order(user: User, ids: Sequence[UUID]) -> list[Attachment]:
+    """Those of them that are the person's."""
+    found = Attachment.objects.for_user(user).in_bulk(list(ids))
+    return [found[one] for one in ids if one in found]
