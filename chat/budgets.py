@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
@@ -22,6 +21,7 @@ from agents import budget
 from agents.budget import CallPrice, Grant
 from agents.limits import Limit
 from agents.store import BudgetExhausted
+from chat import own_loop
 from chat.models import Turn
 from inference.schema import Usage
 from webapp.billing import holds, pricing
@@ -80,7 +80,7 @@ async def reserve(turn: Turn, call: Call, *, sleep: Sleep) -> Grant:
     while True:
         may_wait = time.monotonic() < gives_up_at
         try:
-            return await sync_to_async(reserve_now)(turn, call, may_wait=may_wait)
+            return await own_loop.database(reserve_now, turn, call, may_wait=may_wait)
         except Crowded:
             pass
         except holds.InsufficientFunds as fault:

@@ -3,7 +3,6 @@
 from functools import cache, partial
 from pathlib import Path
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from agents.documents.extraction import BoundedExtractor, Extractor, SandboxExtractor
@@ -22,7 +21,7 @@ from agents.tools.run_python import RunPython
 from agents.tools.run_tests import RunTests
 from agents.tools.shell import Shell
 from agents.workspace import TurnFiles
-from chat import workspaces
+from chat import own_loop, workspaces
 from chat.models import Turn
 from inference.schema import ToolSpec
 
@@ -59,7 +58,7 @@ def sandbox_of(turn: Turn) -> TurnSandbox:
 
 def files_of(turn: Turn) -> TurnFiles:
     return TurnFiles(
-        sync_to_async(partial(workspaces.of_turn, turn)),
+        partial(own_loop.aside, workspaces.of_turn, turn),
         has_begun=partial(workspaces.has_used_files, turn),
     )
 

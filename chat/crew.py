@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.db.models import F, QuerySet, Value
 from django.db.models.expressions import Combinable
@@ -22,7 +21,7 @@ from agents.teams import evidence
 from agents.teams.crew import AgentId, AgentState, AgentTask, Evidence, TooManyAgents, cost_text
 from agents.tool import Trust
 from agents.transcript import NoteKind
-from chat import answer_marks, doorbell, events, passages, turns
+from chat import answer_marks, doorbell, events, own_loop, passages, turns
 from chat.models import Fact, Message, Part, Passage, Turn, TurnDocument
 from inference.schema import FinishReason, Usage
 from webapp.billing import holds
@@ -46,13 +45,13 @@ class DatabaseCrew:
 
     async def spawn(self, tasks: Sequence[AgentTask], *, key: str) -> list[AgentId]:
         """Raises turns.TurnLost, too, once another worker has taken over."""
-        return await sync_to_async(self._spawn)(tasks, key)
+        return await own_loop.database(self._spawn, tasks, key)
 
     async def states(self) -> list[AgentState]:
-        return await sync_to_async(lambda: states_of(self._children()))()
+        return await own_loop.database(lambda: states_of(self._children()))
 
     async def stop(self, agents: Sequence[AgentId]) -> None:
-        asked = await sync_to_async(self._request_stop)(agents)
+        asked = await own_loop.database(self._request_stop, agents)
         for agent in asked:
             try:
                 await events.ask_to_stop(agent)
@@ -60,12 +59,12 @@ class DatabaseCrew:
                 logger.warning("agent %s: Redis is away, its worker will see the stop in the database", agent)
 
     async def adopt(self, agents: Sequence[AgentId]) -> dict[AgentId, dict[int, int]]:
-        return await sync_to_async(self._adopt)(agents)
+        return await own_loop.database(self._adopt, agents)
 
     async def tell(self, listener: Listener, *, step: int) -> None:
-        for agent, event, heard in await sync_to_async(self._news)(step):
+        for agent, event, heard in await own_loop.database(self._news, step):
             await listener.happened(event)
-            await sync_to_async(Turn.objects.filter(id=agent).update)(heard=heard)
+            await own_loop.database(Turn.objects.filter(id=agent).update, heard=heard)
 
     def _lock(self) -> None:
         """Nobody else takes the turn, or ends it, before the transaction does."""

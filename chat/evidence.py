@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from django.utils.translation import gettext
 
 from agents import citations, reasoning_graph, verification
@@ -16,7 +16,7 @@ from agents.citations import Passage
 from agents.reasoning_graph import Graph
 from agents.tool import Trust
 from agents.transcript import Note, NoteKind
-from chat import history, notebook, passages, transcripts
+from chat import history, notebook, own_loop, passages, transcripts
 from chat import models as rows
 from chat.models import Turn
 from chat.step_views import StepView
@@ -30,7 +30,7 @@ class StoredPassages:
         self._turn_id = turn_id
 
     async def passages(self) -> Sequence[Passage]:
-        return await sync_to_async(passages_of)(self._turn_id)
+        return await own_loop.database(passages_of, self._turn_id)
 
 
 def passages_of(turn_id: UUID) -> tuple[Passage, ...]:

@@ -4,7 +4,6 @@ agents.notebook for the port."""
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.db.models import Q
 
@@ -17,7 +16,7 @@ from agents.tools.rollback import Files
 from agents.tools.rollback import Rollback as RollbackTool
 from agents.transcript import NoteKind
 from chat import fence as fences
-from chat import passages
+from chat import own_loop, passages
 from chat.models import Artifact, Message, Part, Passage, PlanItem, ToolRun, Turn
 from chat.models import Fact as FactRow
 from inference.schema import ToolCall
@@ -67,28 +66,28 @@ class DatabaseNotebook:
         self._fence = fence
 
     async def plan(self) -> tuple[PlanLine, ...]:
-        return await sync_to_async(plan_of)(self._turn_id)
+        return await own_loop.database(plan_of, self._turn_id)
 
     async def write_plan(self, lines: Sequence[PlanLine]) -> None:
-        await sync_to_async(self._write_plan)(lines)
+        await own_loop.database(self._write_plan, lines)
 
     async def facts(self) -> tuple[Fact, ...]:
-        return await sync_to_async(self._facts)()
+        return await own_loop.database(self._facts)
 
     async def remember(self, text: str, *, evidence: Sequence[str], key: str) -> Fact:
-        return await sync_to_async(self._remember)(text, list(evidence), key)
+        return await own_loop.database(self._remember, text, list(evidence), key)
 
     async def find(self, name: str) -> Found | None:
-        return await sync_to_async(self._find)(name)
+        return await own_loop.database(self._find, name)
 
     async def step_of(self, call_id: str) -> int | None:
-        return await sync_to_async(self._step_of)(call_id)
+        return await own_loop.database(self._step_of, call_id)
 
     async def rollbacks(self) -> tuple[Rollback, ...]:
-        return await sync_to_async(self._rollbacks)()
+        return await own_loop.database(self._rollbacks)
 
     async def effects_after(self, step: int) -> tuple[ToolCall, ...]:
-        return await sync_to_async(self._effects_after)(step)
+        return await own_loop.database(self._effects_after, step)
 
     # ---- writes
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -32,14 +32,15 @@ from agents.tooling.exposure import Opening
 from agents.tooling.toolset import Toolset
 from agents.tools.verify_claim import VerifyClaim
 from agents.verification import Verifier
-from chat import conductors, events, history, resume, toolsets, turns, warm, wording
+from chat import conductors, events, history, own_loop, resume, toolsets, turns, warm, wording
 from chat.events import LogTaken, LogUnreachable
 from chat.evidence import StoredPassages
 from chat.frames import PlainEvent
 from chat.models import Turn
 from chat.notebook import DatabaseNotebook
+from chat.own_loop import database
 from chat.turn_log import Stored, TurnLog
-from chat.turn_store import DatabaseStore, database
+from chat.turn_store import DatabaseStore
 from chat.warm import Kept
 from inference.backends.base import BackendError, ChatBackend
 from inference.schema import FinishReason
@@ -130,7 +131,7 @@ class _Segment:
             start = await database(resume.load, turn_id, fence=fence)
         except Turn.DoesNotExist as gone:
             raise turns.TurnLost(f"turn {turn_id} was deleted") from gone
-        async with events.client() as connection:
+        async with own_loop.kept("events", events.client) as connection:
             segment = cls(start, fence=fence, connection=connection)
             await segment._open_log()
             try:
@@ -216,26 +217,33 @@ class _Segment:
 
     async def _drive(self) -> End | None:
         try:
-            backend = backends.backend_for(self._turn.model)
+            async with self._backend() as backend:
+                return await self._drive_with(backend)
         except BackendError as fault:
             return Outcome(finish_reason=FinishReason.ERROR, detail=str(fault))
+
+    def _backend(self) -> AbstractAsyncContextManager[ChatBackend]:
+        model = self._turn.model
+        # A script is read for each segment: whoever writes it may be at it still.
+        if model.backend == model.Backend.SCRIPTED:
+            return aclosing(backends.backend_for(model))
+        return own_loop.kept(backends.recipe_of(model), lambda: aclosing(backends.backend_for(model)))
+
+    async def _drive_with(self, backend: ChatBackend) -> End | None:
         notebook = DatabaseNotebook(self._turn.id, fence=self._fence)
-        try:
-            own = [*conductors.own_tools(self._turn, fence=self._fence, listener=self._log), self._claims()]
-            tools = toolsets.opened(self._turn, notebook=notebook, own=own)
-            # Watched first: a server that is slow to list its tools must not cost the lease.
-            async with self._watched(), tools as toolset:
-                setting = self._setting(backend, toolset, notebook, await self._opening())
-                self._ask = model_call.asker(setting, self._progress)
-                with tracing.turn(str(self._turn.id), model=setting.model, role=self._turn.role):
-                    return await loop.drive(
-                        setting,
-                        self._progress,
-                        max_steps=settings.TURN_SEGMENT_STEPS,
-                        until=time.monotonic() + settings.TURN_SEGMENT_S,
-                    )
-        finally:
-            await backend.aclose()
+        own = [*conductors.own_tools(self._turn, fence=self._fence, listener=self._log), self._claims()]
+        tools = toolsets.opened(self._turn, notebook=notebook, own=own)
+        # Watched first: a server that is slow to list its tools must not cost the lease.
+        async with self._watched(), tools as toolset:
+            setting = self._setting(backend, toolset, notebook, await self._opening())
+            self._ask = model_call.asker(setting, self._progress)
+            with tracing.turn(str(self._turn.id), model=setting.model, role=self._turn.role):
+                return await loop.drive(
+                    setting,
+                    self._progress,
+                    max_steps=settings.TURN_SEGMENT_STEPS,
+                    until=time.monotonic() + settings.TURN_SEGMENT_S,
+                )
 
     def _claims(self) -> VerifyClaim:
         """The tool that checks a claim: it may ask the model as soon as the turn is driven."""

@@ -7,14 +7,13 @@ from functools import partial
 from uuid import UUID
 
 import redis
-from asgiref.sync import async_to_sync
 from celery import shared_task
 from celery.worker import state
 from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
 
-from chat import attachments, code_tools, decisions, doorbell, fairness, segment, turns
+from chat import attachments, code_tools, decisions, doorbell, fairness, own_loop, segment, turns
 from chat.events import LogUnreachable
 from chat.models import Turn
 from webapp.billing import holds
@@ -56,7 +55,7 @@ def _drive_a_segment(rung: UUID) -> tuple[UUID, bool]:
         chosen = fairness.choose(rung)
         if chosen is None:
             return rung, False
-        goes_on = async_to_sync(segment.drive)(chosen)
+        goes_on = own_loop.run(segment.drive(chosen))
         if not goes_on and (held_back := fairness.held_back()) is not None:
             ring(held_back)
         return chosen, goes_on
@@ -126,6 +125,6 @@ def _note_life() -> None:
 
 def _announce(turn: Turn) -> None:
     try:
-        async_to_sync(segment.announce)(turn)
+        own_loop.run(segment.announce(turn))
     except (RedisError, LogUnreachable):
         logger.warning("turn %s: its end is not announced yet", turn.id)

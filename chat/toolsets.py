@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from uuid import UUID
 
 import msgspec
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db.models import Q
 
@@ -27,7 +26,7 @@ from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
 from agents.tools.verify_claim import VerifyClaim
-from chat import code_tools, conductors, document_tools, search_tools, tool_servers, writing_tools
+from chat import code_tools, conductors, document_tools, own_loop, search_tools, tool_servers, writing_tools
 from chat import notebook as notebooks
 from chat.frames import ToolTerms
 from chat.models import Message, Part, Passage, ToolRun, Turn, TurnDocument
@@ -95,15 +94,15 @@ async def opened(
         approvals={**tool_servers.approvals_of(theirs), **_policy().approvals},
         grants=tuple(Grant(tool=one.tool, arguments=one.arguments) for one in terms.granted),
     )
-    async with RedisToolCache.opened(settings.REDIS_URL) as tool_cache:
+    async with own_loop.kept("tool cache", partial(RedisToolCache.opened, settings.REDIS_URL)) as tool_cache:
         yield Toolset(tools, policy=policy, cache=tool_cache, is_fresh=terms.is_fresh)
 
 
 async def _platform(turn: Turn, sandbox: TurnSandbox) -> list[Tool]:
     # An agent has no person of its own to ask.
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
-    looking = await sync_to_async(search_tools.tools)(turn.model)
-    looking += await sync_to_async(document_tools.tools_of)(turn)
+    looking = await own_loop.database(search_tools.tools, turn.model)
+    looking += await own_loop.database(document_tools.tools_of, turn)
     return [Calculate(), *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, sandbox)]
 
 

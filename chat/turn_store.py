@@ -1,11 +1,9 @@
 """A turn's steps in the database: the `agents.store.TurnStore` of a worker that holds the turn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.utils import translation
 
 from agents.budget import Grant
@@ -16,19 +14,12 @@ from agents.tool import Intent, ToolResult, Waiting
 from agents.transcript import Note
 from chat import budgets, step_rows, turns, wording
 from chat.models import Turn
+from chat.own_loop import database
 from chat.step_rows import Held
 from chat.turn_log import TurnLog
 from inference.schema import ChatRequest, Usage
 from webapp.billing import estimates, holds, pricing
 from webapp.billing.pricing import Rates
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-async def database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run it in the thread that entered this event loop, whose database connection it uses."""
-    return await sync_to_async(function)(*args, **kwargs)
 
 
 class DatabaseStore:

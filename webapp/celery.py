@@ -3,9 +3,13 @@
 import gc
 import os
 import sys
+import threading
+from typing import Any
 
 from celery import Celery
 from celery.signals import worker_init, worker_ready
+
+from chat import doorbell
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
@@ -30,6 +34,24 @@ def spare_the_collector(**_kwargs: object) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS_PER_COLLECTION, 20, 20)
+
+
+@worker_ready.connect
+def load_clients(sender: Any, **_kwargs: object) -> None:
+    """Beside the worker's first moments: the first turn would else wait a second for it, and all with it."""
+    if doorbell.QUEUE in sender.app.amqp.queues.consume_from:
+        threading.Thread(target=_load_clients, daemon=True).start()
+
+
+def _load_clients() -> None:
+    from django.db import connection
+
+    from webapp.catalog import backends  # needs the apps, too
+
+    try:
+        backends.load_clients()
+    finally:
+        connection.close()
 
 
 @worker_ready.connect

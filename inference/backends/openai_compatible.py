@@ -1,8 +1,10 @@
 """Any provider that speaks OpenAI's chat completions: a hosted Kimi, vLLM, SGLang, Ollama, llama.cpp."""
 
+import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, Literal
 
@@ -38,6 +40,7 @@ from inference.tokenizer.marks import CallStyle
 _CONNECT_S = 5.0
 # Between two pieces of a stream: a large model may read a long prompt for minutes before its first word.
 _SILENCE_S = 600.0
+_END_S = 0.1  # that the end of a response may come behind its last word
 _RETRY_AFTER_S = 5.0
 _MOST_RETRY_AFTER_S = 600.0
 _QUOTA_RETRY_AFTER_S = 300.0  # money comes when a person brings it
@@ -80,7 +83,7 @@ class OpenAICompatibleBackend:
                 timeout=httpx2.Timeout(_SILENCE_S, connect=_CONNECT_S),
                 limits=httpx2.Limits(max_connections=None),
                 follow_redirects=True,
-                verify=_trusted(),
+                verify=trusted(),
             ),
         )
 
@@ -132,7 +135,8 @@ class OpenAICompatibleBackend:
     async def _deltas(self, answer: httpx2.Response, reply: "_Reply") -> AsyncGenerator[ChatDelta, None]:
         """What the chunks say. One that is no JSON, or of another shape, is told as a broken stream."""
         try:
-            async for chunk in chunks(answer.aiter_bytes()):
+            pieces = answer.aiter_bytes()
+            async for chunk in chunks(pieces):
                 if chunk.error:
                     raise StreamBroken(f"{self._host} broke off: {_message_of(chunk.error)}")
                 for delta in reply.take(chunk):
@@ -141,6 +145,7 @@ class OpenAICompatibleBackend:
             raise StreamBroken("The provider sent something that is no part of an answer.") from error
         for delta in reply.finish():
             yield delta
+        await _read_out(pieces)
 
     def _reply(self, request: ChatRequest) -> "_Reply":
         num_calls_before = sum(len(message.tool_calls) for message in request.messages)
@@ -300,8 +305,16 @@ def _message_of(error: Any) -> str:
     return message if isinstance(message, str) else ""
 
 
+async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+    """Read to the end of a response of which all was said: only then its connection serves the next call."""
+    with suppress(TimeoutError, httpx2.HTTPError, httpx2.StreamError):
+        async with asyncio.timeout(_END_S):
+            async for _ in pieces:
+                pass
+
+
 @cache
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """Whom this process trusts: read once, for it takes as long as ten steps of a turn."""
     return httpx2.create_ssl_context()
 

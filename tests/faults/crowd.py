@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.faults.rig import Manner, Rig
 from tests.services import wait_until
 
+BEGINNING = 3  # steps of each turn until all of them run
+
 
 @dataclass(frozen=True, kw_only=True)
 class Crowd:
@@ -26,6 +28,7 @@ class Crowd:
     ideal_per_s: float
     share: float
     worker_cpu_ms_per_step: float
+    model_cpu_ms_per_step: float
     database: str
 
 
@@ -42,30 +45,40 @@ def run_many(*, turns: int = 25, steps: int = 40, latency_ms: int = 200, databas
 
 def _measure(rig: Rig, *, turns: int, steps: int, latency_ms: int, database: str) -> Crowd:
     rig.inside("person", "crowd")
-    cpu = rig.cpu_seconds()
     rig.inside("submit", "crowd", str(turns), f"Go. forge: steps={steps} tools=calculate")
     within_s = 60 + 3 * steps * latency_ms / 1000
+    _wait_for(rig, BEGINNING * turns, within_s=within_s)
+    cpu, forge_cpu, begun = rig.cpu_seconds(), rig.forge.cpu_seconds(), rig.forge.num_asked()
+    _wait_for(rig, (steps + 1 - BEGINNING) * turns, within_s=within_s)
+    cpu, forge_cpu = rig.cpu_seconds() - cpu, rig.forge.cpu_seconds() - forge_cpu
+    num_steps = rig.forge.num_asked() - begun
     wait_until(
         lambda: rig.forge.num_asked() >= turns * (steps + 1), within_s=within_s, what="all steps", every_s=0.5
     )
-    cpu = rig.cpu_seconds() - cpu
     reached = steady_rate([float(asked["at"]) for asked in rig.forge.asked()], turns=turns)
-    ideal = turns * 1000 / latency_ms
+    ideal = turns * 1000 / max(latency_ms, 1)
     return Crowd(
         turns=turns,
         latency_ms=latency_ms,
         steps_per_s=round(reached, 2),
         ideal_per_s=ideal,
         share=round(reached / ideal, 4),
-        worker_cpu_ms_per_step=round(1000 * cpu / (turns * (steps + 1)), 2),
+        worker_cpu_ms_per_step=round(1000 * cpu / num_steps, 2),
+        model_cpu_ms_per_step=round(1000 * forge_cpu / num_steps, 2),
         database=database,
+    )
+
+
+def _wait_for(rig: Rig, num_asked: int, *, within_s: float) -> None:
+    wait_until(
+        lambda: rig.forge.num_asked() >= num_asked, within_s=within_s, what=f"step {num_asked}", every_s=0.2
     )
 
 
 def steady_rate(arrivals: Sequence[float], *, turns: int) -> float:
     """Requests a second, without the beginning and the end, when not all turns run."""
     ordered = sorted(arrivals)
-    first, last = 3 * turns, len(ordered) - 3 * turns
+    first, last = BEGINNING * turns, len(ordered) - BEGINNING * turns
     return (last - first) / (ordered[last] - ordered[first])
 
 

@@ -122,7 +122,7 @@ class LoopForge:
                 return
             strike = self._strike(heard.question, move)
             fault = strike.fault if strike else ""
-            status = await self._say(send, body, move, count, strike)
+            status = await self._say(send, body, move, count, strike, at=at)
         except talk.BadConversation as refusal:
             fault, status = str(refusal), 400
             await _respond(send, 400, wire.error(str(refusal)))
@@ -142,10 +142,19 @@ class LoopForge:
         return move.strike if self._strikes[key] <= move.strike.times else None
 
     async def _say(
-        self, send: Any, body: dict[str, Any], move: Move, count: wire.Counted, strike: Strike | None
+        self,
+        send: Any,
+        body: dict[str, Any],
+        move: Move,
+        count: wire.Counted,
+        strike: Strike | None,
+        *,
+        at: float,
     ) -> int:
         fault = strike.fault if strike else None
-        await asyncio.sleep((SLOW_S if fault is Fault.SLOW else 0) + self.manner.latency_ms / 1000)
+        # Counted from when it was asked: what it takes to read the question is part of the model's time.
+        due = at + (SLOW_S if fault is Fault.SLOW else 0) + self.manner.latency_ms / 1000
+        await asyncio.sleep(max(due - time.monotonic(), 0))
         if fault in REFUSALS:
             return await _refuse(send, fault)
         if fault is Fault.OVERFLOW:

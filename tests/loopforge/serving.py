@@ -13,6 +13,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import msgspec
+import psutil
 import uvicorn
 
 from tests.loopforge.server import LoopForge
@@ -69,6 +70,11 @@ class ForgeProcess:
 
     def num_asked(self) -> int:
         return int(self._read("count"))
+
+    def cpu_seconds(self) -> float:
+        """What it has computed so far."""
+        assert self.process is not None
+        return sum(psutil.Process(self.process.pid).cpu_times()[:2])
 
     def _read(self, what: str) -> Any:
         with _plainly.open(f"http://127.0.0.1:{self.port}/forge/{what}", timeout=10) as answer:

@@ -14,6 +14,8 @@ from webapp.catalog.models import KEY_VARIABLE, ServedModel
 NO_KEY = "none-needed"
 OPTIONAL_KEYS = {"", "OPENAI_API_KEY"}
 
+Recipe = tuple[int, str, str, str, str, str, str]
+
 
 def backend_for(model: ServedModel) -> ChatBackend:
     """A new backend for this model; the caller `aclose`s it, in the event loop that used it.
@@ -34,6 +36,28 @@ def backend_for(model: ServedModel) -> ChatBackend:
         api_key=_api_key(model),
         thinking_dialect=model.thinking_dialect,
         output_parser="ours" if model.output_parser == ServedModel.OutputParser.OURS else "theirs",
+    )
+
+
+def load_clients() -> None:
+    """Import what the models on offer are reached by, before anybody waits for it."""
+    offered = ServedModel.objects.offered()
+    if offered.filter(backend=ServedModel.Backend.OPENAI_COMPATIBLE).exists():
+        from inference.backends import openai_compatible
+
+        openai_compatible.trusted()
+
+
+def recipe_of(model: ServedModel) -> Recipe:
+    """Backends of one recipe are the same: after an edit in the admin it is another."""
+    return (
+        model.pk,
+        model.backend,
+        model.upstream_name,
+        model.base_url,
+        model.api_key_env,
+        model.thinking_dialect,
+        model.output_parser,
     )
 
 

@@ -12,13 +12,12 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import psutil
-from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 
 from agents import custom_tools
 from agents.limits import Limits
 from agents.tool import ToolContext, ToolResult, Traits
-from chat import segment, turns
+from chat import own_loop, segment, turns
 from chat.models import Turn
 from chat.turns import Question
 from inference.schema import (
@@ -112,7 +111,7 @@ def _measure(num_steps: int) -> Measured:
     backend = PromptModel(num_steps)
     bytes_before, memory_before = _database_bytes(), _memory()
     with _played_by(backend):
-        while async_to_sync(segment.drive)(turn.id):
+        while own_loop.run(segment.drive(turn.id)):
             pass  # a ring
     turn.refresh_from_db()
     if turn.finish_reason != FinishReason.STOP:
