@@ -98,11 +98,12 @@ def _artifacts(outcome: Outcome, read: Read) -> tuple[NewArtifact, ...]:
             content = read(path, max_bytes=MAX_ARTIFACT_BYTES)
         except (BadPath, NoSuchFile, WorkspaceFull):
             continue  # a further call has taken it away
-        artifacts.append(_artifact(path, content))
+        artifacts.append(artifact(path, content))
     return tuple(artifacts)
 
 
-def _artifact(path: str, content: bytes) -> NewArtifact:
+def artifact(path: str, content: bytes) -> NewArtifact:
+    """The file, in base64 where it is no text."""
     guessed = mimetypes.guess_type(path)[0]
     try:
         text = content.decode()

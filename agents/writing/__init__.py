@@ -1,0 +1,1 @@
+"""Reports of many sections: kept in the work folder, written piece by piece, checked, drawn and exported."""
