@@ -1,7 +1,9 @@
 """The tools that search, read pages and look up facts, as the operator has set them up."""
 
+import logging
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -12,6 +14,7 @@ from agents.pages.domains import Domains
 from agents.pages.fetching import Fetcher
 from agents.pages.library import Library
 from agents.pages.reading import Reader
+from agents.search import minilm_files
 from agents.search.engines import ENGINES, WebSearch
 from agents.search.local import LocalSearch
 from agents.search.provider import SearchProvider, Together
@@ -25,6 +28,11 @@ from inference.schema import ToolSpec
 from webapp.billing import pricing
 from webapp.catalog.backends import provider_key
 from webapp.catalog.models import SearchEngine, ServedModel
+
+if TYPE_CHECKING:
+    from agents.search.reranking import Reranker
+
+logger = logging.getLogger(__name__)
 
 LOCAL = "local"
 VENDOR_HOSTS = ("api.moonshot.ai", "api.moonshot.cn")
@@ -97,7 +105,29 @@ def _of_environment(name: str) -> SearchProvider | None:
 
 
 def _local(index: Index) -> LocalSearch:
-    return LocalSearch(index, site=settings.CORPUS_SITE)
+    files = minilm_files.installed(corpus_folder())
+    reranker = _reranker(files) if files is not None and not minilm_files.lacks() else None
+    return LocalSearch(index, site=settings.CORPUS_SITE, reranker=reranker)
+
+
+@cache
+def _reranker(files: Path) -> "Reranker | None":
+    """Of this process; None, and a line in the log, where the files are not what they should be."""
+    # With their first use: a site without it loads neither numpy nor the weights.
+    from agents.search.minilm import MiniLM
+    from agents.search.reranking import Reranker
+
+    try:
+        return Reranker(MiniLM(files))
+    except Exception:
+        # The reader of the tokenizer raises bare Exceptions.
+        logger.exception("the re-ranker in %s is left out: install it again", files)
+        return None
+
+
+def corpus_folder() -> Path:
+    """Where the index lies, and what is fetched for it."""
+    return Path(settings.CORPUS_INDEX).parent
 
 
 def _own_server(base_url: str, *, price_nano: int = 0) -> WebSearch:

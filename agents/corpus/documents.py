@@ -17,13 +17,15 @@ class Section:
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """`id` begins with the corpus's name and names the document for ever; `url` is where its text comes from;
-    `dated` is when it was published, as its source says it."""
+    `dated` is when it was published, as its source says it. A lower `weight` than 1 puts it behind others
+    that say the same."""
 
     id: str
     title: str
     sections: tuple[Section, ...]
     url: str = ""
     dated: str = ""
+    weight: float = 1.0
 
     @property
     def text(self) -> str:

