@@ -73,9 +73,7 @@ def begin(user: User, *, name: str, num_bytes: int) -> Attachment:
         if used + num_bytes > settings.ATTACHMENT_QUOTA_MB * MIB:
             raise UploadRefused(
                 "quota_exceeded",
-                _(
-                    "Your files would take more than %(most)d MB in all. Delete chats with files that you need no more."
-                )
+                _("Your files would take more than %(most)d MB in all. Delete chats that you need no more.")
                 % {"most": settings.ATTACHMENT_QUOTA_MB},
             )
         arriving = own.filter(conversation=None).exclude(state=State.FAILED).count()

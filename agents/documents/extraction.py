@@ -31,7 +31,7 @@ MAX_SECTIONS = 100_000
 MAX_TOLD_BYTES = 48 * 2**20
 READING_S = 60.0  # then what has been read so far stands
 WALL_S = 90.0
-LIMITS = Limits(memory_bytes=768 * 2**20, num_processes=8, cpu_s=int(WALL_S))
+LIMITS = Limits(memory_bytes=768 * 2**20, cpu_s=int(WALL_S))
 NAME_CHARS = 200
 
 _READING = Path(__file__).with_name("reading")
@@ -93,6 +93,8 @@ class SandboxExtractor:
                     session.kill()
             except SandboxFailed as fault:
                 raise ReaderBusy(str(fault)) from fault
+            if outcome.ending is Ending.CRASHED and not (folder / TOLD).exists():
+                raise ReaderBusy(f"nothing was begun: {outcome.output[:200]}")
             ending = "" if outcome.ending is Ending.DONE else _ENDINGS.get(outcome.ending, "damaged")
             return _told(folder, ending=ending or ("damaged" if outcome.error else ""))
 
