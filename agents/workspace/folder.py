@@ -96,12 +96,12 @@ class WorkFolder:
     def open(self, path: str) -> Iterator[BinaryIO]:
         """The file for reading. Raises BadPath, NoSuchFile."""
         *folders, name = clean(path).split("/")
-        with opened(self.root, FOLDER) as root, _there(root, folders, path) as parent:
-            descriptor = _open_file(name, parent, path)
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise NoSuchFile(f"{path} is no file.")
-                yield file
+        with (
+            opened(self.root, FOLDER) as root,
+            _there(root, folders, path) as parent,
+            os.fdopen(_open_file(name, parent, path), "rb") as file,
+        ):
+            yield file
 
     def about(self, path: str) -> WorkFile:
         """Raises BadPath, NoSuchFile."""
@@ -147,6 +147,13 @@ class WorkFolder:
                 except OSError:
                     return True
         return True
+
+    def clear_half_written(self) -> None:
+        """Remove what a crash has left; nobody may be writing into the folder."""
+        with opened(self.root, FOLDER) as folder:
+            for path, name, parent, _ in regular_files(folder, shows_half_written=True):
+                if path.rpartition("/")[2].startswith(TEMPORARY):
+                    os.unlink(name, dir_fd=parent)
 
     def clear(self) -> None:
         """Remove all that is in it, and the folder."""
@@ -194,12 +201,12 @@ def opened(path: Path | str, flags: int, *, parent: int | None = None) -> Iterat
 
 
 def regular_files(
-    folder: int, prefix: str = "", depth: int = 0
+    folder: int, prefix: str = "", depth: int = 0, *, shows_half_written: bool = False
 ) -> Iterator[tuple[str, str, int, os.stat_result]]:
     """Path, name, parent and looks of every regular file in a stable order; the parent is open until the next
     one is asked for."""
     for name in sorted(os.listdir(folder)):
-        if not _is_shown(name):
+        if not (_is_shown(name) or shows_half_written):
             continue
         try:
             about = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -212,7 +219,8 @@ def regular_files(
                 suppress(NotADirectoryError, FileNotFoundError),
                 opened(name, FOLDER, parent=folder) as inner,
             ):
-                yield from regular_files(inner, f"{prefix}{name}/", depth + 1)
+                deeper = f"{prefix}{name}/"
+                yield from regular_files(inner, deeper, depth + 1, shows_half_written=shows_half_written)
 
 
 @contextmanager
@@ -313,9 +321,13 @@ def _written(name: str, parent: int, *, is_executable: bool) -> Iterator[BinaryI
 
 def _open_file(name: str, parent: int, path: str) -> int:
     try:
-        return os.open(name, READ, dir_fd=parent)
+        descriptor = os.open(name, READ, dir_fd=parent)
     except OSError as fault:
         raise NoSuchFile(f"There is no file {path}.") from fault
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise NoSuchFile(f"{path} is no file.")
 
 
 def _about(path: str, about: os.stat_result) -> WorkFile:

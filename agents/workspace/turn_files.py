@@ -75,11 +75,12 @@ class Workspace:
 
     def change(self, key: str, *, step: int, make: Callable[[WorkFolder], Change]) -> str:
         """Carry out what `make` decides on, all of it or nothing, and once for a key: called again, it goes
-        on from where it was cut, and says the same. Raises what `make` does, BadPath and WorkspaceFull, and
-        then has changed nothing."""
+        on from where it was cut, and says the same. No code may run in the folder meanwhile. Raises what
+        `make` does, BadPath and WorkspaceFull, and then has changed nothing."""
         journal = Journal(self._marks)
         with self._store.lock():
             change = journal.read(key)
+            self.folder.clear_half_written()
             if change is None:
                 change = make(self.folder)
                 self.folder.check(change.files)
