@@ -7,6 +7,7 @@ import { say } from "./words.js";
 
 const SETTLE_MS = 400; // a step that writes ten files is one look
 const MOST_LINES = 100;
+const TOKENS = /\/preview\/[^\s/]+\//g; // what a page says of itself goes to the model without them
 
 const panel = document.getElementById("panel");
 const app = document.querySelector(".app");
@@ -39,7 +40,8 @@ async function bring(address) {
       document.dispatchEvent(new Event("signed-out"));
       return false;
     }
-    content = document.createElement("section");
+    content = document.createElement("div");
+    content.className = "panel__content";
     content.append(document.getElementById("panel-fault").content.cloneNode(true));
   }
   shown = address;
@@ -51,7 +53,7 @@ async function bring(address) {
 
 function put(content) {
   panel.replaceChildren(content);
-  panel.setAttribute("aria-label", content.getAttribute("aria-label") ?? "");
+  panel.setAttribute("aria-label", content.dataset.label ?? "");
   dress(content);
   wake(content);
 }
@@ -130,7 +132,7 @@ addEventListener("message", ({ source, origin, data }) => {
   if (lines.childElementCount >= MOST_LINES) return;
   const line = document.createElement("li");
   line.className = `console__line console__line--${data.preview}`;
-  line.textContent = data.text.slice(0, 2000);
+  line.textContent = data.text.slice(0, 2000).replace(TOKENS, "/preview/");
   lines.append(line);
   const box = panel.querySelector(".console");
   box.hidden = false;

@@ -9,18 +9,20 @@
   const MOST = 100;
   let told = 0;
 
+  /** Addresses of the work folder by the paths of its files. */
+  const file = (text) => String(text).replace(/\bhttps?:\/\/[^\s/]+\/preview\/[^\s/]+\//g, "");
+
   function tell(text, level = "error") {
     if (parent === window || ++told > MOST) return;
-    parent.postMessage({ preview: level, text: String(text).slice(0, LONGEST) }, home);
+    parent.postMessage({ preview: level, text: file(text).slice(0, LONGEST) }, home);
   }
 
-  const file = (url) => String(url ?? "").replace(/^.*\/preview\/[^/]+\//, "");
-  const place = (name, line, column) => (name ? ` (${file(name)}:${line}:${column})` : "");
+  const place = (name, line, column) => (name ? ` (${name}:${line}:${column})` : "");
 
   addEventListener("error", (event) => {
     const { target } = event;
-    if (target instanceof Element) tell(`Could not load ${file(target.src || target.href)}`);
-    else tell(`${event.message}${place(event.filename, event.lineno, event.colno)}`);
+    if (target instanceof Element) tell(`Could not load ${target.src || target.href}`);
+    else tell(`${event.message.replace(/^Uncaught /, "")}${place(event.filename, event.lineno, event.colno)}`);
   }, true);
   addEventListener("unhandledrejection", ({ reason }) => tell(`Unhandled rejection: ${reason?.stack ?? reason}`));
   addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {

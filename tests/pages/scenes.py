@@ -1,14 +1,17 @@
 """Turns in every state that a page must show, as rows: for tests of pages, and for a browser's stack."""
 
+import base64
 import hashlib
 import json
+import struct
+import zlib
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from chat.markdown import render
-from chat.models import Conversation, Message, Part, Passage, PlanItem, ToolRun, Turn
+from chat.models import Artifact, Conversation, Message, Part, Passage, PlanItem, ToolRun, Turn
 from webapp.accounts.models import User
 from webapp.billing import accounts
 from webapp.billing.models import Hold
@@ -89,13 +92,16 @@ class Scene:
             PlanItem.objects.create(turn=self.turn, position=position, phase=phase, text=text, status=status)
         return self
 
-    def passage(self, number: int, text: str = PASSAGE) -> "Scene":
+    def passage(self, number: int, text: str = PASSAGE, **fields: Any) -> "Scene":
+        known = {
+            "call_id": "functions.search:0",
+            "source": "https://www.thelancet.com/journals/lancet/article/PIIS0140-6736(22)02585-5",
+            "title": "Cooling cities through urban green infrastructure",
+        }
         Passage.objects.create(
             turn=self.turn,
             number=number,
-            call_id="functions.search:0",
-            source="https://www.thelancet.com/journals/lancet/article/PIIS0140-6736(22)02585-5",
-            title="Cooling cities through urban green infrastructure",
+            **known | fields,
             text=text,
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             trust="web",
@@ -214,6 +220,55 @@ def noted(user: User) -> Turn:
         "check", must_revise=False, sentences=[doubt], num_sentences=3, num_supported=2, num_unsupported=1
     )
     return scene.turn
+
+
+def cited(user: User) -> Turn:
+    """A turn with a plot, whose answer cites two of its three sources, checked sentence by sentence."""
+    answer = (
+        "Tree cover of 30 % would have avoided 2,644 of 6,700 deaths [1]. It says itself that it "
+        '"only considered the summer of 2015" [2], and 2022 was hotter [2].'
+    )
+    first_end = answer.index("[1].") + 4
+    checked = {"step": 2, "fault": "", "detail": "", "calls": [], "by": "rule"}
+    found = [
+        checked | {"start": 0, "end": first_end, "verdict": "supported", "passages": [1]},
+        checked | {"start": first_end + 1, "end": len(answer), "verdict": "supported", "passages": [2]},
+    ]
+    call = "functions.run_python:10"
+    scene = Scene(user).step(
+        {"name": "run_python", "arguments": {"code": "city.plot()"}, "result": "1 plot"}, think="Plot it."
+    )
+    scene.passage(1, call_id=call)
+    press = (
+        "Press release. The authors only considered the summer of 2015, for which data were available. End."
+    )
+    about = {"source": "https://www.isglobal.org/en/-/heat", "title": "One third of deaths", "call_id": call}
+    scene.passage(2, press, **about)
+    scene.passage(3, "Trees Master Plan 2017 to 2037.", source="uploads/plan.pdf", title="Trees Master Plan")
+    plot = base64.b64encode(picture(320, 200)).decode()
+    Artifact.objects.create(
+        turn=scene.turn,
+        call_id=call,
+        name="deaths_by_city.png",
+        media_type="image/png;base64",
+        text=plot,
+        sha256="0" * 64,
+    )
+    scene.step(text=answer)
+    scene.note("check", must_revise=False, sentences=found, num_sentences=2, num_supported=2)
+    return scene.turn
+
+
+def picture(width: int, height: int) -> bytes:
+    """A PNG of grey bars."""
+    row = b"\0" + bytes(90 if column % 40 < 20 else 240 for column in range(width))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = zlib.compress(row * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def heavy(user: User) -> Turn:
