@@ -36,9 +36,11 @@ class Granted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ToolTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """On which terms a turn uses tools. `is_fresh`: nothing that was found before is used again."""
+    """On which terms a turn uses tools. `is_fresh`: nothing that was found before is used again.
+    `is_quarantined`: pages are read by another call of the model, which answers questions about them."""
 
     is_fresh: bool = False
+    is_quarantined: bool = False
     granted: list[Granted] = []
 
 

@@ -10,20 +10,15 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from agents.corpus.index import Index, NoIndex
-from agents.pages.domains import Domains
-from agents.pages.fetching import Fetcher
-from agents.pages.library import Library
-from agents.pages.reading import Reader
 from agents.search import minilm_files
 from agents.search.engines import ENGINES, WebSearch
 from agents.search.local import LocalSearch
 from agents.search.provider import SearchProvider, Together
 from agents.tool import Tool
 from agents.tools.facts_query import FactsQuery
-from agents.tools.find_in_page import FindInPage
-from agents.tools.open_page import OpenPage
 from agents.tools.vendor_search import VendorSearch
 from agents.tools.web_search import WebSearch as WebSearchTool
+from chat import page_tools
 from inference.schema import ToolSpec
 from webapp.billing import pricing
 from webapp.catalog.backends import provider_key
@@ -56,7 +51,7 @@ def tools(model: ServedModel | None = None) -> list[Tool]:
     if providers := _providers(index, rows, has_documents=bool(installed)):
         found.append(WebSearchTool(Together(providers)))
     if installed or settings.OPEN_PAGES:
-        found += [OpenPage(_library()), FindInPage(_library())]
+        found += page_tools.tools()
     if any(corpus.num_facts for corpus in installed):
         found.append(FactsQuery(index, site=settings.CORPUS_SITE))
     found += [VendorSearch(price_nano=_price_nano(row)) for row in rows if _is_of_vendor(row, model)]
@@ -145,17 +140,6 @@ def _is_of_vendor(row: SearchEngine, model: ServedModel | None) -> bool:
 
 def _price_nano(row: SearchEngine) -> int:
     return pricing.to_nano(row.price_per_search)
-
-
-@cache
-def _library() -> Library:
-    """Of this process, so that turns are polite to a site together."""
-    site = settings.CORPUS_SITE
-    fetcher = Fetcher(
-        domains=Domains.of(allowed=settings.PAGES_ALLOWED, denied=settings.PAGES_DENIED),
-        own_sites=(site,) if site else (),
-    )
-    return Library(local_index(), fetcher=fetcher if settings.OPEN_PAGES else None, reader=Reader())
 
 
 def local_index() -> Index:

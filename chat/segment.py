@@ -32,7 +32,18 @@ from agents.tooling.exposure import Opening
 from agents.tooling.toolset import Toolset
 from agents.tools.verify_claim import VerifyClaim
 from agents.verification import Verifier
-from chat import conductors, events, history, own_loop, resume, toolsets, turns, warm, wording
+from chat import (
+    conductors,
+    events,
+    history,
+    own_loop,
+    page_tools,
+    resume,
+    toolsets,
+    turns,
+    warm,
+    wording,
+)
 from chat.events import LogTaken, LogUnreachable
 from chat.evidence import StoredPassages
 from chat.frames import PlainEvent
@@ -232,6 +243,7 @@ class _Segment:
     async def _drive_with(self, backend: ChatBackend) -> End | None:
         notebook = DatabaseNotebook(self._turn.id, fence=self._fence)
         own = [*conductors.own_tools(self._turn, fence=self._fence, listener=self._log), self._claims()]
+        own += page_tools.own_tools(self._turn, ask=lambda: self._ask)
         tools = toolsets.opened(self._turn, notebook=notebook, own=own)
         # Watched first: a server that is slow to list its tools must not cost the lease.
         async with self._watched(), tools as toolset:

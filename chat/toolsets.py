@@ -26,7 +26,16 @@ from agents.tools.memory import Recall, Remember
 from agents.tools.plan import Plan
 from agents.tools.rollback import Rollback
 from agents.tools.verify_claim import VerifyClaim
-from chat import code_tools, conductors, document_tools, own_loop, search_tools, tool_servers, writing_tools
+from chat import (
+    code_tools,
+    conductors,
+    document_tools,
+    own_loop,
+    page_tools,
+    search_tools,
+    tool_servers,
+    writing_tools,
+)
 from chat import notebook as notebooks
 from chat.frames import ToolTerms
 from chat.models import Message, Part, Passage, ToolRun, Turn, TurnDocument
@@ -53,7 +62,7 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
     if model.is_small:
         return (Calculate.spec, *([Recall.spec] if added else []), *added)
     platform = (
-        *(Calculate.spec, AskUser.spec, VerifyClaim.spec),
+        *(Calculate.spec_with_algebra, AskUser.spec, VerifyClaim.spec),
         *(Plan.spec, Remember.spec, Recall.spec, Rollback.spec),
     )
     return (*platform, *search_tools.specs(model), *code_tools.specs(), *writing_tools.specs(), *added)
@@ -86,7 +95,7 @@ async def opened(
             *own,
         ]
     # The platform's first: of two tools with one name the first is kept.
-    tools = [*platform, *added]
+    tools = [*page_tools.allowed(turn, platform), *added]
     if (allowed := conductors.tools_of(turn)) is not None:
         tools = [tool for tool in tools if tool.spec.name in allowed]
     policy = replace(
@@ -103,7 +112,8 @@ async def _platform(turn: Turn, sandbox: TurnSandbox) -> list[Tool]:
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
     looking = await own_loop.database(search_tools.tools, turn.model)
     looking += await own_loop.database(document_tools.tools_of, turn)
-    return [Calculate(), *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, sandbox)]
+    calculator = await asyncio.to_thread(code_tools.calculator)
+    return [calculator, *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, sandbox)]
 
 
 @cache

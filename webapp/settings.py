@@ -282,6 +282,9 @@ EXA_API_KEY = text("EXA_API_KEY")
 OPEN_PAGES = flag("OPEN_PAGES", default=True)  # off: no page outside the local index is opened
 PAGES_ALLOWED = words("PAGES_ALLOWED")  # domains; where any is given, no other is opened
 PAGES_DENIED = words("PAGES_DENIED")
+RENDER_PAGES = flag("RENDER_PAGES", default=True)  # in Chromium, those whose text comes by scripts
+CHROMIUM = text("CHROMIUM")  # where it is, unless in a usual place
+PAGES_QUARANTINED = flag("PAGES_QUARANTINED", default=False)  # no text of pages in a turn: answers about it
 
 # ---- files that people attach; they lie in STORAGES["default"]
 MEDIA_ROOT = Path(text("MEDIA_ROOT", str(VAR_DIR / "media")))

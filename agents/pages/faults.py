@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+ELSEWHERE = "Look for the same in another source."
+
 
 class Kind(StrEnum):
     """BLOCKED: the site does not want to be read by programs, or not without an account. REFUSED: this

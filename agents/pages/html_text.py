@@ -22,6 +22,19 @@ _HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
 _AROUND = (
     "nav, header[role=banner], footer, aside, [role=navigation], [role=search], .sphinxsidebar, .headerlink"
 )
+NEXT_TO_NOTHING = 250  # characters
+LITTLE_BESIDE_SCRIPTS = 2_000
+_ASKS_FOR_SCRIPTS = re.compile(
+    r"(?:enable|turn on|activate|requires?|needs?|without|allow)\b[^<>]{0,40}\bjavascript\b|"
+    r"\bjavascript\b[^<>]{0,40}\b(?:disabled|required|enabled|turned off|not supported)\b|"
+    r"(?:启用|开启|需要|打开)[^<>]{0,20}javascript",
+    re.IGNORECASE,
+)
+_EMPTY = re.compile(
+    r"<(?:div|main|section)\b[^<>]{0,200}\bid=[\"']?(?:root|app|__next|__nuxt|main|content|react-root|svelte)\b"
+    r"[^<>]{0,200}>\s*</",
+    re.IGNORECASE,
+)
 _HEADING_LINE = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
 
 
@@ -29,15 +42,18 @@ def read(html: str, url: str = "") -> Page:
     """The page's text. Raises Unreadable when nothing is to be read on it."""
     if html.count("<") > MAX_NODES * 2:
         raise Unreadable("The page has so many elements that it is not read.")
+    has_scripts = "<script" in html or "<SCRIPT" in html
     tree = hidden_text.removed(html)
     title, links, dated = _title(tree), _links(tree, url), _dated(html)
     shown = tree.html or ""
     whole = structure(tree)
     sections = _article(shown, url, least=max(LITTLE, FEW_OF_IT * sum(len(part.text) for part in whole)))
     sections = sections or whole
+    needs_scripts = has_scripts and _waits_for_scripts(html, sections)
     if not sections:
-        raise Unreadable("The page shows no text; it may need a browser that runs scripts.")
-    return Page(title=title, sections=sections, links=links, dated=dated)
+        why = "The page shows no text; it may need a browser that runs scripts."
+        raise Unreadable(why, needs_scripts=needs_scripts)
+    return Page(title=title, sections=sections, links=links, dated=dated, needs_scripts=needs_scripts)
 
 
 def read_structure(html: str) -> Page:
@@ -94,6 +110,15 @@ def _readable(html: str) -> str | None:
     except Exception:
         # It raises whatever its heuristics stumble over; the page's own structure serves then.
         return None
+
+
+def _waits_for_scripts(html: str, sections: tuple[Section, ...]) -> bool:
+    """Whether a page with scripts says little without them: next to nothing, or little and that it needs
+    them, or little beside an empty place to put more."""
+    num_chars = sum(len(section.text) for section in sections)
+    if num_chars < NEXT_TO_NOTHING:
+        return True
+    return num_chars < LITTLE_BESIDE_SCRIPTS and bool(_ASKS_FOR_SCRIPTS.search(html) or _EMPTY.search(html))
 
 
 def _is_inside_block(node: LexborNode, root: LexborNode) -> bool:

@@ -3,52 +3,46 @@
 import asyncio
 import hashlib
 import sqlite3
-import threading
-import time
-from collections import OrderedDict
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from agents.corpus.index import Index, NoIndex
 from agents.pages.faults import Kind, PageFault
 from agents.pages.fetching import Fetcher
-from agents.pages.page import Page, Unreadable
+from agents.pages.kept_pages import InMemory, Kept, KeptPages, Opened, Store
+from agents.pages.opening import Opener
+from agents.pages.page import Page
 from agents.pages.reading import Reader
+from agents.pages.rendering import Renderer
 
-KEPT_S = 3_600.0  # a turn that opens a page again reads the same
-MAX_KEPT = 32
-MAX_KEPT_CHARS = 8_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """`sha256` is of the bytes as they came, of a document of the index of its text."""
-
-    source: str
-    page: Page
-    fetched_at: datetime
-    sha256: str
-    num_bytes: int = 0
-    is_local: bool = False
+__all__ = ["Library", "Opened"]
 
 
 class Library:
-    """`fetcher` None: nothing but the local index is opened."""
+    """`fetcher` None: nothing but the local index is opened. `renderer` None: no page is shown in a
+    browser."""
 
-    def __init__(self, index: Index, *, fetcher: Fetcher | None, reader: Reader) -> None:
+    def __init__(
+        self,
+        index: Index,
+        *,
+        fetcher: Fetcher | None,
+        reader: Reader,
+        renderer: Renderer | None = None,
+        store: Store | None = None,
+    ) -> None:
         self._index = index
-        self._fetcher = fetcher
-        self._reader = reader
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[float, Opened]] = OrderedDict()
+        self._opener = Opener(fetcher, reader, renderer) if fetcher is not None else None
+        self._kept = KeptPages(store or InMemory())
 
     @property
     def version(self) -> str:
         return self._index.version
 
-    async def open(self, source: str) -> Opened:
-        """Raises PageFault."""
+    async def open(self, source: str, *, tenant: str = "", turn: str = "") -> Opened:
+        """For a turn and its agents the same within an hour; for others of the tenant as long as the site
+        lets it be kept, and for other tenants only what the site calls public. Raises PageFault."""
         source = source.strip()
         local = await asyncio.to_thread(self._local, source)
         if local is not None:
@@ -56,11 +50,21 @@ class Library:
         if "://" not in source:
             why = f"No document is called {source!r}. Name a source as web_search shows it, or an address."
             raise PageFault(Kind.NOT_FOUND, why)
-        if (kept := self._kept_of(source)) is not None:
-            return kept
-        opened = await self._fetched(source)
-        self._keep(source, opened)
-        return opened
+        if self._opener is None:
+            raise PageFault(
+                Kind.REFUSED, "The operator lets no pages of the web be opened: use web_search alone."
+            )
+        pinned = await asyncio.to_thread(self._kept.of_turn, source, turn=turn)
+        if pinned is not None:
+            return _free(pinned)
+        known = await asyncio.to_thread(self._kept.of_tenant, source, tenant=tenant)
+        if known is not None and datetime.now(UTC) < known.freshness.fresh_until:
+            await asyncio.to_thread(self._kept.pin, source, known, turn=turn)
+            return _free(known)
+        kept = await self._opener.open(source, known=known)
+        now = datetime.now(UTC)
+        await asyncio.to_thread(self._kept.keep, source, kept, tenant=tenant, turn=turn, now=now)
+        return kept.opened
 
     def _local(self, source: str) -> Opened | None:
         try:
@@ -74,38 +78,7 @@ class Library:
         digest = hashlib.sha256(document.text.encode()).hexdigest()
         return Opened(source=document.id, page=page, fetched_at=installed_at, sha256=digest, is_local=True)
 
-    async def _fetched(self, url: str) -> Opened:
-        if self._fetcher is None:
-            raise PageFault(
-                Kind.REFUSED, "The operator lets no pages of the web be opened: use web_search alone."
-            )
-        fetched = await self._fetcher.fetch(url)
-        try:
-            page = await self._reader.read(fetched.body, content_type=fetched.content_type, url=fetched.url)
-        except Unreadable as fault:
-            raise PageFault(Kind.UNREADABLE, str(fault)) from fault
-        digest = hashlib.sha256(fetched.body).hexdigest()
-        return Opened(
-            source=fetched.url,
-            page=page,
-            fetched_at=fetched.fetched_at,
-            sha256=digest,
-            num_bytes=len(fetched.body),
-        )
 
-    def _kept_of(self, source: str) -> Opened | None:
-        with self._lock:
-            made_at, opened = self._kept.get(source, (0.0, None))
-            is_fresh = opened is not None and time.monotonic() - made_at < KEPT_S
-            # What was fetched before is not fetched, nor counted, again.
-            return replace(opened, num_bytes=0) if opened is not None and is_fresh else None
-
-    def _keep(self, source: str, opened: Opened) -> None:
-        with self._lock:
-            self._kept[source] = (time.monotonic(), opened)
-            self._kept.move_to_end(source)
-            while len(self._kept) > MAX_KEPT or self._num_chars() > MAX_KEPT_CHARS:
-                self._kept.popitem(last=False)
-
-    def _num_chars(self) -> int:
-        return sum(opened.page.num_chars for _, opened in self._kept.values())
+def _free(kept: Kept) -> Opened:
+    """What was fetched before is not fetched, nor counted, again."""
+    return replace(kept.opened, num_bytes=0)

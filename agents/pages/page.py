@@ -6,7 +6,12 @@ from agents.corpus.documents import Section
 
 
 class Unreadable(Exception):
-    """There is no text to be had; the words say why, for the model."""
+    """There is no text to be had; the words say why, for the model. `needs_scripts`: a browser may show
+    some."""
+
+    def __init__(self, why: str, *, needs_scripts: bool = False) -> None:
+        super().__init__(why)
+        self.needs_scripts = needs_scripts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +22,15 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """`dated` is when the page says it was published, else "". `note` tells what was left out."""
+    """`dated` is when the page says it was published, else "". `note` tells what was left out.
+    `needs_scripts`: a browser would probably show more."""
 
     title: str
     sections: tuple[Section, ...]
     links: tuple[Link, ...] = ()
     dated: str = ""
     note: str = ""
+    needs_scripts: bool = False
 
     @property
     def num_chars(self) -> int:

@@ -18,6 +18,7 @@ LONGEST_DELAY_S = 10.0
 ROBOTS_TTL_S = 3_600.0
 MAX_ROBOTS_BYTES = 512 * 1024
 MAX_HOSTS = 1_000
+LONGEST_PAUSE_S = 3_600.0
 _POLL_S = 0.02
 
 
@@ -59,6 +60,7 @@ class Politeness:
         self._lock = threading.Lock()
         self._hosts: dict[str, _Host] = {}
         self._rules: dict[str, Rules] = {}
+        self._pauses: dict[str, float] = {}
 
     @asynccontextmanager
     async def turn(self, origin: str, *, delay_s: float) -> AsyncIterator[None]:
@@ -70,6 +72,18 @@ class Politeness:
         finally:
             with self._lock:
                 self._hosts[origin].num_open -= 1
+
+    def pause(self, origin: str, *, for_s: float) -> None:
+        """The host has asked not to be asked for so long."""
+        with self._lock:
+            now = time.monotonic()
+            if len(self._pauses) >= MAX_HOSTS:
+                self._pauses = {name: until for name, until in self._pauses.items() if until > now}
+            self._pauses[origin] = now + min(for_s, LONGEST_PAUSE_S)
+
+    def paused_s(self, origin: str) -> float:
+        """How long the host is still to be left alone."""
+        return max(0.0, self._pauses.get(origin, 0.0) - time.monotonic())
 
     def rules(self, origin: str) -> Rules | None:
         """What is known of the host's robots.txt; None when it has to be read."""

@@ -131,12 +131,12 @@ async def start(program: Program) -> Process:
 
     Keep the thread that calls this alive: the kernel ends the program with it. End it with `end`.
     """
-    found, environment = fence(), _environment(program)
+    found, variables = fence(), environment(program)
     read_fd, write_fd = os.pipe()
     try:
         command = arguments(program, fence=found, environment_fd=read_fd)
         with open(write_fd, "wb") as pipe:
-            pipe.write(environment)
+            pipe.write(variables)
         return await asyncio.create_subprocess_exec(
             *command,
             stdin=PIPE,
@@ -206,7 +206,9 @@ def _files(program: Program) -> list[str]:
     return words
 
 
-def _environment(program: Program) -> bytes:
+def environment(program: Program) -> bytes:
+    """What `arguments` reads from its descriptor. Raises ValueError for an environment that cannot be
+    given."""
     variables = {"PATH": INSIDE_PATH, "HOME": SCRATCH, "LANG": "C.UTF-8", **program.environment}
     words = [word for name, value in variables.items() for word in ("--setenv", name, value)]
     if any("\0" in word for word in words):

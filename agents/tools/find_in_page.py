@@ -8,7 +8,7 @@ from agents.pages import strangers_text
 from agents.pages.faults import PageFault
 from agents.pages.library import Library
 from agents.tool import ToolContext, ToolResult, ToolUsage
-from agents.tools.open_page import failed, head, passage, pieces_of, traits_of
+from agents.tools.open_page import failed, head, passage, pieces_of, reader_of, traits_of
 from inference.schema import ToolSpec
 
 MAX_SHOWN = 8
@@ -44,7 +44,7 @@ class FindInPage:
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         try:
-            opened = await self._library.open(arguments["source"])
+            opened = await self._library.open(arguments["source"], **reader_of(context))
         except PageFault as fault:
             return failed(fault)
         usage = ToolUsage(fetched_bytes=opened.num_bytes)

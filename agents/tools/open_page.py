@@ -8,7 +8,17 @@ from agents.corpus.documents import passages_of
 from agents.pages import strangers_text
 from agents.pages.faults import Kind, PageFault
 from agents.pages.library import Library, Opened
-from agents.tool import Caching, Fault, NewPassage, ToolContext, ToolResult, ToolUsage, Traits, Trust
+from agents.tool import (
+    Caching,
+    Fault,
+    NewPassage,
+    Scope,
+    ToolContext,
+    ToolResult,
+    ToolUsage,
+    Traits,
+    Trust,
+)
 from inference.schema import ToolSpec
 
 TTL_S = 3_600.0
@@ -44,14 +54,20 @@ class OpenPage:
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         try:
-            opened = await self._library.open(arguments["source"])
+            opened = await self._library.open(arguments["source"], **reader_of(context))
         except PageFault as fault:
             return failed(fault)
         return _shown(opened, int(arguments.get("part", 1)))
 
 
+def reader_of(context: ToolContext) -> dict[str, str]:
+    """Who reads: the agents of a turn read what it reads."""
+    return {"tenant": context.tenant, "turn": context.top_turn_id or context.turn_id}
+
+
 def traits_of(library: Library) -> Traits:
-    caching = Caching(ttl_s=TTL_S, vary=(library.version,))
+    # Between turns the library keeps what the site allows.
+    caching = Caching(ttl_s=TTL_S, scope=Scope.TURN, vary=(library.version,))
     return Traits(trust=Trust.WEB, caching=caching, timeout_s=75.0)
 
 

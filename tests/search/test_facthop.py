@@ -9,7 +9,7 @@ import pytest
 
 from agents.corpus import factbook, web_site
 from agents.corpus.index import Index
-from chat import search_tools
+from chat import page_tools
 from chat.models import Message, Passage, ToolRun, Turn
 from tests.forge.conftest import Forge, alice_tab, celery_worker, forge, forge_model, open_tab, server
 from tests.loopforge.facthop import AREA, COAST, PEOPLE, Book, FactHop, Question
@@ -33,9 +33,9 @@ def _searching(index: Index, forge_model: ServedModel, settings: Any) -> Iterato
     """The platform on the small factbook, whose site is served on this machine."""
     with sites.serve(web_site.Site(index)) as address:
         settings.CORPUS_INDEX, settings.CORPUS_SITE = index.path, address
-        search_tools._library.cache_clear()
+        page_tools.library.cache_clear()
         yield
-    search_tools._library.cache_clear()
+    page_tools.library.cache_clear()
 
 
 def ask(tab: Tab, question: Question | str) -> Turn:

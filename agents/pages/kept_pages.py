@@ -1,0 +1,169 @@
+"""Pages kept for reading again: within a turn the same for an hour, so that a turn is consistent with itself;
+between turns as long as the site allows, and for others only where the site says that it is for everybody."""
+
+import hashlib
+import logging
+import threading
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from agents.pages.freshness import LONGEST_S, Freshness
+from agents.pages.page import Page
+
+TURN_S = 3_600.0
+KEPT_S = 86_400.0  # beyond its freshness, to ask whether it has changed
+MAX_BYTES = 2 * 1024 * 1024  # packed
+MAX_MEMORY_BYTES = 32 * 1024 * 1024
+AWAY_S = 5.0
+TIMEOUT_S = 1.0
+PREFIX = "page"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A source as it was read. `sha256` is of the bytes as they came, of a rendered page of what it showed,
+    of a document of the index of its text. `num_bytes` is what fetching it took now."""
+
+    source: str
+    page: Page
+    fetched_at: datetime
+    sha256: str
+    num_bytes: int = 0
+    is_local: bool = False
+    is_rendered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    opened: Opened
+    freshness: Freshness
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where the content of an address lies: pages are large, and several turns read the same."""
+
+    content: str
+    freshness: Freshness
+
+
+class Store(Protocol):
+    """Forgets what it wants to."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, value: bytes, *, ttl_s: float) -> None: ...
+
+
+class KeptPages:
+    """Blocking, as its store is."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def of_turn(self, url: str, *, turn: str) -> Kept | None:
+        return self._read(f"turn:{turn}:{_name(url)}")
+
+    def of_tenant(self, url: str, *, tenant: str) -> Kept | None:
+        """What was kept for the tenant, or for everybody; maybe no longer fresh."""
+        return self._read(f"of:{tenant}:{_name(url)}") or self._read(f"all:{_name(url)}")
+
+    def keep(self, url: str, kept: Kept, *, tenant: str, turn: str, now: datetime) -> None:
+        """For the turn, and beyond it as long as the site lets it be kept."""
+        if kept.freshness.may_keep:
+            key = f"all:{_name(url)}" if kept.freshness.is_public else f"of:{tenant}:{_name(url)}"
+            left_s = (kept.freshness.fresh_until - now).total_seconds()
+            self._write(key, kept, ttl_s=max(left_s, 0.0) + KEPT_S)
+        self.pin(url, kept, turn=turn)
+
+    def pin(self, url: str, kept: Kept, *, turn: str) -> None:
+        """The turn reads this one from now on."""
+        self._write(f"turn:{turn}:{_name(url)}", kept, ttl_s=TURN_S)
+
+    def _write(self, key: str, kept: Kept, *, ttl_s: float) -> None:
+        content = zlib.compress(msgspec.msgpack.encode(kept.opened), 1)
+        if len(content) > MAX_BYTES:
+            return
+        name = hashlib.sha256(content).hexdigest()
+        self._store.put(f"content:{name}", content, ttl_s=LONGEST_S + KEPT_S)
+        self._store.put(key, msgspec.msgpack.encode(_Place(name, kept.freshness)), ttl_s=ttl_s)
+
+    def _read(self, key: str) -> Kept | None:
+        try:
+            found = self._store.get(key)
+            place = msgspec.msgpack.decode(found, type=_Place) if found else None
+            content = self._store.get(f"content:{place.content}") if place else None
+            if place is None or content is None:
+                return None
+            opened = msgspec.msgpack.decode(zlib.decompress(content), type=Opened)
+        except (msgspec.MsgspecError, zlib.error):
+            return None  # another version of the platform wrote it
+        return Kept(opened=opened, freshness=place.freshness)
+
+
+class InMemory:
+    """Of one process, the oldest forgotten first."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._num_bytes = 0
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            until, value = self._entries.get(key, (0.0, b""))
+            return value if self._clock() < until else None
+
+    def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        with self._lock:
+            _, old = self._entries.pop(key, (0.0, b""))
+            self._entries[key] = (self._clock() + ttl_s, value)
+            self._num_bytes += len(value) - len(old)
+            while self._num_bytes > MAX_MEMORY_BYTES:
+                _, (_, gone) = self._entries.popitem(last=False)
+                self._num_bytes -= len(gone)
+
+
+class InRedis:
+    """Of all workers: a turn that changes its worker goes on reading the same. A Redis that is away keeps
+    nothing."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(
+            url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        )
+        self._away_until = 0.0
+
+    def get(self, key: str) -> bytes | None:
+        found = self._asked(lambda: self._client.get(f"{PREFIX}:{key}"))
+        return found if isinstance(found, bytes) else None
+
+    def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        self._asked(lambda: self._client.set(f"{PREFIX}:{key}", value, px=max(1, int(ttl_s * 1_000))))
+
+    def _asked(self, ask: Callable[[], object]) -> object:
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return ask()
+        except (RedisError, OSError):
+            self._away_until = time.monotonic() + AWAY_S
+            logger.warning("kept pages are away: pages are fetched anew")
+            return None
+
+
+def _name(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
