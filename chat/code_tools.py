@@ -5,12 +5,14 @@ from pathlib import Path
 
 from django.conf import settings
 
+from agents.algebra.session import Algebra
 from agents.documents.extraction import BoundedExtractor, Extractor, SandboxExtractor
 from agents.sandbox import libraries, packages, tiers
 from agents.sandbox.sessions import Launcher
 from agents.sandbox.turn_sandbox import Pool, TurnSandbox
 from agents.tool import Tool
 from agents.tools import run_python
+from agents.tools.calculate import Calculate
 from agents.tools.files.apply_patch import ApplyPatch
 from agents.tools.files.edit_file import EditFile
 from agents.tools.files.read_file import ReadFile
@@ -61,6 +63,18 @@ def files_of(turn: Turn) -> TurnFiles:
         partial(own_loop.aside, workspaces.of_turn, turn),
         has_begun=partial(workspaces.has_used_files, turn),
     )
+
+
+def calculator() -> Calculate:
+    """With algebra where the sandbox works. Blocking: the first call tries the sandbox."""
+    is_offered = tiers.active(kept_in=_folder() / "tier.json").is_offered
+    return Calculate(_algebra() if is_offered else None)
+
+
+@cache
+def _algebra() -> Algebra:
+    """Of this process. Its sandboxes end with it."""
+    return Algebra()
 
 
 @cache

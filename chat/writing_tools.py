@@ -4,8 +4,6 @@ from collections.abc import Callable
 from functools import cache
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-
 from agents.steps.asking import Ask
 from agents.tool import Tool
 from agents.tools.chart import DrawChart
@@ -15,7 +13,7 @@ from agents.transcript import Transcript
 from agents.writing.citing import Earlier
 from agents.writing.desk import Desk, TurnAtHand
 from agents.writing.press import Press
-from chat import code_tools, evidence, transcripts
+from chat import code_tools, evidence, own_loop, transcripts
 from chat.evidence import StoredPassages
 from chat.models import Turn
 from inference.schema import ToolSpec
@@ -44,7 +42,7 @@ class _EarlierTurns:
 
     async def __call__(self, turn_id: str) -> Earlier | None:
         if turn_id not in self._found:
-            self._found[turn_id] = await sync_to_async(self._read)(turn_id)
+            self._found[turn_id] = await own_loop.database(self._read, turn_id)
         return self._found[turn_id]
 
     def _read(self, turn_id: str) -> Earlier | None:

@@ -376,3 +376,6 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Number]]] = {
     "round": (1, 2, _round),
     "sqrt": (1, 1, _sqrt),
 }
+
+# What an expression may be made of besides numbers and signs.
+NAMES = frozenset({*_CONSTANTS, *_FUNCTIONS, "of"})

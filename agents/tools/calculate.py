@@ -1,11 +1,13 @@
-"""The calculator: exact arithmetic for a model that is bad at it."""
+"""The calculator: exact arithmetic for a model that is bad at it, and algebra where the sandbox works."""
 
+import re
 from collections.abc import Mapping
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-from agents.tool import ToolContext, ToolResult, Traits
+from agents.algebra.session import Algebra, AlgebraFault
+from agents.tool import Fault, ToolContext, ToolResult, Traits
 from agents.tools import arithmetic
 from inference.schema import ToolSpec
 
@@ -19,16 +21,24 @@ constants: pi, e.
 Examples: "12.5% of 1,840", "9.11 > 9.9", "round(1250 * 1.07 ** 10, 2)", "12! / (3! * 9!)"."""
 
 
-class Calculate:
-    spec = ToolSpec(
+ALGEBRA = """\
+Besides it does exact algebra with variables: simplify, expand, factor, apart; solve(equations, unknowns),
+also inequalities and systems in [ ]; diff(f, x), integrate(f, x, from, to), limit(f, x, place), series(f, x,
+place, order), sum(f, k, from, to), product; matrices [[1, 2], [3, 4]]: det, inverse, rank, rref, eigenvalues,
+eigenvectors; factorint, isprime, gcd, binomial; subs(f, x = 2), N(f, digits), convert(90 km/h, m/s).
+Constants also I, oo. Examples: "solve(x^2 > 4, x)", "integrate(sin(x)^2, x, 0, pi)"."""
+
+
+def _spec(description: str, what: str) -> ToolSpec:
+    return ToolSpec(
         name="calculate",
-        description=" ".join(DESCRIPTION.split()),
+        description=" ".join(description.split()),
         parameters={
             "type": "object",
             "properties": {
                 "expression": {
                     "type": "string",
-                    "description": "One arithmetic expression, without units, variables or words.",
+                    "description": what,
                     "minLength": 1,
                     "maxLength": arithmetic.MAX_CHARS,
                 }
@@ -37,13 +47,43 @@ class Calculate:
             "additionalProperties": False,
         },
     )
-    traits = Traits()
+
+
+class Calculate:
+    """With `algebra` it also works with variables, in a sandbox of the turn's own."""
+
+    spec = _spec(DESCRIPTION, "One arithmetic expression, without units, variables or words.")
+    spec_with_algebra = _spec(f"{DESCRIPTION} {ALGEBRA}", "One expression, without words.")
+    traits = Traits(timeout_s=180.0)
+
+    def __init__(self, algebra: Algebra | None = None) -> None:
+        self._algebra = algebra
+        if algebra is not None:
+            self.spec = self.spec_with_algebra
+
+    def resources(self, arguments: Mapping[str, Any]) -> frozenset[str]:
+        return frozenset({"algebra"} if self._algebra is not None else ())
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
+        expression = arguments["expression"]
         try:
-            return ToolResult(for_model=show(arithmetic.evaluate(arguments["expression"])))
+            return ToolResult(for_model=show(arithmetic.evaluate(expression)))
         except arithmetic.ArithmeticFault as fault:
-            return ToolResult(for_model=str(fault), is_error=True)
+            if self._algebra is None or not _is_algebra(expression):
+                return ToolResult(for_model=str(fault), is_error=True, fault=Fault.FAILED)
+        try:
+            found = await self._algebra.work_out(expression, name=context.turn_id or context.key)
+        except AlgebraFault as fault:
+            return ToolResult(for_model=str(fault), is_error=True, fault=Fault.FAILED)
+        return ToolResult(for_model=found)
+
+
+def _is_algebra(expression: str) -> bool:
+    """Whether there is more in it than arithmetic knows: else what arithmetic says of it is the answer."""
+    names = re.findall(r"[^\W\d_]\w*", expression)
+    return any(name not in arithmetic.NAMES for name in names) or bool(
+        re.search(r"[\[|²³]|(?<![<>=!])=(?!=)", expression)
+    )
 
 
 def show(result: arithmetic.Result) -> str:
