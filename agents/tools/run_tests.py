@@ -25,6 +25,7 @@ LONGEST_TIMEOUT_S = 300
 TRACE_LINES = 40
 ALSO_SHOWN = 15
 NO_TESTS, BAD_USE = 5, 4
+WHOLE = (".", "./", "/workspace", "/workspace/")
 ORDER = ("failed", "errors", "passed", "skipped", "xfailed", "xpassed")
 
 DESCRIPTION = """\
@@ -92,7 +93,7 @@ def _program() -> str:
 
 def _target(path: str) -> str:
     """A path in the folder, maybe with the name of a test behind it. Raises BadPath."""
-    if path.strip("./") == "":
+    if path in WHOLE:
         return "."
     file, colons, test = path.partition("::")
     return f"{clean(file.rstrip('/'))}{colons}{test}"

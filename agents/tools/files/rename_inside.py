@@ -48,7 +48,7 @@ def edits(path: str, name: str, new_name: str, line: int | None) -> dict[str, li
         resource = project.get_resource(path)
         source = resource.read()
         offset = offset_of(source, place_of(source, name, line))
-        changes = Rename(project, resource, offset).get_changes(new_name)
+        changes = Rename(project, resource, offset).get_changes(new_name, in_hierarchy=True)
     except RopeError as fault:
         raise Unfit(f"The name cannot be followed: {fault}.") from fault
     finally:
