@@ -9,6 +9,7 @@ from agents.algebra.session import Algebra
 from agents.documents.extraction import BoundedExtractor, Extractor, SandboxExtractor
 from agents.sandbox import libraries, packages, tiers
 from agents.sandbox.sessions import Launcher
+from agents.sandbox.tiers import Tier
 from agents.sandbox.turn_sandbox import Pool, TurnSandbox
 from agents.tool import Tool
 from agents.tools import run_python
@@ -30,6 +31,11 @@ from inference.schema import ToolSpec
 FILE_TOOLS = (ReadFile, WriteFile, EditFile, SearchFiles, ApplyPatch)
 
 
+def tier() -> Tier:
+    """Which sandbox this machine has, and why. Blocking: the first call tries it."""
+    return tiers.active(kept_in=_folder() / "tier.json")
+
+
 def packages_folder() -> Path:
     return _folder() / "packages"
 
@@ -40,15 +46,15 @@ def _folder() -> Path:
 
 def specs() -> tuple[ToolSpec, ...]:
     """What they add to a prompt at most: whether the sandbox works is found out where it is used."""
-    running = (run_python.spec(has_packages=_has_packages()), Shell.spec, RunTests.spec, RenameSymbol.spec)
+    running = (run_python.spec(has_packages=has_packages()), Shell.spec, RunTests.spec, RenameSymbol.spec)
     return (*running, *(tool.spec for tool in FILE_TOOLS))
 
 
 def tools_of(sandbox: TurnSandbox) -> list[Tool]:
     """They share the turn's work folder. Blocking: the first call tries the sandbox."""
     tools: list[Tool] = [tool(sandbox.files) for tool in FILE_TOOLS]
-    if tiers.active(kept_in=_folder() / "tier.json").is_offered:
-        tools += [RunPython(sandbox, has_packages=_has_packages()), Shell(sandbox)]
+    if tier().is_offered:
+        tools += [RunPython(sandbox, has_packages=has_packages()), Shell(sandbox)]
         tools += [RunTests(sandbox), RenameSymbol(sandbox)]
     return tools
 
@@ -80,7 +86,7 @@ def _algebra() -> Algebra:
 @cache
 def extractor() -> Extractor:
     """What reads people's files here. Of this process; blocking: the first call tries the sandbox."""
-    is_offered = tiers.active(kept_in=_folder() / "tier.json").is_offered
+    is_offered = tier().is_offered
     return SandboxExtractor() if is_offered else BoundedExtractor()
 
 
@@ -92,5 +98,5 @@ def _pool() -> Pool:
 
 
 @cache
-def _has_packages() -> bool:
+def has_packages() -> bool:
     return packages.installed(packages_folder()) is not None

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from agents.corpus.index import Index, NoIndex
+from agents.corpus.index import Corpus, Index, NoIndex
 from agents.search import minilm_files
 from agents.search.engines import ENGINES, WebSearch
 from agents.search.local import LocalSearch
@@ -42,10 +42,7 @@ def tools(model: ServedModel | None = None) -> list[Tool]:
     any; for a model, what its own vendor offers besides. Blocking: it looks into the index and the database,
     so that a change in the administration counts from the next turn on."""
     index = local_index()
-    try:
-        installed = index.corpora()
-    except NoIndex:
-        installed = []
+    installed = _installed(index)
     rows = list(SearchEngine.objects.all())
     found: list[Tool] = []
     if providers := _providers(index, rows, has_documents=bool(installed)):
@@ -59,9 +56,16 @@ def tools(model: ServedModel | None = None) -> list[Tool]:
 
 
 def providers() -> list[SearchProvider]:
-    """The search engines that turns ask, in the order in which they are. Raises NoIndex."""
+    """The search engines that turns ask, in their order. Blocking."""
     index = local_index()
-    return _providers(index, list(SearchEngine.objects.all()), has_documents=bool(index.corpora()))
+    return _providers(index, list(SearchEngine.objects.all()), has_documents=bool(_installed(index)))
+
+
+def _installed(index: Index) -> list[Corpus]:
+    try:
+        return index.corpora()
+    except NoIndex:
+        return []
 
 
 def provider_of(row: SearchEngine) -> SearchProvider | None:
