@@ -91,7 +91,13 @@ class Fetcher:
         self._manners = manners or Politeness()
         self.reach = Reach(domains=domains, own_sites=own_sites, max_bytes=bounds.max_bytes, resolve=resolve)
 
-    async def fetch(self, url: str, *, known: Known | None = None) -> Fetched | Unchanged:
+    async def fetch(self, url: str) -> Fetched:
+        """Raises PageFault."""
+        fetched = await self.fetch_if_changed(url, known=None)
+        assert isinstance(fetched, Fetched)
+        return fetched
+
+    async def fetch_if_changed(self, url: str, *, known: Known | None) -> Fetched | Unchanged:
         """Unchanged only where something is known. Raises PageFault."""
         try:
             async with asyncio.timeout(self._bounds.total_s), self._client() as client:

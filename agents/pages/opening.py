@@ -31,7 +31,7 @@ class Opener:
         PageFault."""
         for _ in range(MAX_LEADS):
             asked = Known(url=known.opened.source, freshness=known.freshness) if known is not None else None
-            fetched = await self._fetcher.fetch(url, known=asked)
+            fetched = await self._fetcher.fetch_if_changed(url, known=asked)
             if isinstance(fetched, Unchanged):
                 assert known is not None
                 return Kept(opened=replace(known.opened, num_bytes=0), freshness=fetched.freshness)
