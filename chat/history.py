@@ -16,14 +16,18 @@ from django.db.models import Q
 
 from agents import verification
 from agents.happenings import NoteAdded
+from agents.tool import Trust
+from agents.tooling import outgoing
 from agents.transcript import Note, NoteKind
 from chat import activity, answer_marks, branches, documents, frames, passages, step_views
 from chat.activity import AgentView, Savings
-from chat.models import Conversation, Message, Passage, ToolRun, Turn
+from chat.models import Attachment, Conversation, Message, Passage, ToolRun, Turn
 from chat.step_views import StepView
 from inference.schema import ChatMessage, Role, ToolCall, Usage
 from webapp.billing import pricing
 from webapp.billing.models import UsageRecord
+
+STRANGERS = [trust.value for trust in Trust if not trust.is_trusted]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,8 @@ class TurnView:
     `index`, oldest first.
 
     `usage`, `cost` and `currency` are what was billed; before the turn is finished `cost` is None. `passages`
-    are those that the answer of a finished turn cites.
+    are those that the answer of a finished turn cites. `known_addresses` are those that no model has made up;
+    None: no stranger can have told the model what to write.
     """
 
     turn: Turn
@@ -51,6 +56,7 @@ class TurnView:
     agents: list[AgentView]
     savings: Savings
     passages: Mapping[int, Passage]
+    known_addresses: frozenset[str] | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -59,6 +65,11 @@ class TurnView:
     @property
     def answer(self) -> str:
         return final_text(self.steps)
+
+    @property
+    def attached(self) -> list[Attachment]:
+        """The files that came with the question."""
+        return [row.attachment for row in self.turn.documents.all() if row.is_new]
 
     @property
     def notes(self) -> list[Note]:
@@ -320,10 +331,28 @@ def _with_passages(views: list[TurnView]) -> list[TurnView]:
     found: dict[UUID, dict[int, Passage]] = {}
     for passage in Passage.objects.filter(wanted) if wanted else ():
         found.setdefault(passage.turn_id, {})[passage.number] = passage
+    known = _known_addresses(views)
     return [
-        replace(view, passages=_with_earlier(view, found.get(view.turn.id, {}), cited.get(view.turn.id, ())))
+        replace(
+            view,
+            passages=_with_earlier(view, found.get(view.turn.id, {}), cited.get(view.turn.id, ())),
+            known_addresses=known,
+        )
         for view in views
     ]
+
+
+def _known_addresses(views: list[TurnView]) -> frozenset[str] | None:
+    """What the person and their sources name, in a conversation that has read text of strangers."""
+    conversations = {view.turn.conversation_id for view in views}
+    theirs = ToolRun.objects.filter(turn__conversation__in=conversations, trust__in=STRANGERS)
+    given = Attachment.objects.filter(conversation__in=conversations)
+    if not theirs.exists() and not given.exists():
+        return None
+    sources = Passage.objects.filter(turn__conversation__in=conversations)
+    known = set(sources.values_list("source", flat=True).distinct())
+    known |= {url for view in views for url in outgoing.urls_of(view.user_text)}
+    return frozenset(map(outgoing.plain, known))
 
 
 def _with_earlier(view: TurnView, own: dict[int, Passage], cited: Iterable[int]) -> dict[int, Passage]:

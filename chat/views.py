@@ -120,6 +120,8 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
         "highest": limits.HIGHEST,
         "currency": settings.BILLING_CURRENCY,
         "max_message_chars": settings.MAX_MESSAGE_CHARS,
+        "max_file_mb": settings.ATTACHMENT_MB,
+        "max_files": settings.ATTACHMENTS_OF_A_MESSAGE,
         "now_ms": int(timezone.now().timestamp() * 1000),
     }
     return render(request, "chat/page.html", context)

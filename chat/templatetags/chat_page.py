@@ -41,6 +41,17 @@ def count(value: int) -> str:
 
 
 @register.filter
+def size(num_bytes: int) -> str:
+    """ "12 KB", "2.4 MB"."""
+    if num_bytes < 1024:
+        return _("%(n)s B") % {"n": count(num_bytes)}
+    is_small = num_bytes < 2**20
+    number = num_bytes / (2**10 if is_small else 2**20)
+    shown = number_format(number, decimal_pos=1 if number < 10 else 0)
+    return (_("%(n)s KB") if is_small else _("%(n)s MB")) % {"n": shown.removesuffix(".0")}
+
+
+@register.filter
 def answer_tokens(usage: Usage) -> int:
     """Output that is no reasoning."""
     return usage.output_tokens - usage.reasoning_tokens

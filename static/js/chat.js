@@ -2,6 +2,7 @@
 
 import { copyFrom } from "./clipboard.js";
 import { Composer } from "./composer.js";
+import { Attachments, filesOf, sentChips } from "./attachments.js";
 import { Connection } from "./connection.js";
 import { Drafts } from "./drafts.js";
 import { fetchFragment, wake } from "./fragment.js";
@@ -21,7 +22,8 @@ let pending = null; // what was sent and not yet answered: { command, section, t
 let wantsStop = false;
 
 setClock(Number(main.dataset.now));
-const composer = new Composer(document.getElementById("composer"), { drafts, conversation });
+const attachments = new Attachments(document.getElementById("composer"), { drafts, conversation });
+const composer = new Composer(document.getElementById("composer"), { drafts, conversation, attachments });
 const scroll = follow(scroller, document.getElementById("jump"));
 const stream = new Stream();
 stream.addEventListener("state", ({ detail }) => detail.isOpen && void import("./markdown.js"), { once: true }); // for the answer to come
@@ -29,10 +31,10 @@ new Connection(stream, { signIn: main.dataset.signIn });
 
 // ---- sending
 
-function start(command, { text = "", base = null } = {}) {
+function start(command, { text = "", base = null, files = [] } = {}) {
   composer.warn(stream.isOpen ? "" : say("unsent"), { icon: "offline" });
-  const section = base ? null : pendingSection(text);
-  pending = { command: { client_id: uuid(), ...command }, section, text, base };
+  const section = base ? null : pendingSection(text, files);
+  pending = { command: { client_id: uuid(), ...command }, section, text, base, files };
   wantsStop = false;
   composer.isRunning = true;
   stream.start(pending.command);
@@ -40,32 +42,39 @@ function start(command, { text = "", base = null } = {}) {
   scroll.toEnd();
 }
 
-composer.addEventListener("send", ({ detail: { text } }) => {
+composer.addEventListener("send", ({ detail: { text, files } }) => {
   const { settings } = composer;
   composer.unsent = text; // stays in the draft on the device until the server has it
   composer.input.value = "";
   composer.form.querySelector("#send").disabled = true;
-  start({ op: "turn.send", text, conversation: conversation || null, ...settings }, { text });
+  const ids = files.map(({ id }) => id);
+  start({ op: "turn.send", text, conversation: conversation || null, attachments: ids, ...settings }, { text, files });
 });
 
-function pendingSection(text) {
+function pendingSection(text, files) {
   main.classList.remove("main--empty");
   const section = clone("turn-template");
   section.querySelector(".bubble").textContent = text;
+  if (files.length) {
+    const list = clone("sent-files-template");
+    list.append(...sentChips(files));
+    section.querySelector(".bubble").before(list);
+  }
   thread().append(section);
   return section;
 }
 
 stream.addEventListener("accepted", ({ detail: { frame, command } }) => {
   if (!pending || pending.command !== command) return;
-  const { section: shown, text, base } = pending;
+  const { section: shown, text, base, files } = pending;
   pending = null;
   composer.warn("");
-  const section = base ? branchOff(base, text) : shown;
+  const section = base ? branchOff(base, text, files) : shown;
   section.dataset.turn = frame.turn;
   section.id = `turn-${frame.turn}`;
   composer.unsent = "";
   drafts.write(conversation, "");
+  attachments.forget();
   if (!conversation) adopt(frame.conversation);
   composer.keep();
   watch(section);
@@ -84,7 +93,7 @@ async function reread() {
 
 /** The first message made the conversation: from now on this page is its page. */
 function adopt(id) {
-  conversation = composer.conversation = main.dataset.conversation = id;
+  conversation = composer.conversation = attachments.conversation = main.dataset.conversation = id;
   history.pushState(null, "", `/c/${id}/`);
   document.getElementById("new-chat").removeAttribute("aria-current");
   composer.input.placeholder = say("follow_up");
@@ -96,9 +105,9 @@ function adopt(id) {
 }
 
 /** The turn that is edited or answered again makes room, with all after it, for its new version. */
-function branchOff(base, text) {
+function branchOff(base, text, files) {
   while (base.nextElementSibling) base.nextElementSibling.remove();
-  const section = pendingSection(text);
+  const section = pendingSection(text, files);
   base.remove();
   return section;
 }
@@ -121,7 +130,7 @@ function gone({ turn, message }) {
 
 /** Nothing came of what was sent: the text is back where it was typed. */
 function takeBack() {
-  const { section, text, base } = pending;
+  const { section, text, base, files } = pending;
   pending = null;
   composer.unsent = "";
   composer.isRunning = false;
@@ -133,6 +142,7 @@ function takeBack() {
     return;
   }
   if (!thread().childElementCount && !conversation) main.classList.add("main--empty");
+  attachments.restore(files);
   composer.write(composer.input.value ? `${text}\n\n${composer.input.value}` : text);
   composer.focus();
 }
@@ -210,13 +220,16 @@ const ACTIONS = {
   "copy-code": (button) => copy(button, button.closest(".code").querySelector("code").textContent),
   regenerate: (_, section) => {
     if (isBusy()) return;
-    start({ op: "turn.regenerate", turn: section.dataset.turn }, { text: section.querySelector(".bubble").textContent, base: section });
+    start({ op: "turn.regenerate", turn: section.dataset.turn }, { text: section.querySelector(".bubble").textContent, base: section, files: filesOf(section) });
   },
   edit: (_, section) => openEdit(section),
+  stop,
   "cancel-edit": (button) => closeEdit(button.closest(".edit")),
 };
 
 scroller.addEventListener("click", ({ target }) => {
+  const mark = target.closest("[data-goto-step]");
+  if (mark) void import("./panel.js").then(({ goToStep }) => goToStep(mark.closest(".turn"), mark.dataset.gotoStep));
   const button = target.closest("[data-action]");
   if (button) ACTIONS[button.dataset.action]?.(button, button.closest(".turn"));
 });
@@ -254,7 +267,8 @@ function sendEdit(section, form, text) {
   const place = { conversation, parent: section.dataset.parent || null, is_branch: true };
   composer.unsent = text; // as with every message: a reload before the server has it finds it in the draft
   composer.keep();
-  start({ op: "turn.send", text, ...place, ...composer.settings }, { text, base: section });
+  const files = filesOf(section);
+  start({ op: "turn.send", text, attachments: files.map(({ id }) => id), ...place, ...composer.settings }, { text, base: section, files });
 }
 
 function closeEdit(form) {
@@ -265,11 +279,14 @@ function closeEdit(form) {
 
 // ---- the panel beside it
 
+// Whether a link tells much is known once its turn is over.
+const ASKS = "a.is-long, [data-live] .answer a[href^='http'], [data-live] .answer a[href^='mailto:']";
+
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-panel], a.is-long, a.picture, .answer a[href^='files/']");
+  const link = event.target.closest(`a[data-panel], ${ASKS}, a.picture, .answer a[href^='files/']`);
   if (!link) return;
   event.preventDefault();
-  if (link.matches(".is-long")) void import("./links.js").then(({ ask }) => ask(link));
+  if (link.matches(ASKS)) void import("./links.js").then(({ ask }) => ask(link));
   else if (link.matches(".picture")) void import("./links.js").then(({ enlarge }) => enlarge(link));
   else void import("./panel.js").then(({ open, openFile }) => (link.matches("[data-panel]") ? open(link) : openFile(link)));
 });

@@ -9,11 +9,13 @@ const AS_WRITTEN = { max_cost: (text) => text, max_calls_per_tool: callsPerTool 
 export class Composer extends EventTarget {
   unsent = ""; // what was sent and the server has not taken yet
   #isRunning = false;
+  #isHeld = false; // it was sent, and waits for its files
   #edited = {}; // effort → the limits that the person set
 
-  constructor(form, { drafts, conversation }) {
+  constructor(form, { drafts, conversation, attachments }) {
     super();
     this.form = form;
+    this.attachments = attachments;
     this.drafts = drafts;
     this.conversation = conversation;
     this.input = form.querySelector("#message");
@@ -106,6 +108,8 @@ export class Composer extends EventTarget {
       if (this.#isRunning) this.dispatchEvent(new Event("stop"));
       else this.#send();
     });
+    this.attachments.addEventListener("settled", () => this.#settled());
+    this.attachments.addEventListener("refused", ({ detail }) => this.warn(detail));
     this.toggle.addEventListener("change", () => this.#remember());
     this.form.addEventListener("click", (event) => this.#clicked(event.target));
     for (const field of Object.values(this.limits)) field.addEventListener("change", () => this.#edit());
@@ -121,11 +125,26 @@ export class Composer extends EventTarget {
 
   #send() {
     const longest = Number(this.form.dataset.maxChars);
+    this.#isHeld = false;
     if (!this.text) return;
     if (!this.model) this.warn(say("no_model"));
     else if (this.text.length > longest) this.warn(say("too_long", { n: figure(longest) }));
     else if (this.isThinking && Object.values(this.limits).some((field) => !field.validity.valid)) this.warn(say("bad_limits"));
-    else this.dispatchEvent(new CustomEvent("send", { detail: { text: this.text } }));
+    else if (this.attachments.hasFailed) this.warn(say("files_failed"));
+    else if (!this.attachments.isReady) this.#hold();
+    else this.dispatchEvent(new CustomEvent("send", { detail: { text: this.text, files: this.attachments.take() } }));
+  }
+
+  /** The message goes out by itself, once its files are read. */
+  #hold() {
+    this.#isHeld = true;
+    this.warn(say("files_reading"), { icon: "wait" });
+  }
+
+  #settled() {
+    if (!this.#isHeld || this.#isRunning) return;
+    this.warn("");
+    this.#send();
   }
 
   #clicked(target) {

@@ -15,6 +15,15 @@ export class Drafts {
     save(key(this.user, `draft:${conversation || "new"}`), text || null);
   }
 
+  /** The ids of files that were uploaded for the draft. */
+  readFiles(conversation) {
+    return load(key(this.user, `files:${conversation || "new"}`)) ?? [];
+  }
+
+  writeFiles(conversation, ids) {
+    save(key(this.user, `files:${conversation || "new"}`), ids.length ? ids : null);
+  }
+
   get choices() {
     return load(key(this.user, "choices")) ?? {};
   }
