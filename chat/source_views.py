@@ -59,6 +59,7 @@ def sources(request: PageRequest, turn_id: UUID) -> HttpResponse:
     views = [_view(citation, support) for citation in evidence.citations_of(turn)]
     context = {
         "turn": turn,
+        "num_sources": len(views),
         "cited": [view for view in views if view.citation.cited],
         "read": [view for view in views if not view.citation.cited],
     }

@@ -10,15 +10,17 @@ from uuid import UUID
 
 import orjson
 from django import forms as django_forms
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.middleware import HtmxDetails
 
-from chat import activity, audit, dispatch, evidence, files, history, steering
+from chat import activity, audit, dispatch, evidence, files, history, runs, steering
 from chat.dispatch import Refusal
 from chat.forms import ContinueForm, DecisionForm, PlanForm
 from chat.models import Artifact, Turn
@@ -44,6 +46,8 @@ def turn(request: PageRequest, turn_id: UUID) -> HttpResponse:
 @require_GET
 def part(request: PageRequest, turn_id: UUID, name: str) -> HttpResponse:
     """The plan, the agents, what waits, or the notes of the step `step`, as they stand."""
+    if name == "run":
+        return _run(request, _turn(request, turn_id))
     if name not in PARTS:
         raise Http404
     view = history.turn_view(_turn(request, turn_id))
@@ -51,6 +55,12 @@ def part(request: PageRequest, turn_id: UUID, name: str) -> HttpResponse:
     notes = [note for note in view.notes if note.step == step]
     context = {"view": view, "notes": notes, "number": step}
     return render(request, "chat/_part.html", context | {"template": f"chat/_{name}.html"})
+
+
+def _run(request: PageRequest, turn: Turn) -> HttpResponse:
+    """How far the turn is, for a page that asks while it works."""
+    context = {"run": runs.of(turn, now=timezone.now()), "currency": settings.BILLING_CURRENCY}
+    return render(request, "chat/_part.html", context | {"template": "chat/_run.html"})
 
 
 @login_required

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from agents import verification
 from agents.happenings import PlanLine
 from agents.transcript import Note, NoteKind
-from chat import activity, answer_marks, evidence, files, folding, forms, plan_text, quoting, wording
+from chat import activity, answer_marks, evidence, files, folding, forms, plan_text, quoting, runs, wording
 from chat.activity import AgentView, PhaseView, Savings, WaitView
 from chat.answer_marks import Doubt
 from chat.history import TurnView
@@ -24,6 +24,8 @@ from chat.step_views import StepView
 from chat.templatetags.chat_page import icon
 
 register = template.Library()
+
+FEWEST_OF_RUN, FEWEST_OF_LIVE_RUN = 8, 2  # steps that have a head
 
 STATUS_ICONS = {"todo": "moon-new", "doing": "moon-half", "done": "check", "dropped": "close"}
 NOTE_ICONS = {
@@ -95,7 +97,11 @@ def answer_html(view: TurnView, step: StepView) -> SafeString:
         )
     if passages:
         html = answer_marks.with_citations(html, passages, draw=lambda number: _citation(view, number))
-    return mark_safe(html)
+    return mark_safe(_with_care(view, html))
+
+
+def _with_care(view: TurnView, html: str) -> str:
+    return html if view.known_addresses is None else answer_marks.with_care(html, view.known_addresses)
 
 
 def _why(finding: dict[str, Any]) -> str:
@@ -144,7 +150,8 @@ def _citation(view: TurnView, number: int) -> str:
 def is_annotated(view: TurnView, step: StepView) -> bool:
     """Whether the step's content is drawn otherwise than while it was written."""
     cites = bool(view.passages) and not answer_marks.cited(step.content).isdisjoint(view.passages)
-    return cites or bool(_doubts(view, step))
+    html = step.content_html or ""
+    return cites or bool(_doubts(view, step)) or _with_care(view, html) != html
 
 
 @register.filter
@@ -189,6 +196,52 @@ def alt_text(name: str) -> str:
 @register.filter
 def file_name(path: str) -> str:
     return path.rpartition("/")[2]
+
+
+# ---- how far it is
+
+
+@register.inclusion_tag("chat/_run.html")
+def run_of(view: TurnView) -> dict[str, Any]:
+    """The head of a turn of many steps; nothing of a shorter one."""
+    least = FEWEST_OF_RUN if view.is_finished else FEWEST_OF_LIVE_RUN
+    if view.turn.spawned_by_id or view.turn.next_step <= least:
+        return {"run": None}
+    return {"run": runs.of(view.turn, now=timezone.now()), "currency": view.currency}
+
+
+@register.filter
+def plain(figure: float) -> str:
+    """As SVG reads it, whatever the language."""
+    return f"{figure:g}"
+
+
+@register.filter
+def clock(milliseconds: int) -> str:
+    """ "14:05", "1:02:07"."""
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+@register.filter
+def seconds_clock(seconds: int) -> str:
+    return clock(seconds * 1000)
+
+
+@register.simple_tag
+def strip_words(run: runs.Run) -> str:
+    """What the strip shows, in words."""
+    names = {
+        "search": _("searches"),
+        "browse": _("pages"),
+        "python": _("programs"),
+        "tool": _("other tools"),
+        "think": _("thoughts"),
+        "error": _("errors"),
+    }
+    counted = ", ".join(f"{run.counts[kind]} {name}" for kind, name in names.items() if kind in run.counts)
+    return _("One mark a step: %(counts)s") % {"counts": counted}
 
 
 # ---- waits

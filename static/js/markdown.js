@@ -44,7 +44,7 @@ function hostOf(address) {
 
 function isLong(address) {
   const found = AUTHORITY.exec(address);
-  if (!found) return address.length > LONGEST.mailto;
+  if (!found) return address.length > LONGEST.mailto || address.includes("?");
   const rest = address.slice(found[0].length);
   const query = rest.length - rest.split(/[?#]/, 1)[0].length;
   return query > LONGEST.query || rest.length > LONGEST.path || found[1].length > LONGEST.host || found[1].includes("@");

@@ -20,7 +20,9 @@ let opener = null;
 /** Show what the link leads to. */
 export async function open(link) {
   const url = new URL(link.href);
-  if (!panel.contains(link)) opener = link;
+  const card = link.closest("[popover]");
+  card?.hidePopover();
+  if (!panel.contains(link)) opener = card ? document.querySelector(`[popovertarget="${card.id}"]`) : link;
   if (!(await bring(url.pathname + url.search))) return;
   pick(url.hash.slice(1));
 }
@@ -52,6 +54,7 @@ async function bring(address) {
 }
 
 function put(content) {
+  app.dataset.panel = content.dataset.kind ?? "";
   panel.replaceChildren(content);
   panel.setAttribute("aria-label", content.dataset.label ?? "");
   dress(content);
@@ -186,6 +189,11 @@ function turnSource(by) {
   next.querySelector("summary")?.focus({ preventScroll: true });
 }
 
+/** A mark of the strip leads to its step. */
+export function goToStep(section, step) {
+  goTo(`#${section.id} [data-step='${step}']`);
+}
+
 /** The fold that a step went into, when it is not on the page. */
 function foldOf(selector) {
   const [turn, step] = [selector.split(" ")[0], Number(/data-step='(\d+)'/.exec(selector)?.[1])];
@@ -199,7 +207,7 @@ function foldOf(selector) {
 function goTo(selector) {
   const place = document.querySelector(selector) ?? foldOf(selector);
   if (!place) return;
-  if (!isWide.matches) close();
+  if (!isWide.matches && !panel.hidden) close();
   if (place.matches("details")) place.open = true;
   for (let fold = place.closest("details:not([open])"); fold; fold = fold.parentElement.closest("details:not([open])")) fold.open = true;
   place.scrollIntoView({ block: "center" });

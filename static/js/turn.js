@@ -156,6 +156,7 @@ export class TurnView {
       }
     }
     this.#stepAt = at_ms;
+    if (step > 2) void work().then(({ advance }) => advance(this));
     this.#wait();
   }
 

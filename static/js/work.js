@@ -27,6 +27,32 @@ export function happened(view, { type, step }) {
   void look(view, part, part === "notes" ? step : 0);
 }
 
+const RUN_MS = 3000; // between two looks at how far a turn is
+const looked = new Map(); // turn → when
+
+/** A step begins, or a call ends: how far the turn is, now and then. */
+export function advance(view) {
+  const wait = (looked.get(view.id) ?? 0) + RUN_MS - performance.now();
+  if (wait > 0 || !view.section.isConnected) return;
+  looked.set(view.id, performance.now());
+  void look(view, "run", 0);
+  if (!ticking) ticking = setInterval(tick, 1000);
+}
+
+let ticking = 0;
+
+function tick() {
+  const clocks = document.querySelectorAll(".turn[data-live] [data-ticks]");
+  for (const clock of clocks) {
+    clock.dataset.since ??= String(performance.now());
+    const seconds = Math.floor((Number(clock.dataset.elapsed) + performance.now() - clock.dataset.since) / 1000);
+    const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+    const shown = parts[0] ? parts : parts.slice(1);
+    clock.textContent = shown.map((part, place) => (place ? String(part).padStart(2, "0") : part)).join(":");
+  }
+  if (!document.querySelector(".turn[data-live]")) ticking = clearInterval(ticking) ?? 0;
+}
+
 /** The notes of a step stand behind it, or behind the fold that it went into. */
 function place(view, step) {
   if (view.stepped.querySelector(`[data-notes="${step}"]`)) return;
@@ -123,7 +149,7 @@ export async function picture(view, call, element) {
 
 /** The turn is over: its parts as they ended, and the answer with its citations and doubts. */
 export function settle(section, final) {
-  for (const part of ["plan", "agents", "waits"]) patch(slot(section, part), slot(final, part));
+  for (const part of ["run", "plan", "agents", "waits"]) patch(slot(section, part), slot(final, part));
   for (const answer of final.querySelectorAll("[data-marked]")) {
     const step = answer.closest("[data-step]").dataset.step;
     section.querySelector(`[data-step="${step}"] > .answer`)?.replaceWith(answer);

@@ -90,7 +90,7 @@ def test_the_words_that_an_answer_stands_on_are_found(sentence: str, words: str)
 
 def test_marked_text_is_escaped() -> None:
     text = "a <b>& the quoted words</b> c"
-    assert quoting.marked(text, [(5, 21)]) == "a &lt;b&gt;<mark>&amp; the quoted wo</mark>rds&lt;/b&gt; c"
+    assert quoting.marked(text, [(5, 20)]) == "a &lt;b&gt;<mark>&amp; the quoted wo</mark>rds&lt;/b&gt; c"
 
 
 # ---- pictures
