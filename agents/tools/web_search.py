@@ -45,6 +45,7 @@ class WebSearch:
 
     def __init__(self, provider: Together) -> None:
         self._provider = provider
+        self.price_nano = provider.price_nano
         self.traits = Traits(
             trust=Trust.WEB,
             caching=Caching(ttl_s=TTL_S, vary=(provider.name, provider.version)),

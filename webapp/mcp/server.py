@@ -39,7 +39,7 @@ def _server(user: User) -> Server[Any]:
     """A server that speaks for one user, for one request: who asks is no argument that could be mixed up."""
 
     async def list_tools(context: Any, parameters: Any) -> mcp_types.ListToolsResult:
-        return mcp_types.ListToolsResult(tools=tools.OFFERED)
+        return mcp_types.ListToolsResult(tools=await tools.offered())
 
     async def call_tool(
         context: Any, parameters: mcp_types.CallToolRequestParams

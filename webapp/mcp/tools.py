@@ -1,5 +1,6 @@
 """What other programs may do here over MCP, each tool one call of the chat: start a turn, ask how far it is,
-stop it, search. Everything is done in the name of the key's user.
+stop it, search; and the tools by which turns search and read (webapp.mcp.looking). Everything is done in the
+name of the key's user.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from chat.models import Turn
 from webapp.accounts.models import User
 from webapp.api import database
 from webapp.catalog.models import ServedModel
+from webapp.mcp import looking
 
 POLL_S = 0.25
 MAX_WAIT_S = 30.0
@@ -56,7 +58,7 @@ class _Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 async def call(user: User, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """What the tool brings, as JSON. Raises ToolRefused."""
     if name not in _TOOLS:
-        raise ToolRefused(f"There is no tool {name[:80]!r}. Tools: {', '.join(_TOOLS)}.")
+        return await _look(user, name, arguments)
     kind, run = _TOOLS[name]
     try:
         return await run(user, msgspec.convert(arguments, kind))
@@ -66,6 +68,21 @@ async def call(user: User, name: str, arguments: dict[str, Any]) -> dict[str, An
         raise ToolRefused(refusal.message) from refusal
     except Turn.DoesNotExist:
         raise ToolRefused("There is no such run.") from None
+
+
+async def offered() -> list[Tool]:
+    """What a model is told of them."""
+    return [*OFFERED, *await looking.offered()]
+
+
+async def _look(user: User, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return await looking.call(user, name, arguments)
+    except looking.Refused as refusal:
+        raise ToolRefused(str(refusal)) from refusal
+    except looking.NotOffered:
+        known = ", ".join(tool.name for tool in await offered())
+        raise ToolRefused(f"There is no tool {name[:80]!r}. Tools: {known}.") from None
 
 
 async def _submit(user: User, wanted: _Submit) -> dict[str, Any]:
