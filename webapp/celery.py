@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 import threading
 from typing import Any
 
@@ -14,7 +13,6 @@ from chat import doorbell
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
 ALLOCATIONS_PER_COLLECTION = 10_000
-SWITCH_S = 0.0005
 
 app = Celery("webapp")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -52,9 +50,3 @@ def _load_clients() -> None:
         backends.load_clients()
     finally:
         connection.close()
-
-
-@worker_ready.connect
-def hand_over_soon(**_kwargs: object) -> None:
-    """Fifty threads wait for each other, most of them for a moment's work."""
-    sys.setswitchinterval(SWITCH_S)
