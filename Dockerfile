@@ -14,8 +14,10 @@ RUN pip install --upgrade "pip>=26" && pip install ".[postgres]"
 ENV VAR_DIR=/var/lib/platform STATIC_ROOT=/app/staticfiles
 
 FROM base AS web
-# The sandbox for code that models write; `manage.py doctor` says whether the container may use it.
+# The sandbox for code that models write (`manage.py doctor` says whether the container may use it), and what
+# reports are printed as PDF with.
 RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap python3 \
+    libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-liberation fonts-noto-cjk \
     && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN VAR_DIR=/tmp/build SECRET_KEY=build python manage.py collectstatic --noinput && rm -r /tmp/build

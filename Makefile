@@ -104,7 +104,7 @@ clean: ## Remove .venv and caches; var/ with its data and models stays
 
 .PHONY: needs
 needs: $(VENV)/.dev
-	@scripts/test-needs browser postgres compiler sandbox
+	@scripts/test-needs browser postgres compiler sandbox printing
 	@$(PY) manage.py models pull smollm2 > /dev/null
 	@if [ -z "$${CI_FAST:-}" ]; then $(PY) manage.py models pull qwen2.5-coder-1.5b > /dev/null; fi
 

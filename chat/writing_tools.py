@@ -30,7 +30,9 @@ def tools_of(
     files, passages = code_tools.files_of(turn), StoredPassages(turn.id)
     at_hand = TurnAtHand(id=str(turn.id), passages=passages, transcript=transcript, ask=ask)
     desk = Desk(files, turn=at_hand, earlier=_EarlierTurns(turn), press=_printing())
-    return [WriteDocument(desk), DrawChart(files, _drawing(), passages), MakeTable(files, passages)]
+    drawing: list[Tool] = [DrawChart(files, _drawing(), passages), MakeTable(files, passages)]
+    # An agent's files are its own: what it wrote into a document would not come back with its answer.
+    return drawing if turn.spawned_by_id else [WriteDocument(desk), *drawing]
 
 
 class _EarlierTurns:

@@ -19,7 +19,12 @@ from agents.verification.quantities import Found, Literal, Quantity
 from inference.schema import Role
 
 # What these bring back is what the model itself wrote; `recall` does where it looks up facts by their words.
-ECHOES = frozenset({"plan", "remember", "rollback", "verify_claim"})
+ECHOES = frozenset({"plan", "remember", "rollback", "verify_claim", "chart"})
+# Of tables those of files: others are what the model wrote. Of a document what it says is just that, too.
+_SAYS_AGAIN = {
+    "document": re.compile(r'"action":\s*"(?:read|check)"'),
+    "table": re.compile(r'^(?!.*"file":)', re.DOTALL),
+}
 _RECALLS_RESULT = re.compile(r'"what":\s*"[^"]*[:.][^"]*"')
 CALCULATOR = "calculate"
 
@@ -152,6 +157,9 @@ def _passage(passage: Passage) -> Source:
 
 def _is_evidence(call: CallRecord) -> bool:
     if call.result is None or call.result.is_error or call.call.name in ECHOES:
+        return False
+    says_again = _SAYS_AGAIN.get(call.call.name)
+    if says_again is not None and says_again.search(call.call.arguments):
         return False
     return call.call.name != "recall" or _RECALLS_RESULT.search(call.call.arguments) is not None
 

@@ -54,7 +54,7 @@ class _Writer:
     def whole(self) -> bytes:
         document, work = self._document, self._work
         parts.set_up(document, language=self._words.language)
-        document.add_paragraph(parts.clean(work.title), style="Title")
+        document.add_paragraph(markup.clean(work.title), style="Title")
         document.add_paragraph(work.made_on, style="Subtitle")
         if work.has_contents:
             document.add_paragraph(self._words.contents, style="TOC Heading")
@@ -67,7 +67,7 @@ class _Writer:
                 self._reference(reference)
         made = datetime.fromisoformat(work.made_on)
         about = document.core_properties
-        about.title, about.author, about.comments = parts.clean(work.title)[:250], "", ""
+        about.title, about.author, about.comments = markup.clean(work.title)[:250], "", ""
         about.created = about.modified = made
         out = io.BytesIO()
         document.save(out)
@@ -85,7 +85,7 @@ class _Writer:
         parts.add_bookmarked(
             paragraph, f"{one.number}.", f"source_{one.number}", number=next(self._bookmarks)
         )
-        paragraph.add_run(f"\t{parts.clean(one.title)}. " if one.title else "\t")
+        paragraph.add_run(f"\t{markup.clean(one.title)}. " if one.title else "\t")
         is_web = one.address.startswith(("http://", "https://"))
         self._run(paragraph, one.address, _Look(link=one.address if is_web else "", code=not is_web))
         if one.read_on:
@@ -111,7 +111,7 @@ class _Writer:
         elif node.type == "blockquote":
             self._blocks(node.children, depth=depth, style="Quote")
         elif node.type in ("fence", "code_block"):
-            self._document.add_paragraph(parts.clean(node.content.rstrip("\n")), style="Code")
+            self._document.add_paragraph(markup.clean(node.content.rstrip("\n")), style="Code")
         elif node.type == "table":
             self._table(node)
         elif node.type in ("math_block", "math_block_eqno"):
@@ -209,7 +209,7 @@ class _Writer:
             self._formula(paragraph, node.content, is_block=False)
 
     def _run(self, paragraph: Paragraph, text: str, look: _Look) -> None:
-        text = parts.clean(text)
+        text = markup.clean(text)
         run: Any = parts.add_link(paragraph, text, look.link) if look.link else paragraph.add_run(text)
         run.bold, run.italic = look.bold or None, look.italic or None
         run.font.strike = look.strike or None
@@ -225,7 +225,7 @@ class _Writer:
         content = self._work.pictures.get(path)
         words = markup.alternative(node)
         if content is None:
-            paragraph.add_run(parts.clean(words))
+            paragraph.add_run(markup.clean(words))
             return
         shape = paragraph.add_run().add_picture(io.BytesIO(pictures.fresh(content, name=path)))
         share = min(WIDTH / shape.width, MAX_HEIGHT / shape.height, 1)

@@ -1,6 +1,5 @@
 """What python-docx has no words for: styles of our own, links, bookmarks, fields, lists that begin anew."""
 
-import re
 from typing import Any
 
 from docx.document import Document
@@ -13,15 +12,11 @@ from docx.shared import Cm, Pt, RGBColor
 from docx.text.paragraph import Paragraph
 from docx.text.run import Run
 
+from agents.writing.markup import clean
+
 BODY, CHINESE, MONOSPACED = "Calibri", "Microsoft YaHei", "Consolas"
 INK, ACCENT, MUTED = "1A1A1A", "1263D6", "5C5C5C"
-# What XML cannot hold.
-_UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEADINGS = {1: 18, 2: 14, 3: 12, 4: 11}
-
-
-def clean(text: str) -> str:
-    return _UNWRITABLE.sub("", text)
 
 
 def element(tag: str, /, **attributes: str) -> Any:

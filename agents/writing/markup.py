@@ -15,6 +15,7 @@ from mdit_py_plugins.texmath import texmath_plugin
 from agents.writing.manuscript import CITED
 
 DOUBT = "\ue000"  # stands behind a sentence that nothing bears out
+_UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]")
 _ADDRESS = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
 _PATH = re.compile(r"[\w][\w./ -]{0,199}")
 _REFUSED_IMAGE = re.compile(r"!\[[^\]\n]*\]\(([^)\n]*)\)")
@@ -23,7 +24,12 @@ _TABLES = (".md",)
 
 
 def tree(text: str) -> SyntaxTreeNode:
-    return SyntaxTreeNode(_parser.parse(text))
+    return SyntaxTreeNode(_parser.parse(clean(text)))
+
+
+def clean(text: str) -> str:
+    """Without what neither XML nor a font can hold."""
+    return _UNWRITABLE.sub("", text)
 
 
 def is_path(target: str) -> bool:

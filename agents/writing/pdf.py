@@ -64,11 +64,11 @@ class _Page:
     def whole(self) -> str:
         work = self._work
         body = "".join(self._chapter(chapter) for chapter in work.chapters)
-        title = html.escape(work.title)
+        title = _escaped(work.title)
         return (
             f'<!doctype html><html lang="{self._words.language}"><head><meta charset="utf-8">'
             f"<title>{title}</title><style>{STYLE.read_text()}</style></head><body>"
-            f'<header><h1 class="title">{title}</h1><p class="made">{html.escape(work.made_on)}</p></header>'
+            f'<header><h1 class="title">{title}</h1><p class="made">{_escaped(work.made_on)}</p></header>'
             f"{self._contents()}{body}{self._references()}</body></html>"
         )
 
@@ -76,15 +76,15 @@ class _Page:
         if not self._work.has_contents:
             return ""
         lines = [
-            f'<li class="level-{one.level}"><a href="#{_anchor(one)}">{html.escape(one.title)}</a></li>'
+            f'<li class="level-{one.level}"><a href="#{_anchor(one)}">{_escaped(one.title)}</a></li>'
             for one in self._work.chapters
         ]
-        heading = html.escape(self._words.contents)
+        heading = _escaped(self._words.contents)
         return f'<nav class="contents"><h2 class="plain">{heading}</h2><ol>{"".join(lines)}</ol></nav>'
 
     def _chapter(self, chapter: Chapter) -> str:
         tag = f"h{chapter.level + 1}"
-        heading = f'<{tag} id="{_anchor(chapter)}">{html.escape(chapter.title)}</{tag}>'
+        heading = f'<{tag} id="{_anchor(chapter)}">{_escaped(chapter.title)}</{tag}>'
         first = min(markup.headings(chapter.text), default=1)
         self._shift = chapter.level + 2 - first
         return f"<section>{heading}{self._all(markup.tree(chapter.text).children)}</section>"
@@ -93,13 +93,13 @@ class _Page:
         if not self._work.references:
             return ""
         entries = "".join(map(self._reference, self._work.references))
-        heading = html.escape(self._words.sources)
+        heading = _escaped(self._words.sources)
         return f'<section class="sources"><h2 class="plain">{heading}</h2><ol>{entries}</ol></section>'
 
     def _reference(self, one: Reference) -> str:
-        words = [html.escape(one.title) + "." if one.title else "", _address(one.address)]
-        words += [html.escape(self._words.read_on.format(one.read_on)) if one.read_on else ""]
-        words += [] if one.is_kept else [html.escape(self._words.lost)]
+        words = [_escaped(one.title) + "." if one.title else "", _address(one.address)]
+        words += [_escaped(self._words.read_on.format(one.read_on)) if one.read_on else ""]
+        words += [] if one.is_kept else [_escaped(self._words.lost)]
         said = " ".join(word for word in words if word)
         return f'<li id="source-{one.number}" value="{one.number}">{said}</li>'
 
@@ -131,7 +131,7 @@ class _Page:
         return f'<ol start="{start}">{self._all(node.children)}</ol>'
 
     def _fence(self, node: Node) -> str:
-        return f"<pre><code>{html.escape(node.content)}</code></pre>"
+        return f"<pre><code>{_escaped(node.content)}</code></pre>"
 
     _code_block = _fence
 
@@ -175,7 +175,7 @@ class _Page:
     # ---- inline
 
     def _text(self, node: Node) -> str:
-        return html.escape(node.content)
+        return _escaped(node.content)
 
     def _softbreak(self, _node: Node) -> str:
         return "\n"
@@ -184,29 +184,29 @@ class _Page:
         return "<br>"
 
     def _code_inline(self, node: Node) -> str:
-        return f"<code>{html.escape(node.content)}</code>"
+        return f"<code>{_escaped(node.content)}</code>"
 
     def _link(self, node: Node) -> str:
         inner, address = self._all(node.children), str(node.attrs.get("href", ""))
         # Of a file in the work folder nobody has but its name.
-        return inner if markup.is_path(address) else f'<a href="{html.escape(address)}">{inner}</a>'
+        return inner if markup.is_path(address) else f'<a href="{_escaped(address)}">{inner}</a>'
 
     def _image(self, node: Node) -> str:
         path, words = str(node.attrs.get("src", "")), markup.alternative(node)
         content = self._work.pictures.get(path)
         if content is None:
-            return html.escape(words)
+            return _escaped(words)
         address = f"work:/picture/{list(self._work.pictures).index(path)}"
         if address not in self.loaded:
             self.loaded[address] = pictures.fresh(content, name=path)
-        return f'<img src="{address}" alt="{html.escape(words)}">'
+        return f'<img src="{address}" alt="{_escaped(words)}">'
 
     def _citation(self, node: Node) -> str:
         number = self._work.number_of(node.content)
         return f'<a class="cite" href="#source-{number}">[{number}]</a>' if number else ""
 
     def _doubt(self, _node: Node) -> str:
-        return f'<span class="doubt">[{html.escape(self._words.doubt)}]</span>'
+        return f'<span class="doubt">[{_escaped(self._words.doubt)}]</span>'
 
     def _math_inline(self, node: Node) -> str:
         return self._formula(node.content, is_block=False)
@@ -220,11 +220,15 @@ class _Page:
     def _formula(self, tex: str, *, is_block: bool) -> str:
         drawn = formulas.draw(tex, kind="svg")
         if drawn is None:
-            return f"<code>{html.escape(tex.strip())}</code>"
+            return f"<code>{_escaped(tex.strip())}</code>"
         address = f"work:/formula/{len(self.loaded)}"
         self.loaded[address] = drawn.content
         lowered = "" if is_block else f' style="vertical-align:-{drawn.depth:.2f}pt"'
-        return f'<img class="formula" src="{address}" alt="{html.escape(tex.strip())}"{lowered}>'
+        return f'<img class="formula" src="{address}" alt="{_escaped(tex.strip())}"{lowered}>'
+
+
+def _escaped(text: str) -> str:
+    return html.escape(markup.clean(text))
 
 
 def _anchor(chapter: Chapter) -> str:
@@ -232,7 +236,7 @@ def _anchor(chapter: Chapter) -> str:
 
 
 def _address(address: str) -> str:
-    shown = html.escape(address)
+    shown = _escaped(address)
     is_web = address.startswith(("http://", "https://"))
     return f'<a href="{shown}">{shown}</a>' if is_web else f"<code>{shown}</code>"
 

@@ -16,7 +16,7 @@ from pypdf import PdfReader
 from agents import citations, custom_tools
 from agents.tool import NewPassage, ToolContext, ToolResult, Traits, Trust
 from chat import segment, step_rows, workspaces
-from chat.models import Artifact, Passage, Turn
+from chat.models import Artifact, Part, Passage, Turn
 from inference.backends.scripted import Reply
 from inference.schema import ToolSpec
 from tests.conftest import WriteScript
@@ -98,8 +98,9 @@ REPORT = steps(
 
 
 def results(turn: Turn) -> list[str]:
-    tool_messages = turn.messages.filter(role="tool").order_by("step", "position")
-    return [message.parts.order_by("position").first().text for message in tool_messages]
+    """What the model read, in order."""
+    read = Part.objects.filter(message__turn=turn, kind=Part.Kind.TOOL_RESULT)
+    return list(read.order_by("message__step", "message__position").values_list("text", flat=True))
 
 
 def exported(turn: Turn, ending: str) -> bytes:
@@ -186,7 +187,7 @@ def test_a_worker_that_dies_over_an_export_leaves_one_of_each_file(
     alice: User, script: WriteScript, scripted_model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script(*REPORT)
-    save, deaths = step_rows.save_result, []
+    save, deaths = step_rows.save_result, list[bytes]()
 
     def dying(held: Any, intent: Any, result: Any, **more: Any) -> Any:
         if "export" in intent.arguments and len(deaths) < 2:

@@ -5,6 +5,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Iterator
+from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -49,6 +50,7 @@ def findings(*, port: int) -> Iterator[Finding]:
     yield _sandbox()
     yield _code_tools()
     yield _packages()
+    yield _printing()
 
 
 def _python() -> Finding:
@@ -177,6 +179,15 @@ def _packages() -> Finding:
         return Finding("for code", f"{packages.SHOWN} in {folder}")
     says = "code finds Python's standard library only"
     return Finding("for code", says, "manage.py sandbox install (500 MB)", is_needed=False)
+
+
+def _printing() -> Finding:
+    libraries = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-liberation fonts-noto-cjk"
+    lacks = [name for name in ("pangoft2-1.0", "harfbuzz-subset") if find_library(name) is None]
+    if not lacks:
+        return Finding("PDF", "reports can be printed")
+    says = f"reports cannot be exported as PDF: no lib{lacks[0]}"
+    return Finding("PDF", says, f"apt-get install {libraries}", is_needed=False)
 
 
 def _browser() -> Finding:
