@@ -15,10 +15,11 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from chat.routing import websocket_urlpatterns  # noqa: E402
 from webapp.api.plane import DataPlane  # noqa: E402
 from webapp.mcp.door import McpDoor  # noqa: E402
+from webapp.upload_bound import UploadBound  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": DataPlane(fallback=McpDoor(fallback=django_application)),
+        "http": DataPlane(fallback=McpDoor(fallback=UploadBound(fallback=django_application))),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

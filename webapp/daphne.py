@@ -1,16 +1,27 @@
-"""Daphne, with one difference: a send to a reader that lags waits until the reader has taken some.
+"""Daphne, with two differences: a send to a reader that lags waits until the reader has taken some, and a
+request that is longer than any of ours is refused before it is stored.
 
-Daphne itself keeps whatever a reader does not take, without bound. Run it as `python -m webapp.daphne`, with
-Daphne's own options; under uvicorn, which waits by itself, nothing of this is needed.
+Daphne itself keeps whatever a reader does not take, and whatever a sender sends, without bound. Run it as
+`python -m webapp.daphne`, with Daphne's own options; under uvicorn, which waits by itself, nothing of this is
+needed.
 """
 
 import asyncio
 from typing import Any
 
+import daphne.server
 from daphne.cli import CommandLineInterface
+from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
 
 LOOK_AGAIN_S = 0.02
+MOST_BODY_BYTES = 128 * 2**20  # what the API reads at most to refuse with an answer; no upload may be longer
+LINGER_S = 2.0  # for a sender to take the refusal, while what it sends is thrown away
+_WORDS = b'{"code": "too_large", "message": "The request is longer than 128 MB. Send less."}'
+_REFUSAL = (
+    b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_WORDS), _WORDS)
+)
 
 
 class PatientServer(Server):  # type: ignore[misc]  # Daphne has no types
@@ -18,6 +29,39 @@ class PatientServer(Server):  # type: ignore[misc]  # Daphne has no types
         await super().handle_reply(protocol, message)
         while _is_full(protocol):
             await asyncio.sleep(LOOK_AGAIN_S)
+
+
+class BoundedRequest(WebRequest):  # type: ignore[misc]
+    _is_refused = False
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        super().gotLength(None if length is None else min(length, MOST_BODY_BYTES))
+        if length is not None and length > MOST_BODY_BYTES:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        if self._is_refused:
+            return
+        super().handleContentChunk(data)
+        if self.content.tell() > MOST_BODY_BYTES:
+            self._refuse()
+
+    def process(self) -> Any:
+        return None if self._is_refused else super().process()
+
+    def _refuse(self) -> None:
+        self._is_refused = True
+        self.content.truncate(0)
+        transport = self.channel.transport
+        transport.write(_REFUSAL)
+        asyncio.get_event_loop().call_later(LINGER_S, transport.abortConnection)
+
+
+class BoundedFactory(HTTPFactory):  # type: ignore[misc]
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = BoundedRequest
+        return protocol
 
 
 class PatientCommandLine(CommandLineInterface):  # type: ignore[misc]
@@ -33,6 +77,8 @@ def _is_full(protocol: Any) -> bool:
     holder = getattr(protocol, "channel", None) or protocol
     return bool(getattr(getattr(holder, "transport", None), "producerPaused", False))
 
+
+daphne.server.HTTPFactory = BoundedFactory
 
 if __name__ == "__main__":
     PatientCommandLine.entrypoint()

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 
 AXE = next((Path(__file__).parent / "vendor").glob("axe-core-*/axe.min.js"))
 REPORT = files.pdf(["Lakes of the north.", "Lake Orsa is 94 m deep."])
+STATE = re.compile(r"/attachments/[0-9a-f-]{36}/$")
 READ_S = 60_000  # two shared cores
 
 
@@ -31,7 +32,7 @@ def chips(person: Person) -> Locator:
 def test_a_pdf_is_attached_asked_about_and_cited(person: Person, stack: Stack) -> None:
     stack.script(Reply(lines=("think: Page two.", "text: Lake Orsa is 94 m deep [2].")))
     attach(person, ("lakes.pdf", REPORT))
-    expect(chips(person)).to_contain_text("KB", timeout=READ_S)
+    expect(chips(person)).to_contain_text("900 B", timeout=READ_S)
     person.ask("How deep is it?", long_thinking=True)
     expect(chips(person)).to_have_count(0)
     person.wait_for_answer()
@@ -52,8 +53,9 @@ def test_a_message_goes_out_by_itself_once_its_files_are_read(person: Person, st
         if len(held) > 1:
             route.continue_()  # type: ignore[attr-defined]
 
-    person.page.route(re.compile(r"/attachments/[0-9a-f-]{36}/$"), hold)
-    attach(person, ("notes.txt", b"Some words."))
+    person.page.route(STATE, hold)
+    with person.page.expect_request(STATE):
+        attach(person, ("notes.txt", b"Some words."))
     expect(chips(person)).to_contain_text("Reading")
     person.composer.fill("What does it say?")
     person.composer.press("Enter")
