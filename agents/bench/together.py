@@ -1,10 +1,10 @@
 """Many turns at once with a model that takes its time: how much of what it would allow is reached.
 
-The platform is started as `manage.py up` starts it, once for each database, with a model of this machine whose
-first word comes 200 ms after it was asked. Ideal is one step in 200 ms for each turn, as if nothing else took
-time: neither the platform nor the model's sending. The model computes on the same cores, and what it takes is
-not given back to the platform; it is shown beside, for a model elsewhere takes none here. It wants a quiet
-machine: what else computes here is missing there.
+The platform is started as `manage.py up` starts it, once for each database, with a model of this machine
+whose first word comes 200 ms after it was asked. Ideal is one step in 200 ms for each turn, as if nothing
+else took time: neither the platform nor the model's sending. The model computes on the same cores, and what
+it takes is not given back to the platform; it is shown beside, for a model elsewhere takes none here. It
+wants a quiet machine: what else computes here is missing there.
 """
 
 import argparse
@@ -29,7 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> list[Figure]:
-    """The share of the ideal throughput, with its goal, and what a step costs in the steady part, for each database."""
+    """For each database the share of the ideal throughput, with its goal, and what a step takes of the cores
+    once all turns run."""
     figures = []
     for database in options.databases:
         crowd = measured(options, database)
