@@ -28,14 +28,21 @@ export function happened(view, { type, step }) {
 }
 
 const RUN_MS = 3000; // between two looks at how far a turn is
-const looked = new Map(); // turn → when
+const resting = new Map(); // turn → whether something happened since the last look
 
 /** A step begins, or a call ends: how far the turn is, now and then. */
 export function advance(view) {
-  const wait = (looked.get(view.id) ?? 0) + RUN_MS - performance.now();
-  if (wait > 0 || !view.section.isConnected) return;
-  looked.set(view.id, performance.now());
-  void look(view, "run", 0);
+  if (resting.has(view.id)) {
+    resting.set(view.id, true);
+    return;
+  }
+  resting.set(view.id, false);
+  if (view.section.hasAttribute("data-live")) void look(view, "run", 0);
+  setTimeout(() => {
+    const again = resting.get(view.id);
+    resting.delete(view.id);
+    if (again) advance(view);
+  }, RUN_MS);
   if (!ticking) ticking = setInterval(tick, 1000);
 }
 
@@ -109,6 +116,7 @@ function patch(shown, fresh) {
     known.delete(piece.dataset.key);
     if (!old) append(shown, piece);
     else if (piece.matches(".crew")) patch(old, piece);
+    else if (piece.matches(".run__head")) swapRun(old, piece);
     else if (piece.matches(".lane")) swapHead(old, piece);
     else if (!piece.hasAttribute("data-asks") && !old.contains(document.activeElement)) swap(old, piece);
   }
@@ -130,6 +138,12 @@ function swap(old, piece) {
   }
   old.replaceWith(piece);
   wake(piece);
+}
+
+function swapRun(old, piece) {
+  const had = old.contains(document.activeElement);
+  old.replaceWith(piece);
+  if (had) (piece.querySelector("button") ?? document.getElementById("message")).focus({ preventScroll: true });
 }
 
 function swapHead(old, piece) {
