@@ -6,11 +6,12 @@ The HTML is our own renderer's, the places are offsets into the text it was made
 import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 
 from django.utils.safestring import SafeString, mark_safe
 
 from agents import citations
+from agents.tooling import outgoing
 from chat import markdown
 
 # Brackets that Markdown takes for punctuation and nobody writes: they travel through the renderer as text.
@@ -19,6 +20,7 @@ OPEN, CLOSE = "\u2e28", "\u2e29"
 _TOKEN = re.compile(r"<[^>]*>|[^<]+")
 _NAME = re.compile(r"</?([a-z0-9]+)")
 _MARKED = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}", re.DOTALL)
+_LINK = re.compile(r'<a(?P<rest>\s(?:[^>"]*"[^"]*")*?[^>"]*href="(?P<address>[^"]*)"[^>]*>)')
 _QUIET = {"code", "pre", "a"}  # nothing is cited in there
 
 
@@ -76,6 +78,18 @@ def _with_pills(text: str, known: Container[int], draw: Callable[[int], str]) ->
         drawn += text[at : marker.start] + (pills or text[marker.start : marker.end])
         at = marker.end
     return drawn + text[at:]
+
+
+def with_care(html: str, known: frozenset[str]) -> SafeString:
+    """A link that leads where nobody but the model has said to go, and could tell its host something, is one
+    that the page asks about before it is followed. `known` as in agents.tooling.outgoing."""
+
+    def draw(found: re.Match[str]) -> str:
+        address = unescape(found["address"])
+        tells = markdown.ADDRESS.match(address) and outgoing.new_bits(address, known) > outgoing.MAX_NEW_BITS
+        return f'<a class="is-long"{found["rest"]}' if tells and "is-long" not in found["rest"] else found[0]
+
+    return mark_safe(_LINK.sub(draw, html))
 
 
 def cited(text: str) -> set[int]:

@@ -132,7 +132,9 @@ def _covered(turn: Turn, call: Call, max_output_tokens: int, *, may_wait: bool) 
 
 def spent_by_agents(turn: Turn) -> int | None:
     """What the turn's agents have cost so far; None: it has none."""
-    return Turn.objects.filter(spawned_by=turn.id).aggregate(sum=Sum("budget_spent_nano"))["sum"]
+    agents = Turn.objects.filter(spawned_by=turn.id)
+    spent: int | None = agents.aggregate(sum=Sum("budget_spent_nano"))["sum"]
+    return spent
 
 
 def settle(turn: Turn, cost_nano: int) -> None:

@@ -109,7 +109,7 @@ def is_long(address: str) -> bool:
     """Whether the address could tell its host more than where to look."""
     found = AUTHORITY.match(address)
     if not found:
-        return len(address) > LONGEST_MAILTO
+        return len(address) > LONGEST_MAILTO or "?" in address
     rest = address[found.end() :]
     query = len(rest) - len(re.split(r"[?#]", rest, maxsplit=1)[0])
     is_wide = len(found[1]) > LONGEST_HOST or "@" in found[1]

@@ -47,7 +47,7 @@ def configured() -> tuple[Server, ...]:
 def are_described_by_others() -> bool:
     """Whether the model is told of tools in words that the operator does not vouch for: the descriptions come
     from their servers, which may say anything in them."""
-    return bool(settings.MCP_SERVERS) and any(not server.is_trusted for server in configured())
+    return bool(settings.MCP_SERVERS) and any(not server.is_vouched for server in configured())
 
 
 @cache

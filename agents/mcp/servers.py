@@ -25,6 +25,7 @@ _SERVER_KEYS = frozenset(
         "writable",
         "network",
         "private",
+        "vouched",
         "memory_mb",
         "uid",
     )
@@ -64,13 +65,15 @@ class Remote:
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """One server. `only` names the tools that are offered; empty: all of them."""
+    """One server. `only` names the tools that are offered; empty: all of them. `is_vouched`: the operator
+    takes what it says of its tools for their own words."""
 
     name: str
     place: Program | Remote
     only: frozenset[str] = frozenset()
     treatment: Treatment = Treatment()
     tools: Mapping[str, Treatment] = field(default_factory=dict)
+    is_vouched: bool = False
 
     @property
     def timeout_s(self) -> float:
@@ -187,6 +190,7 @@ def _server(name: str, section: _Section) -> Server:
         only=frozenset(section.texts("only")),
         treatment=_treatment(section),
         tools=section.treatments(),
+        is_vouched=section.take("vouched", bool, False, "true or false"),
     )
 
 

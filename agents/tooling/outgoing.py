@@ -117,14 +117,19 @@ def urls_in(value: Any) -> Iterator[str]:
     """The addresses in the texts of the value, also those that are a text of their own and that only lenient
     readers take for one."""
     for text in texts_in(value):
-        yield from urls_of(text)
+        yield from _as_written(text)
         whole = _LEFT_OUT.sub("", text.strip()).replace("\\", "/").translate(_DOTS)
         if _BARE.match(whole):
             yield f"https://{whole}"
         elif scheme := _LENIENT.match(whole):
             yield f"{scheme[1]}://{whole[scheme.end(1) + 1 :].lstrip('/')}"
         elif whole != text:
-            yield from urls_of(whole)
+            yield from _as_written(whole)
+
+
+def _as_written(text: str) -> Iterator[str]:
+    """Signs at the end of an address are sent with it, and may be letters of a message."""
+    return (match.group() for match in _URL.finditer(text))
 
 
 def urls_of(text: str) -> Iterator[str]:

@@ -49,6 +49,7 @@ _SPELLINGS: dict[str | None, Callable[[str], str]] = {
     "dotted": lambda text: re.sub(r"\W", "-", text),
     "slashed": "/".join,
     "signs": lambda text: "".join("-_~."[ord(letter) % 4] for letter in text),
+    "ends": lambda text: "".join(".,;:"[ord(letter) % 4] for letter in text),
     "first": lambda text: text[: len(text) // 2],
     "second": lambda text: text[len(text) // 2 :],
     **{f"letter{at}": lambda text, at=at: text[at % len(text)] for at in range(40)},  # type: ignore[misc]

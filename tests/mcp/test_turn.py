@@ -28,8 +28,10 @@ TWO_CALLS = (
 
 @pytest.fixture
 def weather(settings, sdk_over_http: dict[str, Any]) -> Iterator[None]:
-    """The operator's setting names the server, and says nothing of its tools."""
-    settings.MCP_SERVERS = f'[servers.weather]\nurl = "{sdk_over_http["url"]}"\nprivate = true\n'
+    """The setting names the server, vouches for what it says of its tools, and says no more."""
+    settings.MCP_SERVERS = (
+        f'[servers.weather]\nurl = "{sdk_over_http["url"]}"\nprivate = true\nvouched = true\n'
+    )
     tool_servers.pool.cache_clear()
     yield
     tool_servers.pool().close()
