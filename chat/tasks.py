@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
 
-from chat import attachments, code_tools, decisions, doorbell, fairness, own_loop, segment, turns
+from chat import attachments, code_tools, decisions, doorbell, fairness, own_loop, segment, turns, workspaces
 from chat.events import LogUnreachable
 from chat.models import Turn
 from webapp.billing import holds
@@ -80,6 +80,16 @@ def sweep() -> None:
     try:
         if sum([_is_done(part) for part in SWEPT]):
             _note_life()
+    finally:
+        close_old_connections()
+
+
+@shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
+def tidy() -> None:
+    """Clear away the files of chats that are gone."""
+    close_old_connections()
+    try:
+        workspaces.tidy()
     finally:
         close_old_connections()
 

@@ -126,6 +126,8 @@ def tidy() -> None:
     names = [path.name for path in _root().iterdir()]
     ids = [found for name in names if (found := _uuid(name)) is not None]
     known = set(Conversation.objects.filter(id__in=ids).values_list("id", flat=True))
+    if not known:
+        return  # a database that knows none of them is hardly theirs
     for name in names:
         if _uuid(name) not in known:
             shutil.rmtree(_root() / name, ignore_errors=True)

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 OUTPUT_BYTES = 256 * 1024
 START_S = 30.0
+ENDING_S = 0.5
 MARGIN_S = 45.0  # for a start, and for copying files on a busy machine
 LIMITS = Limits()
 _ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +84,22 @@ class Launcher:
                 self.close()
                 if is_last:
                     raise SandboxFailed(f"The sandbox cannot be started: {fault}") from fault
+            except SandboxFailed:
+                # It took the request and was dying already.
+                if is_last or self._is_alive():
+                    raise
+                self.close()
         raise AssertionError
+
+    def _is_alive(self) -> bool:
+        """Whether the launcher is; one that ends just now is given the time to."""
+        if self._process is None:
+            return False
+        try:
+            self._process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     @property
     def pid(self) -> int | None:
