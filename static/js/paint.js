@@ -41,13 +41,18 @@ class Follower {
     this.scroller = scroller;
     this.jump = jump;
     scroller.addEventListener("scroll", () => this.#moved(), { passive: true });
+    scroller.addEventListener("load", () => this.keep(), true); // of a picture
     jump.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.keep()).observe(scroller);
   }
 
   keep() {
-    if (this.#isFollowing) this.#top = this.scroller.scrollTop = this.scroller.scrollHeight;
-    else this.#offer();
+    if (!this.#isFollowing) {
+      this.#offer();
+      return;
+    }
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#top = this.scroller.scrollTop; // less than was set: more may have come when its event does
   }
 
   get isFollowing() {
@@ -84,6 +89,9 @@ export function follow(scroller, jump) {
   follower = new Follower(scroller, jump);
   return follower;
 }
+
+/** Something came that is not drawn with the text: the end stays in sight for who is there. */
+export const keepInSight = () => follower?.keep();
 
 /** Whether the reader is at the end, where new text appears. */
 export const isFollowing = () => follower?.isFollowing ?? false;

@@ -3,6 +3,7 @@
 
 import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
+import { keepInSight } from "./paint.js";
 import { announce, clone, say } from "./words.js";
 
 const PARTS = {
@@ -93,6 +94,7 @@ async function draw(view, part, step) {
     if (part === "notes") drawNotes(view, step, fresh.querySelector("[data-notes]"));
     else patch(slot(view.section, part), fresh);
     attend(view.section);
+    keepInSight();
   } catch (error) {
     console.warn("could not load a part of the turn", error); // the turn's end brings it
   }

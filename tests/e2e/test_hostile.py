@@ -13,7 +13,8 @@ HARMS = """() => {
   const found = [...document.querySelectorAll(".answer *, .reasoning__body *")].filter((node) =>
     /^(script|iframe|object|embed|svg|img|style|link|meta|base|form|input|video|audio|template)$/i.test(node.tagName)
       && !(node.closest("button") || node.closest(".code__head"))
-      && !(node.tagName === "IMG" && /^(files\/[^?#]+|\/artifacts\/[0-9a-f-]+\/)$/.test(node.getAttribute("src")))
+      && !(node.tagName === "IMG"
+        && /^(files\/[^?#]+|\/artifacts\/[0-9a-f-]+\/)$/.test(node.getAttribute("src")))
     || [...node.attributes].some((a) => /^(on|hx-|data-hx-|style$|srcdoc|formaction)/i.test(a.name))
     || (node.tagName === "A" && !/^(https?:\/\/.|mailto:|files\/)/.test(node.getAttribute("href"))));
   return { hacked: window.hacked ?? null, found: found.map((node) => node.outerHTML.slice(0, 200)) };
