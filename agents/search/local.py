@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agents.corpus import web_site, words
+from agents.corpus import web_site
 from agents.corpus.index import Hit, Index, NoIndex
 from agents.search.provider import Found, Query, SearchFailed
 
@@ -41,8 +41,7 @@ class LocalSearch:
 
     def _hits(self, query: Query) -> list[Hit]:
         within = self._within(query.site)
-        # The model reads English alone.
-        if self._reranker is None or words.has_chinese(query.text):
+        if self._reranker is None or not self._reranker.helps(query.text):
             return self._index.search(query.text, within=within, limit=query.limit)
         hits = self._index.search(query.text, within=within, limit=max(query.limit, NUM_CANDIDATES))
         ordered = self._reranker.ordered(query.text, hits, text=_said, score=lambda hit: hit.score)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from agents.corpus.words import has_chinese
 from agents.search.minilm import Array, MiniLM
 
 NUM_RANKED = 24
@@ -17,9 +18,8 @@ TEXT_TOKENS = 96
 QUERY_TOKENS = 64
 BUDGET_S = 0.6
 MAX_KEPT = 20_000  # vectors: 31 MB
-# Of the likeness of meaning in the worth of a text; the rest is that of the words. Who asks in a few words
-# means those, who asks in a sentence what it says.
-FEW_WORDS, SHARE_OF_FEW, SHARE_OF_SENTENCE = 5, 0.3, 0.7
+MEANING_SHARE = 0.7  # of the likeness of meaning in the worth of a text; the rest is that of the words
+FEW_WORDS = 5
 _AT_ONCE = 8
 
 Item = TypeVar("Item")
@@ -36,6 +36,12 @@ class Reranker:
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, Array] = OrderedDict()
+
+    @staticmethod
+    def helps(query: str) -> bool:
+        """Who asks in a few words means those: their order is then the better one. The model reads no
+        Chinese."""
+        return len(query.split()) > FEW_WORDS and not has_chinese(query)
 
     def ordered(
         self,
@@ -54,8 +60,7 @@ class Reranker:
             return list(items)
         likeness: Array = np.stack(vectors) @ wanted
         words = np.array([score(item) for item in items[: len(vectors)]], np.float32)
-        share = SHARE_OF_FEW if len(query.split()) <= FEW_WORDS else SHARE_OF_SENTENCE
-        worth = share * _stretched(likeness) + (1 - share) * _stretched(words)
+        worth = MEANING_SHARE * _stretched(likeness) + (1 - MEANING_SHARE) * _stretched(words)
         order = np.argsort(-worth, kind="stable")
         return [*(items[at] for at in order), *items[len(vectors) :]]
 
