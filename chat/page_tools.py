@@ -18,6 +18,7 @@ from agents.pages.reading import Reader
 from agents.pages.rendering import Renderer
 from agents.steps.asking import Ask
 from agents.tool import Tool
+from agents.tools import vendor_search
 from agents.tools.ask_page import AskPage
 from agents.tools.find_in_page import FindInPage
 from agents.tools.open_page import OpenPage
@@ -76,7 +77,9 @@ def allowed(turn: Turn, tools: list[Tool]) -> list[Tool]:
     them."""
     if not is_quarantined(turn):
         return tools
-    shown = [tool for tool in tools if tool.spec.name not in (OpenPage.spec.name, FindInPage.spec.name)]
+    # What the vendor's search finds stands before the model without passing here.
+    kept_out = (OpenPage.spec.name, FindInPage.spec.name, vendor_search.NAME)
+    shown = [tool for tool in tools if tool.spec.name not in kept_out]
     return [SealedSearch(tool) if tool.spec.name == SEARCH else tool for tool in shown]
 
 

@@ -86,7 +86,11 @@ def _message(message: ChatMessage) -> dict[str, Any]:
         sent["reasoning_content"] = message.reasoning
     if message.tool_calls:
         sent["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {
+                "id": call.id,
+                "type": _kind(call.name),
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
             for call in message.tool_calls
         ]
     if message.tool_call_id:
@@ -97,7 +101,10 @@ def _message(message: ChatMessage) -> dict[str, Any]:
 
 
 def _declaration(tool: ToolSpec) -> dict[str, Any]:
-    # No function of ours may bear such a name: it is one that the provider itself carries out.
-    if tool.name.startswith("$"):
-        return {"type": "builtin_function", "function": {"name": tool.name}}
-    return {"type": "function", "function": tool}
+    kind = _kind(tool.name)
+    return {"type": kind, "function": tool if kind == "function" else {"name": tool.name}}
+
+
+def _kind(name: str) -> str:
+    """No function of ours may bear a name with a $: it is one that the provider itself carries out."""
+    return "builtin_function" if name.startswith("$") else "function"

@@ -10,9 +10,11 @@ from django.test import Client
 from agents.corpus.index import Index
 from agents.tool import Intent, Tool, ToolContext, ToolResult, Trust
 from agents.tooling.toolset import Toolset
-from chat import search_tools
+from agents.tools.vendor_search import VendorSearch
+from chat import page_tools, search_tools
+from chat.models import Turn
 from inference.backends import provider_request
-from inference.schema import ChatMessage, ChatRequest, Role
+from inference.schema import ChatMessage, ChatRequest, Role, ToolCall
 from tests.search import sites
 from tests.search.engine_answers import ANSWERS
 from tests.search.sites import Answer, Pages
@@ -133,7 +135,17 @@ def test_the_vendors_own_search_is_for_its_own_models_and_opaque(settings: Any) 
     assert json.loads(result.for_model) == asked
     assert (result.trust, result.passages, result.usage.cost_nano) == (Trust.WEB, (), 30_000_000)
     assert "nothing of it can be cited" in result.for_user
-    message = ChatMessage(role=Role.USER, content="?")
+    called = ToolCall(id="functions.$web_search:0", name="$web_search", arguments=json.dumps(asked))
+    message = ChatMessage(role=Role.ASSISTANT, tool_calls=(called,))
     request = ChatRequest(id="r", model="m", messages=(message,), tools=(tool.spec,))
-    [declared] = provider_request.body(request, dialect="always")["tools"]
-    assert declared == {"type": "builtin_function", "function": {"name": "$web_search"}}
+    body = provider_request.body(request, dialect="always")
+    assert body["tools"] == [{"type": "builtin_function", "function": {"name": "$web_search"}}]
+    assert body["messages"][0]["tool_calls"][0]["type"] == "builtin_function"
+
+
+def test_in_quarantine_the_vendors_search_is_not_offered(settings: Any) -> None:
+    settings.PAGES_QUARANTINED = True
+    tools = [VendorSearch(), searching()]
+    assert [tool.spec.name for tool in page_tools.allowed(Turn(), tools)] == ["web_search"]
+    settings.PAGES_QUARANTINED = False
+    assert [tool.spec.name for tool in page_tools.allowed(Turn(), tools)] == ["$web_search", "web_search"]
