@@ -293,7 +293,7 @@ def _block(shown: Shown) -> str:
     if shown.mode == Mode.LISTED:
         lines = "\n".join(f"- {line}" for line in shown.contents)
         return (
-            f"{about}: too long to stand here. Look things up in it with search_documents and read_document. "
+            f"{about}: not shown here. Look things up in it with search_documents and read_document. "
             f"Its contents:\n{lines}"
         )
     how = "whole" if shown.mode == Mode.WHOLE else "the passages that fit the question best; there is more"

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.test import Client
 
+from agents.documents.extraction import Extracted, ReaderBusy
 from chat import attachments, conversations, documents, evidence, history, openings
 from chat.models import Attachment, Conversation, Passage, Turn
 from inference.backends.scripted import Reply
@@ -126,7 +128,8 @@ def test_without_tools_the_passages_that_fit_the_question_stand_in_it(
     alice_tab.ask("What did Section 33 say?", conversation=str(first.conversation_id))
     second = Turn.objects.exclude(id=first.id).get()
     assert "minutes.pdf, p. 33\n" in told(second)
-    assert second.passages.first().number == first.passages.last().number + 1
+    numbers = [set(turn.passages.values_list("number", flat=True)) for turn in (first, second)]
+    assert min(numbers[1]) == max(numbers[0]) + 1
 
 
 def test_later_turns_cite_what_an_earlier_one_showed(alice_tab: Tab, script: WriteScript, upload: Upload):
@@ -209,7 +212,7 @@ def test_a_message_waits_for_its_files(
         alice_tab.send(
             "turn.send", client_id=str(uuid4()), text="Hi", model="scripted", attachments=[str(file)]
         )
-        alice_tab.wait_for("refused", where=lambda frame, code=code: frame["code"] == code)
+        alice_tab.wait_for("refused", where=partial(_has_code, code))
     assert not Turn.objects.exists()
     about = client.get(f"/attachments/{bad}/").json()
     assert (about["state"], "password" in about["words"]) == ("failed", True)
@@ -280,11 +283,11 @@ def test_files_go_with_their_conversation_their_person_or_unsent(
     settings.ATTACHMENT_KEPT_HOURS = 0
     attachments.clean_up()
     assert [str(one.id) for one in Attachment.objects.all()] == [sent]
-    assert [default_storage.exists(names[one]) for one in (sent, unsent, old)] == [True, False, False]
+    assert [default_storage.exists(str(names[one])) for one in (sent, unsent, old)] == [True, False, False]
     conversation = Conversation.objects.get()
     conversations.delete(conversation)
     assert not Attachment.objects.exists()
-    assert not default_storage.exists(names[sent])
+    assert not default_storage.exists(str(names[sent]))
     assert not documents.folder_of(conversation.id).exists()
 
 
@@ -292,9 +295,9 @@ def test_files_go_with_their_account():
     # Of somebody who never had money: who had stays on the books.
     [eve] = User.objects.bulk_create([User(username="eve", email="eve@example.com")])
     kept = attachments.keep(attachments.begin(eve, name="a.txt", num_bytes=4), io.BytesIO(b"mine"))
-    assert default_storage.exists(kept.file.name)
+    assert default_storage.exists(str(kept.file.name))
     eve.delete()
-    assert not default_storage.exists(kept.file.name)
+    assert not default_storage.exists(str(kept.file.name))
 
 
 def test_a_reader_that_is_killed_loses_nothing(
@@ -327,7 +330,7 @@ def test_a_reader_that_was_overtaken_changes_nothing(alice: User):
     class Slow:
         def read(self, file, *, name):
             Attachment.objects.update(tries=2, state="reading")  # meanwhile another has it
-            return attachments.Extracted(fault="damaged")
+            return Extracted(fault="damaged")
 
     attachments.read(attachment.id, Slow())
     found = Attachment.objects.get()
@@ -342,12 +345,16 @@ def test_a_file_that_nobody_can_read_is_given_up(alice: User):
 
     class Busy:
         def read(self, file, *, name):
-            raise attachments.ReaderBusy("full")
+            raise ReaderBusy("full")
 
     for _ in range(attachments.MAX_TRIES + 1):
         attachments.read(attachment.id, Busy())
     found = Attachment.objects.get()
     assert (found.state, found.fault) == ("failed", "unread")
+
+
+def _has_code(code: str, frame: dict[str, Any]) -> bool:
+    return bool(frame["code"] == code)
 
 
 def _file(body: bytes):
