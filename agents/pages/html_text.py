@@ -19,9 +19,7 @@ MAX_LINKS = 60
 MAX_NODES = 200_000
 _BLOCKS = frozenset(("p", "li", "dd", "dt", "pre", "td", "th", "blockquote", "figcaption", "caption"))
 _HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
-_AROUND = (
-    "nav, header[role=banner], footer, aside, [role=navigation], [role=search], .sphinxsidebar, .headerlink"
-)
+_AROUND = "nav, header[role=banner], footer, aside, [role=navigation], [role=search], .sphinxsidebar"
 NEXT_TO_NOTHING = 250  # characters
 LITTLE_BESIDE_SCRIPTS = 2_000
 _ASKS_FOR_SCRIPTS = re.compile(
@@ -35,6 +33,10 @@ _EMPTY = re.compile(
     r"[^<>]{0,200}>\s*</",
     re.IGNORECASE,
 )
+_MAY_HOLD = frozenset(("td", "th", "dd", "li", "blockquote"))
+_ANCHORS = "a.headerlink, a.anchor-link, a.anchorjs-link, .mw-editsection"  # beside headings
+_BLOCK_IN_CELL = "p, ul, ol, dl, pre, div, table, blockquote, h1, h2, h3, h4, h5, h6"
+_ESCAPED = re.compile(r"\\([\[\]<>*_`#~|(){}+.!$&-])")
 _HEADING_LINE = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
 
 
@@ -44,10 +46,14 @@ def read(html: str, url: str = "") -> Page:
         raise Unreadable("The page has so many elements that it is not read.")
     has_scripts = "<script" in html or "<SCRIPT" in html
     tree = hidden_text.removed(html)
-    title, links, dated = _title(tree), _links(tree, url), _dated(html)
+    _drop(tree, _ANCHORS)
+    _write_out_inner_tables(tree)
+    title, everywhere, dated = _title(tree), _links(tree, url), _dated(html)
     shown = tree.html or ""
     whole = structure(tree)
-    sections = _article(shown, url, least=max(LITTLE, FEW_OF_IT * sum(len(part.text) for part in whole)))
+    # What is left now is the page without its menus: where that leads comes first.
+    links = tuple({link.url: link for link in (*_links(tree, url), *everywhere)}.values())[:MAX_LINKS]
+    sections = _article(shown, url, least=max(LITTLE, FEW_OF_IT * _num_chars(whole)))
     sections = sections or whole
     needs_scripts = has_scripts and _waits_for_scripts(html, sections)
     if not sections:
@@ -68,16 +74,20 @@ def read_structure(html: str) -> Page:
 
 def structure(tree: LexborHTMLParser) -> tuple[Section, ...]:
     """The text under each heading, as the page is built; menus are left out."""
-    for node in tree.css(_AROUND):
-        node.decompose()
+    _drop(tree, _AROUND)
     root = tree.css_first("main, [role=main], article") or tree.body
     if root is None:
         return ()
     sections: list[tuple[str, list[str]]] = [("", [])]
+    rows = {row.mem_id for row in root.css("tr") if row.css_first(_BLOCK_IN_CELL) is None}
     for node in root.traverse():
         if node.tag in _HEADINGS:
             sections.append((_words(node), []))
-        elif node.tag in _BLOCKS and not _is_inside_block(node, root) and (text := _block(node)):
+        elif node.mem_id in rows:
+            sections[-1][1].append(_row(node))
+        elif node.parent is not None and node.parent.mem_id in rows:
+            continue  # a cell: its row has told
+        elif _is_block(node) and not _is_inside_block(node, root) and (text := _block(node)):
             sections[-1][1].append(text)
     if not any(parts for _, parts in sections) and (text := _words(root)):
         sections = [("", [text])]
@@ -88,12 +98,14 @@ def _article(html: str, url: str, *, least: float) -> tuple[Section, ...]:
     text = trafilatura.extract(
         html, url=url or None, output_format="markdown", include_tables=True, include_comments=False
     )
-    if text is None or len(text) < least:
-        text = _readable(html)
-    if text is None or len(text) < least:
-        return ()
-    text = plain_text.visible(text)
-    pieces = _HEADING_LINE.split(text)
+    sections = _by_headings(_unescaped(plain_text.visible(text or "")))
+    if _num_chars(sections) < least:
+        sections = _readable(html)
+    return sections if _num_chars(sections) >= least else ()
+
+
+def _by_headings(markdown: str) -> tuple[Section, ...]:
+    pieces = _HEADING_LINE.split(markdown)
     sections = [Section(heading="", text=pieces[0].strip())]
     sections += [
         Section(heading=heading.strip(), text=body.strip())
@@ -102,20 +114,46 @@ def _article(html: str, url: str, *, least: float) -> tuple[Section, ...]:
     return tuple(section for section in sections if section.text)
 
 
-def _readable(html: str) -> str | None:
+def _readable(html: str) -> tuple[Section, ...]:
     try:
-        summary = Readable(html).summary(html_partial=True)
-        body = LexborHTMLParser(summary).body
-        return _words(body) if body is not None else None
+        return structure(LexborHTMLParser(Readable(html).summary(html_partial=True)))
     except Exception:
         # It raises whatever its heuristics stumble over; the page's own structure serves then.
-        return None
+        return ()
+
+
+def _num_chars(sections: tuple[Section, ...]) -> int:
+    return sum(len(section.text) for section in sections)
+
+
+def _drop(tree: LexborHTMLParser, selector: str) -> None:
+    for node in tree.css(selector):
+        node.decompose()
+
+
+def _write_out_inner_tables(tree: LexborHTMLParser) -> None:
+    """Tables inside a list or a quotation, whose rows an article's text would run together."""
+    for table in tree.css("dd table, li table, blockquote table"):
+        if table.css_first("table table, pre") is None:
+            table.replace_with("; ".join(filter(None, map(_row, table.css("tr")))) + ". ")
+
+
+def _row(node: LexborNode) -> str:
+    return " | ".join(filter(None, (_words(cell) for cell in node.css("td, th"))))
+
+
+def _unescaped(markdown: str) -> str:
+    """What stands for itself needs no backslash here, where nothing is made of Markdown; code is left as it
+    is."""
+    parts = markdown.split("```")
+    parts[::2] = [_ESCAPED.sub(r"\1", part) for part in parts[::2]]
+    return "```".join(parts)
 
 
 def _waits_for_scripts(html: str, sections: tuple[Section, ...]) -> bool:
     """Whether a page with scripts says little without them: next to nothing, or little and that it needs
     them, or little beside an empty place to put more."""
-    num_chars = sum(len(section.text) for section in sections)
+    num_chars = _num_chars(sections)
     if num_chars < NEXT_TO_NOTHING:
         return True
     return num_chars < LITTLE_BESIDE_SCRIPTS and bool(_ASKS_FOR_SCRIPTS.search(html) or _EMPTY.search(html))
@@ -124,10 +162,20 @@ def _waits_for_scripts(html: str, sections: tuple[Section, ...]) -> bool:
 def _is_inside_block(node: LexborNode, root: LexborNode) -> bool:
     parent = node.parent
     while parent is not None and parent.mem_id != root.mem_id:
-        if parent.tag in _BLOCKS:
+        if _is_block(parent):
             return True
         parent = parent.parent
     return False
+
+
+def _is_block(node: LexborNode) -> bool:
+    """Whether its text is told as one; not of what only holds other blocks, as cells do where a table places
+    things."""
+    if node.tag not in _BLOCKS:
+        return False
+    if node.tag not in _MAY_HOLD or node.css_first(_BLOCK_IN_CELL) is None:
+        return True
+    return any(child.tag == "-text" and child.text().strip() for child in node.iter(include_text=True))
 
 
 def _block(node: LexborNode) -> str:
