@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.bench import facthop, pages, problems, sandbox, steps, together
+from agents.bench import facthop, pages, problems, sandbox, search, steps, together
 from inference.bench import report
 
 DEFAULT_SUBJECT = "steps"
@@ -16,8 +16,8 @@ SUBJECTS = {
     "facthop": (facthop, "questions of 2 to 260 lookups with exact answers, and the local index"),
     "problems": (problems, "reference solutions of public problems, run in the sandbox"),
     "pages": (pages, "how long a page takes to open, fetched and shown in a browser"),
-    "pages": (pages, "how long a page takes to open, fetched and shown in a browser"),
     "steps": (steps, "what a step of a turn costs beside LangGraph and the OpenAI Agents SDK (the default)"),
+    "search": (search, "the local index: build, size, speed, and how well it finds, re-ranked or not"),
     "sandbox": (sandbox, "how long code waits for the sandbox: cold, warm, eight at once"),
     "together": (together, "how much of the ideal throughput many turns at once reach"),
 }
