@@ -199,7 +199,7 @@ def _link_open(address: str, title: str) -> str:
 
 
 def _link_close(host: str) -> str:
-    return f'<span class="host">{escape(host)}</span></a>' if host else "</a>"
+    return f' <span class="host">{escape(host)}</span></a>' if host else "</a>"
 
 
 def _host_to_name(address: str, text: str) -> str:

@@ -74,7 +74,7 @@ function linkOpen(address, title) {
   return `<a href="${escape(ownFile(address) || address)}"${titled}${manner} rel="noopener nofollow noreferrer" target="_blank">`;
 }
 
-const linkClose = (host) => (host ? `<span class="host">${escape(host)}</span></a>` : "</a>");
+const linkClose = (host) => (host ? ` <span class="host">${escape(host)}</span></a>` : "</a>");
 
 let isInLink = false;
 

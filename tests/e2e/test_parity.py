@@ -29,8 +29,8 @@ DOCUMENTS = {
     "![f](data:image/png;base64,AA) ![g](https:g.png) ![h](x/%2E%2E/h.png) [i](i.html#x) "
     "[j](javascript:alert(1)) [![k](https://evil.example/k.png)](https://example.com/k)",
     "hosts": "[example.com](https://example.com/) [Example.com/a](http://example.com:80/a) "
-    "[good.com](https://evil.com/) [x](https://good.com@evil.com/) [y](https://EVIL.example/) [z](mailto:a@b.c) <https://example.org/x> "
-    "[bücher](https://bücher.example/b) [good.com evil](https://good.com.evil.example/)",
+    "[good.com](https://evil.com/) [x](https://good.com@evil.com/) [y](https://EVIL.example/) "
+    "[z](mailto:a@b.c) <https://example.org/x> [bücher](https://bücher.example/b) [good.com evil](https://good.com.evil.example/)",
     "long": "[a](https://e.com/?q=0123456789012345678901234567890123456789) [b](https://e.com/?q=short) "
     "[c](https://e.com/#0123456789012345678901234567890123456789xyz) [d](https://e.com/" + "p" * 161 + ") "
     "[e](https://"

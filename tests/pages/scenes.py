@@ -229,7 +229,7 @@ def cited(user: User) -> Turn:
         '"only considered the summer of 2015" [2], and 2022 was hotter [2].'
     )
     first_end = answer.index("[1].") + 4
-    checked = {"step": 2, "fault": "", "detail": "", "calls": [], "by": "rule"}
+    checked = {"step": 2, "fault": "", "detail": "", "reason": "", "calls": [], "by": "rule"}
     found = [
         checked | {"start": 0, "end": first_end, "verdict": "supported", "passages": [1]},
         checked | {"start": first_end + 1, "end": len(answer), "verdict": "supported", "passages": [2]},

@@ -58,10 +58,10 @@ def test_links_leave_without_a_trace() -> None:
 
 
 def test_a_link_names_the_host_it_leads_to() -> None:
-    assert '>the paper<span class="host">example.com</span></a>' in markdown.render(
+    assert '>the paper <span class="host">example.com</span></a>' in markdown.render(
         "[the paper](https://example.com/p)"
     )
-    assert '>good.com<span class="host">evil.example</span></a>' in markdown.render(
+    assert '>good.com <span class="host">evil.example</span></a>' in markdown.render(
         "[good.com](https://evil.example/)"
     )
     assert '<span class="host">evil.example</span>' in markdown.render("[x](https://good.com@evil.example/)")
@@ -90,7 +90,7 @@ def test_only_the_person_s_own_pictures_are_loaded() -> None:
         assert "<img" not in markdown.render(f"![a]({address})")
     foreign = markdown.render("![a map](https://evil.example/a.png)")
     assert 'href="https://evil.example/a.png"' in foreign
-    assert '>a map<span class="host">evil.example</span></a>' in foreign
+    assert '>a map <span class="host">evil.example</span></a>' in foreign
 
 
 def test_headings_stay_below_the_page_s_own() -> None:

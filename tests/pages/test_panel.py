@@ -45,6 +45,8 @@ def test_the_sources_stand_with_what_was_read_and_what_the_check_found(
     )
     assert Passage.objects.get(turn=turn, number=1).sha256 in page
     assert f"/turns/{turn.pk}/graph/" in page
+    kept = alices_client.get(f"/turns/{turn.pk}/graph/").json()["citations"]
+    assert [citation["number"] for citation in kept] == [1, 2, 3]
 
 
 def test_a_passage_that_was_altered_since_says_so(
