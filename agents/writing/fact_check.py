@@ -1,6 +1,7 @@
 """A section held against what its turns have read, by the check that answers go through."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from agents import verification
@@ -24,19 +25,24 @@ class Reading:
     transcript: Transcript
     passages: Sequence[Passage]
     earlier: EarlierTurns
-    kept: dict[str, Sources] = field(default_factory=dict)
+    _own: dict[tuple[int, ...], Sources] = field(default_factory=dict)
+    _others: dict[str, Sources] = field(default_factory=dict)
 
     async def of(self, section: Section, brought: Sequence[Passage], *, turn: str) -> Sources:
         """With what the earlier turns that wrote the section had worked out."""
-        sources = Sources(self.transcript, [*self.passages, *brought])
+        # What is found in a source is found once for all sections: a long turn has a megabyte of them.
+        numbers = tuple(passage.number for passage in brought)
+        if numbers not in self._own:
+            self._own[numbers] = Sources(self.transcript, [*self.passages, *brought])
+        sources = copy(self._own[numbers])
         for other in section.turns:
             if other == turn:
                 continue
-            if other not in self.kept and (found := await self.earlier(other)) is not None:
-                self.kept[other] = Sources(found.transcript, found.passages)
-            if other in self.kept:
-                sources.results += self.kept[other].results
-                sources.worked_out += self.kept[other].worked_out
+            if other not in self._others and (found := await self.earlier(other)) is not None:
+                self._others[other] = Sources(found.transcript, found.passages)
+            if other in self._others:
+                sources.results = [*sources.results, *self._others[other].results]
+                sources.worked_out = [*sources.worked_out, *self._others[other].worked_out]
         return sources
 
 

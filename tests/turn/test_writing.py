@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from ctypes.util import find_library
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,10 @@ from tests.turn.test_crash import Killed, ask, drive_to_the_end
 from webapp.accounts.models import User
 from webapp.catalog.models import ServedModel
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(find_library("pangoft2-1.0") is None, reason="no Pango to make PDF with"),
+]
 
 LAKE = "Lake Orsa is 94 m deep. Its area is 1,250 km2."
 TOWN = "Brenn had 11,800 inhabitants in 2010 and 12,400 in 2020."
@@ -202,3 +206,28 @@ def test_a_worker_that_dies_over_an_export_leaves_one_of_each_file(
     assert Artifact.objects.filter(turn=turn, name="documents/report.pdf").count() == 1
     assert turn.finish_reason == "stop"
     assert async_to_sync(segment.drive)(turn.id) is False
+
+
+def test_a_number_worked_out_when_a_section_was_written_holds_in_a_later_turn(
+    alice_tab: Tab, script: WriteScript
+) -> None:
+    sections = [{"id": "town", "title": "The town"}]
+    written = steps(
+        call("search", what="town"),
+        call("calculate", expression="12400 - 11800"),
+        call("document", action="outline", title="Brenn", sections=sections),
+        call(
+            "document",
+            action="write",
+            section="town",
+            text="It grew by 600 people between 2010 and 2020 [1].",
+        ),
+        "text: Written.",
+    )
+    later = steps(call("document", action="check", section="town"), "text: Checked.")
+    script(*(Reply(step=one.step, lines=one.lines, when="Write") for one in written), *later)
+    alice_tab.ask("Write it.", long_thinking=True)
+    first = Turn.objects.get()
+    alice_tab.ask("Check it.", long_thinking=True, conversation=str(first.conversation_id))
+    second = Turn.objects.exclude(id=first.id).get()
+    assert results(second)[0].startswith("Sentences checked: 1; not borne out: 0.")

@@ -5,6 +5,7 @@ import json
 import socket
 import zipfile
 from contextlib import suppress
+from ctypes.util import find_library
 
 import pytest
 from docx import Document
@@ -16,6 +17,8 @@ from agents.writing import manuscript
 from agents.writing.press import Press, PressFailed
 from agents.writing.work import Chapter, Work
 from tests.writing.study import LAKE, TOWN, Study, passage
+
+pytestmark = pytest.mark.skipif(find_library("pangoft2-1.0") is None, reason="no Pango to make PDF with")
 
 TEXT = """\
 Lake Orsa is **94 m** deep [1]. 湖深九十四米。
