@@ -43,6 +43,7 @@ from chat import (
     turns,
     warm,
     wording,
+    workspaces,
 )
 from chat.events import LogTaken, LogUnreachable
 from chat.evidence import StoredPassages
@@ -193,6 +194,9 @@ class _Segment:
     async def _finish(self, outcome: Outcome) -> None:
         """Commit the end, then say so: a reader who hears of it finds it in the database."""
         await self._log.flush()
+        if self._turn.spawned_by_id is not None:
+            # Before the turn that waits for it goes on.
+            await own_loop.aside(workspaces.hand_in, self._turn)
         turn = await database(
             turns.finish,
             self._turn.id,

@@ -3,6 +3,7 @@
 Everything in it was written by hostile code or by strangers: it is reached by descriptor only.
 """
 
+import logging
 import mimetypes
 import shutil
 import zipfile
@@ -22,6 +23,8 @@ from chat import branches
 from chat.models import Conversation, Turn
 
 __all__ = ["BadPath", "NoSuchFile", "WorkFile", "Workspace", "WorkspaceFull"]
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 2**18
 EARLIEST_OF_ZIP = (1980, 1, 1, 0, 0, 0)
@@ -50,6 +53,20 @@ def of_turn(turn: Turn) -> Workspace:
         return files.of_turn(str(turn.id), ancestors=lambda: _ancestors(turn.id))
     top = turn.spawned_by_id
     return files.of_agent(str(turn.id), turn=str(top), ancestors=lambda: _ancestors(top))
+
+
+def hand_in(agent: Turn) -> None:
+    """Bring what an agent has made to its turn, which finds it in agents/1 for its first agent and so on."""
+    files = _files(agent.conversation_id)
+    if agent.spawned_by_id is None or not files.has_used_files(str(agent.id)):
+        return
+    siblings: list[UUID] = list(
+        Turn.objects.filter(spawned_by=agent.spawned_by_id).values_list("id", flat=True)
+    )
+    try:
+        files.hand_in(str(agent.id), under=f"agents/{siblings.index(agent.id) + 1}")
+    except OSError:  # its answer counts without them
+        logger.exception("agent %s: its files could not be handed in", agent.id)
 
 
 def has_used_files(turn: Turn) -> bool:

@@ -43,8 +43,9 @@ DESCRIPTION = """\
 Give up to {most} tasks to agents that work at the same time, and read their answers. Use it when a question
 falls into parts that do not depend on one another, or when one part would fill your view with text you do not
 need. An agent sees nothing but its task: put every name, figure, link and condition it needs into the text,
-and say what its answer is to hold. Agents cost as much as you do: never use one for what a single call of a
-tool can do, and never for your whole question."""
+and say what its answer is to hold. It has a copy of your files; what it makes comes to agents/1, agents/2 and
+so on. Agents cost as much as you do: never use one for what a single call of a tool can do, and never for
+your whole question."""
 
 
 class Spawn:

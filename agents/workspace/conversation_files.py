@@ -7,14 +7,23 @@ their own, which go with the turn.
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 import msgspec
 
-from agents.workspace.folder import CAPS, Caps, NoSuchFile, WorkFile, WorkFolder, clean
+from agents.workspace.folder import (
+    CAPS,
+    BadPath,
+    Caps,
+    NoSuchFile,
+    WorkFile,
+    WorkFolder,
+    WorkspaceFull,
+    clean,
+)
 from agents.workspace.snapshots import EMPTY, END, Kept, Snapshot, SnapshotLost, Store
 from agents.workspace.turn_files import UPLOADS, Workspace
 
@@ -62,6 +71,21 @@ class ConversationFiles:
                 if not files.exists():
                     begun.rename(files)
         return self._workspace(agent, files=files)
+
+    def hand_in(self, agent: str, *, under: str) -> None:
+        """Bring what the agent has made or changed into its turn's folder, below `under`, as far as there is
+        room. Again: the same."""
+        files = self.root / "agents" / agent
+        start = self._store.read(agent, f"{START:08d}")
+        if start is None or not files.exists():
+            return
+        with self._store.lock():
+            theirs = self._workspace(agent, files=files)
+            for path, kept in theirs.seen().files.items():
+                if path in start.files and start.files[path].digest == kept.digest:
+                    continue
+                with self._store.open(kept) as source, suppress(BadPath, WorkspaceFull):
+                    self._folder().put(f"{under}/{path}", source.read(), is_executable=kept.is_executable)
 
     def has_used_files(self, turn: str) -> bool:
         """Whether the turn, or agent, has been given its files already."""

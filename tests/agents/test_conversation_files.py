@@ -153,6 +153,24 @@ def test_an_agent_has_a_copy_which_changes_nothing_of_its_turns(tree: Tree) -> N
     assert held(first) == {"a.py": b"1"}
 
 
+def test_what_an_agent_made_or_changed_is_handed_in_beside_its_turns_own(tree: Tree) -> None:
+    one = tree.turn("one")
+    one.put("a.py", b"1")
+    one.put("same.py", b"1")
+    agent = tree.agent("x", turn="one")
+    agent.put("a.py", b"2")
+    agent.put("new/b.py", b"3")
+    for _ in range(2):
+        tree.files.hand_in("x", under="agents/1")
+    assert held(one) == {
+        "a.py": b"1",
+        "agents/1/a.py": b"2",
+        "agents/1/new/b.py": b"3",
+        "same.py": b"1",
+    }
+    tree.files.hand_in("unheard-of", under="agents/2")
+
+
 def test_what_agents_had_goes_with_their_turn(tree: Tree) -> None:
     tree.turn("one").put("a.py", b"1")
     tree.agent("x", turn="one").put("big.bin", b"agent's own")

@@ -179,6 +179,27 @@ EDITS = (
 )
 
 
+def test_what_an_agent_made_comes_to_its_turn(alice_tab: Tab, script: WriteScript) -> None:
+    tasks = [{"task": "Part one."}, {"task": "Part two."}]
+    script(
+        *replies(
+            ("Part one", ((call("edit_file", path="plan.txt", old="all", new="one"),), ("text: done",))),
+            ("Part two", ((call("write_file", path="two.txt", content="2"),), ("text: done",))),
+            (
+                "Share it",
+                (
+                    (call("write_file", path="plan.txt", content="all"),),
+                    (call("spawn", tasks=tasks),),
+                    (call("search_files"),),
+                    ("text: done",),
+                ),
+            ),
+        )
+    )
+    results = results_of(alice_tab.ask("Share it out.", long_thinking=True))
+    assert results[-1] == "agents/1/plan.txt (3 bytes)\nagents/2/two.txt (1 bytes)\nplan.txt (3 bytes)"
+
+
 def test_files_are_the_same_wherever_the_worker_dies(
     alice: User, scripted_model: ServedModel, script: WriteScript, doom: Doom
 ) -> None:
