@@ -44,6 +44,7 @@ from chat import (
     warm,
     wording,
     workspaces,
+    writing_tools,
 )
 from chat.events import LogTaken, LogUnreachable
 from chat.evidence import StoredPassages
@@ -247,6 +248,9 @@ class _Segment:
     async def _drive_with(self, backend: ChatBackend) -> End | None:
         notebook = DatabaseNotebook(self._turn.id, fence=self._fence)
         own = [*conductors.own_tools(self._turn, fence=self._fence, listener=self._log), self._claims()]
+        own += writing_tools.tools_of(
+            self._turn, ask=lambda: self._ask, transcript=lambda: self._progress.transcript
+        )
         own += page_tools.own_tools(self._turn, ask=lambda: self._ask)
         tools = toolsets.opened(self._turn, notebook=notebook, own=own)
         # Watched first: a server that is slow to list its tools must not cost the lease.
