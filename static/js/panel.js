@@ -33,8 +33,17 @@ export async function openFile(link) {
   await bring(new URL(link.href).pathname.replace("/files/", "/preview/"));
 }
 
+/** Its style sheet, which a page that only talks does without. */
+const styled = new Promise((resolve) => {
+  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href: panel.dataset.style });
+  sheet.addEventListener("load", resolve);
+  sheet.addEventListener("error", resolve);
+  document.head.append(sheet);
+});
+
 async function bring(address) {
   let content;
+  await styled;
   try {
     content = await fetchFragment(address);
   } catch (error) {
