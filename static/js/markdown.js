@@ -60,7 +60,7 @@ function hostToName(address, text) {
 /** A host in another script by the name that the network knows: no letter may pass for another. */
 function inAscii(address) {
   const authority = AUTHORITY.exec(address)?.[1] ?? "";
-  if (!authority.includes("%")) return address;
+  if (/^[!-$&-~]*$/.test(authority)) return address; // plain letters, none escaped
   try {
     return address.replace(hostOf(address), new URL(address).hostname);
   } catch {
