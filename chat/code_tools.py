@@ -1,5 +1,6 @@
 """The tools that work on a turn's files; those that run code only where the sandbox has passed its test."""
 
+import logging
 from functools import cache, partial
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from agents.workspace import TurnFiles
 from chat import own_loop, workspaces
 from chat.models import Turn
 from inference.schema import ToolSpec
+
+logger = logging.getLogger(__name__)
 
 FILE_TOOLS = (ReadFile, WriteFile, EditFile, SearchFiles, ApplyPatch)
 
@@ -93,7 +96,11 @@ def extractor() -> Extractor:
 @cache
 def _pool() -> Pool:
     """Of this process. Its sandboxes end with it."""
-    shown = libraries.places(*libraries.TESTING, *libraries.RENAMING)
+    shown: dict[str, Path] = {}
+    try:
+        shown = libraries.places(*libraries.TESTING, *libraries.RENAMING)
+    except libraries.LibraryMissing:  # code runs without them, too
+        logger.exception("run_tests and rename_symbol will not work")
     return Pool(Launcher(packages.installed(packages_folder()), libraries=shown))
 
 
