@@ -14,11 +14,11 @@ RUN pip install --upgrade "pip>=26" && pip install ".[postgres]"
 ENV VAR_DIR=/var/lib/platform STATIC_ROOT=/app/staticfiles
 
 FROM base AS web
-# The sandbox for code that models write (`manage.py doctor` says whether the container may use it), and what
-# reports are printed as PDF with.
-RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap python3 \
+# The sandbox for code that models write, the browser for pages that need scripts (`manage.py doctor` says
+# whether the container may use them), and what reports are printed as PDF with.
+RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap chromium python3 \
     libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-liberation fonts-noto-cjk \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* && pip install ".[browser]"
 COPY . .
 RUN VAR_DIR=/tmp/build SECRET_KEY=build python manage.py collectstatic --noinput && rm -r /tmp/build
 USER app

@@ -5,10 +5,14 @@ it loads takes long. What it starts itself is ended with it.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -30,14 +34,15 @@ class Busy(Exception):
 
 
 class SideProcess:
-    """`python -m MODULE ARGUMENTS`. After `num_answers` another one is started: libraries keep memory. For
-    any thread."""
+    """`python -m MODULE ARGUMENTS`, with a folder for what it writes that is removed with it. After
+    `num_answers` another one is started: libraries keep memory. For any thread."""
 
     def __init__(self, module: str, *arguments: str, num_answers: int) -> None:
         self._command = [sys.executable, "-m", module, *arguments]
         self._num_answers = num_answers
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._clear_away: Callable[[], object] = lambda: None
         self._num_given = 0
 
     def ask(self, message: bytes, *, time_s: float, wait_s: float = -1) -> bytes:
@@ -74,13 +79,22 @@ class SideProcess:
             self._stop()
         if self._process is None:
             self._num_given = 0
+            scratch = Path(tempfile.mkdtemp(prefix="side-"))
+            scratch.chmod(0o711)  # what it starts may be somebody else
+            # At the latest when this process ends.
+            self._clear_away = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd=ROOT,
-                env={"PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8", "HOME": "/nonexistent"},
+                env={
+                    "PATH": os.environ.get("PATH", ""),
+                    "LANG": "C.UTF-8",
+                    "HOME": "/nonexistent",
+                    "TMPDIR": str(scratch),
+                },
                 start_new_session=True,
             )
         return self._process
@@ -95,6 +109,7 @@ class SideProcess:
                 with suppress(OSError):
                     pipe.close()
         self._process = None
+        self._clear_away()
 
 
 def _exchanged(process: "subprocess.Popen[bytes]", message: bytes) -> bytes | None:

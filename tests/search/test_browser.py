@@ -5,8 +5,10 @@ import asyncio
 import json
 import select
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -38,6 +40,20 @@ def page(script: str, title: str = "A page") -> Answer:
 
 def shows(html: str) -> str:
     return f"document.getElementById('root').innerHTML = {json.dumps(html)};"
+
+
+# A worker that has shown a page and waits for the next.
+WORKER = """
+import asyncio, sys, time
+from pathlib import Path
+from agents.pages.reach import Reach
+from agents.pages.rendering import Renderer
+
+renderer = Renderer(Path(sys.argv[1]), reach=Reach(own_sites=(sys.argv[2],)))
+assert "Here." in asyncio.run(renderer.show(f"{sys.argv[2]}/good")).html
+print("shown", flush=True)
+time.sleep(600)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -308,9 +324,27 @@ async def test_a_browser_that_is_closed_leaves_no_process(fetcher: Fetcher, site
     assert renderer.pid is not None
     family = psutil.Process(renderer.pid).children(recursive=True)
     assert any("chrom" in process.name() for process in family)
+    folder = Path(psutil.Process(renderer.pid).environ()["TMPDIR"])
+    assert folder.exists()
     renderer.close()
     await asyncio.to_thread(psutil.wait_procs, family, timeout=20)
     assert [process for process in family if process.is_running()] == []
+    assert not folder.exists()
+
+
+async def test_no_browser_outlives_a_worker_that_is_killed(site: str, pages: Pages) -> None:
+    pages.answers["/good"] = page(shows("<p>Here.</p>"))
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WORKER, str(fence.chromium()), site), stdout=asyncio.subprocess.PIPE
+    )
+    assert worker.stdout is not None
+    assert await asyncio.wait_for(worker.stdout.readline(), 60) == b"shown\n"
+    family = psutil.Process(worker.pid).children(recursive=True)
+    assert any("chrom" in process.name() for process in family)
+    worker.kill()
+    await worker.wait()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=30)
+    assert alive == []
 
 
 def test_where_something_is_missing_the_operator_is_told() -> None:

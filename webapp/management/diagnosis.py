@@ -16,8 +16,9 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from packaging.requirements import Requirement
 
+from agents.pages.browser import fence
 from agents.sandbox import launch, packages, tiers
-from chat import code_tools
+from chat import code_tools, page_tools
 from inference import registry
 from webapp import settings as environment
 from webapp.catalog.seeds import NO_MODEL
@@ -191,8 +192,8 @@ def _printing() -> Finding:
 
 
 def _browser() -> Finding:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found:
-        return Finding("Chromium", found)
-    return Finding("Chromium", "not found; browser tests need it", "make e2e brings it", is_needed=False)
+    why = page_tools.no_browser()
+    if not why:
+        return Finding("Chromium", f"{fence.chromium(settings.CHROMIUM)}, for pages that need scripts")
+    fix = "apt-get install chromium bubblewrap; pip install '.[browser]'"
+    return Finding("Chromium", f"pages that need scripts are not shown: {why}", fix, is_needed=False)
