@@ -27,7 +27,7 @@ from kombu.exceptions import OperationalError
 
 from agents import plain_text
 from agents.documents.extraction import Extracted, Extractor, ReaderBusy
-from chat.models import Attachment, AttachmentPart
+from chat.models import Attachment, AttachmentPart, Conversation
 from chat.models.attachments import file_place
 from webapp.accounts.models import User
 from webapp.billing.estimates import estimated_tokens
@@ -158,6 +158,37 @@ def plain_name(name: str) -> str:
     if dot and stem and len(ending) <= 10:
         return f"{stem[: NAME_CHARS - len(ending) - 1]}.{ending}"
     return name[:NAME_CHARS] or "file"
+
+
+# ---- being sent
+
+
+def for_message(user: User, ids: Sequence[UUID], *, conversation: Conversation | None) -> list[Attachment]:
+    """The files that were uploaded for a message, or came with the one that is edited. Raises
+    UploadRefused."""
+    if len(ids) > settings.ATTACHMENTS_OF_A_MESSAGE:
+        raise UploadRefused(
+            "too_many_files",
+            _("A message can have %(most)d files at most: remove some.")
+            % {"most": settings.ATTACHMENTS_OF_A_MESSAGE},
+        )
+    own = Attachment.objects.for_user(user).filter(Q(conversation=None) | Q(conversation=conversation))
+    found = own.in_bulk(list(ids))
+    if len(found) < len(ids):
+        raise gone()
+    for one in found.values():
+        if one.state == State.FAILED:
+            words = _("%(name)s cannot be read: remove it, then send again.") % {"name": one.name}
+            raise UploadRefused("file_failed", words)
+        if one.state != State.READY:
+            words = _("%(name)s is still being read: send again in a moment.") % {"name": one.name}
+            raise UploadRefused("file_not_ready", words)
+    return [found[one] for one in ids]
+
+
+def gone() -> UploadRefused:
+    words = _("A file is not there any more: remove it and attach it again.")
+    return UploadRefused("unknown_file", words)
 
 
 # ---- being read
@@ -299,9 +330,3 @@ def forget_file(*, instance: Attachment, **_signal: object) -> None:
     """Delete the file once its row is gone for good: a receiver of Django's signal."""
     name = instance.file.name or file_place(instance, "")
     transaction.on_commit(lambda: default_storage.delete(name))
-
-
-def in_order(user: User, ids: Sequence[UUID]) -> list[Attachment]:
-    """Those of them that are the person's."""
-    found = Attachment.objects.for_user(user).in_bulk(list(ids))
-    return [found[one] for one in ids if one in found]

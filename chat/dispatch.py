@@ -218,27 +218,12 @@ def _text(text: str) -> str:
 
 
 def _attached(user: User, ids: Sequence[str], conversation: Conversation | None) -> list[Attachment]:
-    """The files that were uploaded for this message, or came with the one that is edited."""
-    if len(ids) > settings.ATTACHMENTS_OF_A_MESSAGE:
-        raise Refusal(
-            "too_many_files",
-            _("A message can have %(most)d files at most: remove some.")
-            % {"most": settings.ATTACHMENTS_OF_A_MESSAGE},
-        )
-    gone = Refusal("unknown_file", _("A file is not there any more: remove it and attach it again."))
-    keys = list(dict.fromkeys(_uuid(one, fault=gone) for one in ids))
-    found = attachments.in_order(user, keys)
-    own = {None, conversation.id if conversation else None}
-    if len(found) < len(keys) or any(one.conversation_id not in own for one in found):
-        raise gone
-    for one in found:
-        if one.state == Attachment.State.FAILED:
-            words = _("%(name)s cannot be read: remove it, then send again.") % {"name": one.name}
-            raise Refusal("file_failed", words)
-        if one.state != Attachment.State.READY:
-            words = _("%(name)s is still being read: send again in a moment.") % {"name": one.name}
-            raise Refusal("file_not_ready", words)
-    return found
+    fault = Refusal("unknown_file", str(attachments.gone()))
+    keys = list(dict.fromkeys(_uuid(one, fault=fault) for one in ids))
+    try:
+        return attachments.for_message(user, keys, conversation=conversation)
+    except attachments.UploadRefused as refused:
+        raise Refusal(refused.code, refused.message) from refused
 
 
 def _model(name: str) -> ServedModel:
