@@ -191,13 +191,15 @@ def test_what_an_agent_made_comes_to_its_turn(alice_tab: Tab, script: WriteScrip
                     (call("write_file", path="plan.txt", content="all"),),
                     (call("spawn", tasks=tasks),),
                     (call("search_files"),),
+                    (call("search_files", pattern="^one$"),),
                     ("text: done",),
                 ),
             ),
         )
     )
     results = results_of(alice_tab.ask("Share it out.", long_thinking=True))
-    assert results[-1] == "agents/1/plan.txt (3 bytes)\nagents/2/two.txt (1 bytes)\nplan.txt (3 bytes)"
+    assert results[-2] == "agents/1/plan.txt (3 bytes)\nagents/2/two.txt (1 bytes)\nplan.txt (3 bytes)"
+    assert results[-1] == "agents/1/plan.txt:1: one"
 
 
 def test_files_are_the_same_wherever_the_worker_dies(
