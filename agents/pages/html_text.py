@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from agents import plain_text
 from agents.corpus.documents import Section
 from agents.pages import hidden_text
-from agents.pages.page import Link, Page, Unreadable
+from agents.pages.page import Link, Page, Paywalled, Unreadable
 
 LITTLE = 200  # characters: less is no article
 FEW_OF_IT = 0.2  # of the page's text: a manual's page is not an article, and much of it would be lost
@@ -33,6 +33,12 @@ _EMPTY = re.compile(
     r"[^<>]{0,200}>\s*</",
     re.IGNORECASE,
 )
+# As sites mark it for search engines.
+_PAID_FOR = re.compile(
+    r"\"isAccessibleForFree\"\s*:\s*\"?false|property=\"article:content_tier\"\s+content=\"(?:locked|metered)\"",
+    re.IGNORECASE,
+)
+_ONLY_BEGINNING = "The site shows all of this page only to those who pay for it: this may be its beginning."
 _MAY_HOLD = frozenset(("td", "th", "dd", "li", "blockquote"))
 _ANCHORS = "a.headerlink, a.anchor-link, a.anchorjs-link, .mw-editsection"  # beside headings
 _BLOCK_IN_CELL = "p, ul, ol, dl, pre, div, table, blockquote, h1, h2, h3, h4, h5, h6"
@@ -45,6 +51,7 @@ def read(html: str, url: str = "") -> Page:
     if html.count("<") > MAX_NODES * 2:
         raise Unreadable("The page has so many elements that it is not read.")
     has_scripts = "<script" in html or "<SCRIPT" in html
+    is_paid_for = _PAID_FOR.search(html) is not None
     tree = hidden_text.removed(html)
     _drop(tree, _ANCHORS)
     _write_out_inner_tables(tree)
@@ -55,11 +62,20 @@ def read(html: str, url: str = "") -> Page:
     links = tuple({link.url: link for link in (*_links(tree, url), *everywhere)}.values())[:MAX_LINKS]
     sections = _article(shown, url, least=max(LITTLE, FEW_OF_IT * _num_chars(whole)))
     sections = sections or whole
+    if is_paid_for and _num_chars(sections) < NEXT_TO_NOTHING:
+        raise Paywalled("The site shows this page to those who pay for it.")
     needs_scripts = has_scripts and _waits_for_scripts(html, sections)
     if not sections:
         why = "The page shows no text; it may need a browser that runs scripts."
         raise Unreadable(why, needs_scripts=needs_scripts)
-    return Page(title=title, sections=sections, links=links, dated=dated, needs_scripts=needs_scripts)
+    return Page(
+        title=title,
+        sections=sections,
+        links=links,
+        dated=dated,
+        note=_ONLY_BEGINNING if is_paid_for else "",
+        needs_scripts=needs_scripts and not is_paid_for,
+    )
 
 
 def read_structure(html: str) -> Page:

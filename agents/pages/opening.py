@@ -5,11 +5,11 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from agents.pages.faults import Kind, PageFault
+from agents.pages.faults import ELSEWHERE, Kind, PageFault
 from agents.pages.fetching import Fetched, Fetcher, Known, Unchanged
 from agents.pages.freshness import Freshness
 from agents.pages.kept_pages import Kept, Opened
-from agents.pages.page import Page, Unreadable
+from agents.pages.page import Page, Paywalled, Unreadable
 from agents.pages.reading import Reader
 from agents.pages.rendering import Renderer
 
@@ -46,6 +46,8 @@ class Opener:
         page, unreadable = None, None
         try:
             page = await self._reader.read(fetched.body, content_type=fetched.content_type, url=fetched.url)
+        except Paywalled as fault:
+            raise PageFault(Kind.BLOCKED, f"{fault} {ELSEWHERE}") from fault
         except Unreadable as fault:
             unreadable = fault
         if (page or unreadable).needs_scripts:  # type: ignore[union-attr]

@@ -14,6 +14,10 @@ class Unreadable(Exception):
         self.needs_scripts = needs_scripts
 
 
+class Paywalled(Unreadable):
+    """The site gives it to those who pay alone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Link:
     url: str

@@ -10,7 +10,7 @@ import msgspec
 
 from agents.corpus.documents import Section
 from agents.pages import side_process
-from agents.pages.page import Link, Page, Unreadable
+from agents.pages.page import Link, Page, Paywalled, Unreadable
 from agents.pages.side_process import Died, SideProcess
 
 MEMORY_BYTES = 1_500 * 1024 * 1024
@@ -32,6 +32,7 @@ class Told(msgspec.Struct):
     dated: str = ""
     note: str = ""
     needs_scripts: bool = False
+    is_paywalled: bool = False
 
 
 class Reader:
@@ -60,6 +61,8 @@ class Reader:
             why = "takes too long" if died.is_late else "takes too much memory"
             raise Unreadable(f"The file {why} to be read; it may be made so.") from None
         told = msgspec.msgpack.decode(answer, type=Told)
+        if told.is_paywalled:
+            raise Paywalled(told.fault)
         if told.fault:
             raise Unreadable(told.fault, needs_scripts=told.needs_scripts)
         return Page(
@@ -91,7 +94,8 @@ def _told(asked: Asked) -> Told:
     try:
         page = extraction.read(asked.body, content_type=asked.content_type, url=asked.url)
     except Unreadable as fault:
-        return Told(fault=str(fault), needs_scripts=fault.needs_scripts)
+        is_paywalled = isinstance(fault, Paywalled)
+        return Told(fault=str(fault), needs_scripts=fault.needs_scripts, is_paywalled=is_paywalled)
     except MemoryError:
         return Told(fault="The file takes too much memory to be read; it may be made so.")
     except Exception as fault:

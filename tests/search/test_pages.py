@@ -43,6 +43,7 @@ in a fold of their skin.</p>
 <p>Visible\u200b words \U000e0041\U000e0042stay, and more of them so that this is an article.</p>
 <p><a href="more.html">More on otters</a></p>
 </article><script>alert("trap-script")</script></body></html>"""
+PAID = b'<p>{}</p><script type="application/ld+json">{"isAccessibleForFree": "False"}</script>'
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,8 @@ async def test_a_long_document_comes_in_parts(library: Library, site: str, pages
         (Answer(status=451), Kind.BLOCKED, "legal"),
         (Answer(status=503, headers={"cf-mitigated": "challenge"}), Kind.BLOCKED, "person"),
         (Answer(body=b'<div class="g-recaptcha"></div>'), Kind.BLOCKED, "captcha"),
+        (Answer(status=402), Kind.BLOCKED, "paid"),
+        (Answer(body=PAID.replace(b"{}", b"Read on.")), Kind.BLOCKED, "pay for it"),
         (Answer(status=404), Kind.NOT_FOUND, "no such page"),
         (Answer(status=500), Kind.FAILED, "500"),
         (Answer(body=b"PK", content_type="application/zip"), Kind.UNREADABLE, "application/zip"),
@@ -165,6 +168,15 @@ async def test_what_a_site_does_not_give_is_told_in_its_kind(
     assert result.is_error
     assert result.for_model.startswith(f"{kind}: ")
     assert words in result.for_model
+
+
+async def test_the_beginning_of_a_page_that_is_paid_for_is_called_so(
+    library: Library, site: str, pages: Pages
+) -> None:
+    pages.answers["/x"] = Answer(body=PAID.replace(b"{}", b"The beginning of an article. " * 20))
+    result = await call(OpenPage(library), source=f"{site}/x")
+    assert "The beginning of an article." in result.for_model
+    assert "those who pay" in result.for_model
 
 
 async def test_robots_are_heeded_and_a_broken_robots_file_forbids_all(site: str, pages: Pages) -> None:
