@@ -231,3 +231,25 @@ def test_a_number_worked_out_when_a_section_was_written_holds_in_a_later_turn(
     alice_tab.ask("Check it.", long_thinking=True, conversation=str(first.conversation_id))
     second = Turn.objects.exclude(id=first.id).get()
     assert results(second)[0].startswith("Sentences checked: 1; not borne out: 0.")
+
+
+def test_a_document_that_names_a_turn_of_another_conversation_gets_nothing_of_it(
+    alice_tab: Tab, script: WriteScript
+) -> None:
+    other = steps(call("search", what="lake"), "text: Deep.")
+    later = steps(call("document", action="read", section="lake"), "text: Read.")
+    script(
+        *(Reply(step=one.step, lines=one.lines, when="Write") for one in REPORT),
+        *(Reply(step=one.step, lines=one.lines, when="Other") for one in other),
+        *later,
+    )
+    alice_tab.ask("Write the report.", long_thinking=True)
+    first = Turn.objects.get()
+    alice_tab.ask("Other", long_thinking=True)
+    stranger = Turn.objects.exclude(id=first.id).get()
+    kept = exported(first, "json").replace(str(first.id).encode(), str(stranger.id).encode())
+    workspaces.put(first.conversation, "documents/report.json", kept)
+    alice_tab.ask("Read it.", long_thinking=True, conversation=str(first.conversation_id))
+    reading = Turn.objects.exclude(id__in=[first.id, stranger.id]).get()
+    assert "is not kept any more: cite something else." in results(reading)[0]
+    assert not Passage.objects.filter(turn=reading).exists()
