@@ -9,7 +9,7 @@ from tests.stack import Stack
 
 pytestmark = pytest.mark.e2e
 
-HARMS = """() => {
+HARMS = r"""() => {
   const found = [...document.querySelectorAll(".answer *, .reasoning__body *")].filter((node) =>
     /^(script|iframe|object|embed|svg|img|style|link|meta|base|form|input|video|audio|template)$/i.test(node.tagName)
       && !(node.closest("button") || node.closest(".code__head"))

@@ -236,3 +236,50 @@ def test_every_state_of_a_long_turn_looks_right_and_is_accessible(
         ]:
             summary.click()
         check(person.page, name(f"{state}-open"))
+
+
+PANEL = """
+from chat import workspaces
+from tests.pages import scenes
+from webapp.accounts.models import User
+
+conversation = scenes.cited(User.objects.get(username="{name}")).conversation
+workspaces.put(conversation, "site/app.js", b"start();")
+workspaces.put(conversation, "site/index.html", b"<h1>Seen</h1><script>nothing.here()</script>")
+print(conversation.pk)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "theme", "language"),
+    [
+        (DESKTOP, "light", "en-US"),
+        (DESKTOP, "dark", "zh-CN"),
+        (PHONE, "light", "zh-CN"),
+        (PHONE, "dark", "en-US"),
+    ],
+    ids=["desktop-light", "desktop-dark-zh", "phone-light-zh", "phone-dark"],
+)
+def test_what_stands_beside_a_conversation_looks_right_and_is_accessible(
+    visitors: Visitors, stack: Stack, shots: Path, size: tuple[int, int], theme: str, language: str
+) -> None:
+    person = visitors.person(size, theme=theme, language=language)
+    name = _namer(shots, size, theme)
+    page = person.page
+    page.goto(f"/c/{stack.python(PANEL.format(name=person.name)).split()[-1]}/")
+    page.locator(".cite").first.click()
+    check(page, name("citation"))
+    page.locator(".card:popover-open .card__more").click()
+    page.locator(".source.is-current").wait_for()
+    check(page, name("sources"))
+    page.keyboard.press("Escape")
+    page.locator("a.picture").click()
+    check(page, name("picture"))
+    page.keyboard.press("Escape")
+    page.locator("#head a[href$='/files/']").click()
+    page.locator(".tree__open").first.wait_for()
+    check(page, name("files"))
+    page.locator(".tree__open", has_text="index.html").click()
+    page.locator(".console__line").wait_for()
+    check(page, name("preview"))
+    visitors.complaints.clear()  # the page's own
