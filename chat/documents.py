@@ -206,8 +206,7 @@ def _of_agent(agent: Turn) -> list[Shown]:
 
 
 def _of_rows(turn: Turn) -> Iterator[Shown]:
-    rows = list(turn.documents.select_related("attachment"))
-    for row in rows:
+    for row in turn.documents.all():
         numbers = range(row.first_passage, row.first_passage + row.num_passages)
         found = Passage.objects.filter(turn=turn, number__in=numbers) if numbers else Passage.objects.none()
         yield Shown(

@@ -289,7 +289,8 @@ def usage_of(message: Message) -> Usage:
 
 def _ancestors(turn: Turn) -> list[Turn]:
     path = branches.path(branches.family(turn.conversation), turn.parent_id)
-    turns = Turn.objects.prefetch_related("messages__parts", "tool_runs").in_bulk(path)
+    whole = Turn.objects.prefetch_related("messages__parts", "tool_runs", "documents__attachment")
+    turns = whole.in_bulk(path)
     return [turns[turn_id] for turn_id in path]
 
 

@@ -6,7 +6,6 @@ What comes back was written by hostile code: it is checked, counted, and made fi
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -37,10 +36,13 @@ NAME_CHARS = 200
 _READING = Path(__file__).with_name("reading")
 _CODE = "from document_reading import whole\nwhole.main()"
 _BOUNDED = """
-import sys
-sys.path.insert(0, sys.argv[1])
+import resource, sys
+root, folder, memory_bytes, cpu_s, file_bytes = sys.argv[1:]
+for which, most in (("AS", memory_bytes), ("CPU", cpu_s), ("FSIZE", file_bytes), ("CORE", 0)):
+    resource.setrlimit(getattr(resource, f"RLIMIT_{which}"), (int(most), int(most)))
+sys.path.insert(0, root)
 from agents.documents.reading import whole
-whole.main(sys.argv[2])
+whole.main(folder)
 """
 _ROOT = Path(__file__).resolve().parents[2]
 _ENDINGS = {Ending.TIMEOUT: "slow", Ending.MEMORY: "memory"}
@@ -107,16 +109,16 @@ class BoundedExtractor:
     and has neither secrets nor much memory."""
 
     def read(self, file: BinaryIO, *, name: str) -> Extracted:
+        bounds = (LIMITS.memory_bytes, LIMITS.cpu_s, MAX_TOLD_BYTES)
         with _folder(file, name) as folder:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _BOUNDED, str(_ROOT), str(folder)],
+                [sys.executable, "-I", "-c", _BOUNDED, str(_ROOT), str(folder), *map(str, bounds)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=folder,
                 env={"LANG": "C.UTF-8", "HOME": "/nonexistent"},
                 start_new_session=True,
-                preexec_fn=_limit,
             )
             try:
                 status = process.wait(WALL_S)
@@ -125,16 +127,6 @@ class BoundedExtractor:
                 process.wait()
                 return _told(folder, ending="slow")
             return _told(folder, ending="" if status == 0 else "memory")
-
-
-def _limit() -> None:
-    for which, most in (
-        (resource.RLIMIT_AS, LIMITS.memory_bytes),
-        (resource.RLIMIT_CPU, LIMITS.cpu_s),
-        (resource.RLIMIT_FSIZE, MAX_TOLD_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(which, (most, most))
 
 
 @contextmanager
