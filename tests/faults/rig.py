@@ -34,6 +34,7 @@ class Target(StrEnum):
     REDIS = "redis"
     REDIS_EMPTY = "redis, emptied"  # and what it held is gone
     POSTGRES = "postgres"
+    MODEL = "model server"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,9 @@ class Rig:
                 if target is Target.REDIS_EMPTY:
                     shutil.rmtree(self.stack.redis.folder)
                 self.stack.redis.start()
+            elif target is Target.MODEL:
+                self.forge.stop()
+                self.forge.start()
             elif target is Target.POSTGRES:
                 assert self.postgres is not None
                 self.postgres.kill()
