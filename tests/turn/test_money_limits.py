@@ -42,18 +42,18 @@ def test_a_turn_that_reaches_the_daily_limit_answers_and_says_when_it_renews(
     ask: Ask, script: WriteScript, alice: User
 ) -> None:
     on_and_on(script)
-    daily.set_own_limit(accounts.of(alice), Decimal("0.20"))
+    daily.set_own_limit(accounts.of(alice), Decimal("0.25"))
     turn = ask(effort="high")
     drive_to_the_end(turn)
     turn.refresh_from_db()
     assert (turn.finish_reason, turn.limit) == ("length", Limit.DAILY_COST)
-    assert "daily limit of 0.2 USD" in turn.error
+    assert "daily limit of 0.25 USD" in turn.error
     assert "renews at" in turn.error
     last = Message.objects.filter(turn=turn, role="note", kind="budget").last()
     assert last is not None
     assert last.data["limit"] == "daily_cost"
     account = Account.objects.get(user=alice)
-    assert 0 < account.spent_today_nano <= 200_000_000
+    assert 0 < account.spent_today_nano <= 250_000_000
     assert UsageRecord.objects.get().cost_nano == account.spent_today_nano
 
 
@@ -73,12 +73,12 @@ def test_a_turn_whose_account_runs_out_answers_with_what_it_knows(
     ask: Ask, script: WriteScript, alice: User
 ) -> None:
     on_and_on(script)
-    Account.objects.filter(user=alice).update(balance_nano=NANO // 5)
+    Account.objects.filter(user=alice).update(balance_nano=NANO // 4)
     turn = ask(effort="high")
     drive_to_the_end(turn)
     turn.refresh_from_db()
     assert (turn.finish_reason, turn.limit) == ("length", Limit.FUNDS)
-    assert 0 <= Account.objects.get(user=alice).balance_nano < NANO // 5
+    assert 0 <= Account.objects.get(user=alice).balance_nano < NANO // 4
 
 
 def test_eight_agents_together_stay_within_the_day(ask: Ask, script: WriteScript, alice: User) -> None:
