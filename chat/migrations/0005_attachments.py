@@ -8,87 +8,168 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('chat', '0004_quota_since'),
+        ("chat", "0004_quota_since"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Attachment',
+            name="Attachment",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('media_type', models.CharField(max_length=100)),
-                ('num_bytes', models.PositiveBigIntegerField()),
-                ('sha256', models.CharField(blank=True, max_length=64)),
-                ('file', models.FileField(blank=True, max_length=200, upload_to=chat.models.attachments.file_place)),
-                ('state', models.CharField(choices=[('arriving', 'Uploading'), ('received', 'Waiting to be read'), ('reading', 'Being read'), ('ready', 'Ready'), ('failed', 'Cannot be read')], default='arriving', max_length=8)),
-                ('fault', models.CharField(blank=True, max_length=20)),
-                ('notes', models.JSONField(blank=True, default=list)),
-                ('due_at', models.DateTimeField(blank=True, null=True)),
-                ('tries', models.PositiveSmallIntegerField(default=0)),
-                ('num_parts', models.PositiveIntegerField(default=0)),
-                ('num_chars', models.PositiveIntegerField(default=0)),
-                ('num_tokens', models.PositiveIntegerField(default=0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('conversation', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='attachments', to='chat.conversation')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attachments', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("media_type", models.CharField(max_length=100)),
+                ("num_bytes", models.PositiveBigIntegerField()),
+                ("sha256", models.CharField(blank=True, max_length=64)),
+                (
+                    "file",
+                    models.FileField(
+                        blank=True, max_length=200, upload_to=chat.models.attachments.file_place
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("arriving", "Uploading"),
+                            ("received", "Waiting to be read"),
+                            ("reading", "Being read"),
+                            ("ready", "Ready"),
+                            ("failed", "Cannot be read"),
+                        ],
+                        default="arriving",
+                        max_length=8,
+                    ),
+                ),
+                ("fault", models.CharField(blank=True, max_length=20)),
+                ("notes", models.JSONField(blank=True, default=list)),
+                ("due_at", models.DateTimeField(blank=True, null=True)),
+                ("tries", models.PositiveSmallIntegerField(default=0)),
+                ("num_parts", models.PositiveIntegerField(default=0)),
+                ("num_chars", models.PositiveIntegerField(default=0)),
+                ("num_tokens", models.PositiveIntegerField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attachments",
+                        to="chat.conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attachments",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ('created_at',),
+                "ordering": ("created_at",),
             },
         ),
         migrations.CreateModel(
-            name='AttachmentPart',
+            name="AttachmentPart",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('place', models.CharField(max_length=200)),
-                ('heading', models.CharField(blank=True, max_length=200)),
-                ('text', models.TextField()),
-                ('attachment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='chat.attachment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("place", models.CharField(max_length=200)),
+                ("heading", models.CharField(blank=True, max_length=200)),
+                ("text", models.TextField()),
+                (
+                    "attachment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="parts",
+                        to="chat.attachment",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('number',),
+                "ordering": ("number",),
             },
         ),
         migrations.CreateModel(
-            name='TurnDocument',
+            name="TurnDocument",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField()),
-                ('mode', models.CharField(choices=[('whole', 'Whole'), ('excerpts', 'Excerpts'), ('listed', 'Contents')], max_length=8)),
-                ('is_new', models.BooleanField(default=True)),
-                ('first_passage', models.PositiveIntegerField(default=1)),
-                ('num_passages', models.PositiveIntegerField(default=0)),
-                ('num_tokens', models.PositiveIntegerField(default=0)),
-                ('attachment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shown', to='chat.attachment')),
-                ('turn', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='documents', to='chat.turn')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField()),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("whole", "Whole"), ("excerpts", "Excerpts"), ("listed", "Contents")],
+                        max_length=8,
+                    ),
+                ),
+                ("is_new", models.BooleanField(default=True)),
+                ("first_passage", models.PositiveIntegerField(default=1)),
+                ("num_passages", models.PositiveIntegerField(default=0)),
+                ("num_tokens", models.PositiveIntegerField(default=0)),
+                (
+                    "attachment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="shown",
+                        to="chat.attachment",
+                    ),
+                ),
+                (
+                    "turn",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="documents", to="chat.turn"
+                    ),
+                ),
             ],
             options={
-                'ordering': ('position',),
+                "ordering": ("position",),
             },
         ),
         migrations.AddIndex(
-            model_name='attachment',
-            index=models.Index(condition=models.Q(('state__in', ('received', 'reading'))), fields=['due_at'], name='attachments_due'),
+            model_name="attachment",
+            index=models.Index(
+                condition=models.Q(("state__in", ("received", "reading"))),
+                fields=["due_at"],
+                name="attachments_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='attachment',
-            index=models.Index(condition=models.Q(('conversation', None)), fields=['created_at'], name='attachments_never_sent'),
+            model_name="attachment",
+            index=models.Index(
+                condition=models.Q(("conversation", None)),
+                fields=["created_at"],
+                name="attachments_never_sent",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attachment',
-            constraint=models.UniqueConstraint(fields=('conversation', 'name'), name='one_attachment_per_name'),
+            model_name="attachment",
+            constraint=models.UniqueConstraint(
+                fields=("conversation", "name"), name="one_attachment_per_name"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attachmentpart',
-            constraint=models.UniqueConstraint(fields=('attachment', 'number'), name='one_part_per_number'),
+            model_name="attachmentpart",
+            constraint=models.UniqueConstraint(fields=("attachment", "number"), name="one_part_per_number"),
         ),
         migrations.AddConstraint(
-            model_name='turndocument',
-            constraint=models.UniqueConstraint(fields=('turn', 'attachment'), name='one_document_per_turn'),
+            model_name="turndocument",
+            constraint=models.UniqueConstraint(fields=("turn", "attachment"), name="one_document_per_turn"),
         ),
     ]

@@ -66,7 +66,7 @@ def test_a_word_file_comes_under_its_headings(read: Read):
 
 
 def test_a_workbook_comes_by_sheets_and_rows_with_the_names_of_columns(read: Read):
-    rows = [["Item", "Price"], *([f"thing {number}", number] for number in range(2, 200))]
+    rows: list[list[object]] = [["Item", "Price"], *([f"thing {number}", number] for number in range(2, 200))]
     found = read(files.xlsx({"Costs": rows, "Notes": [["Only", "one"]]}), "prices.xlsx")
     assert found.parts[0].place.startswith("Costs, rows 1-")
     assert "Item: thing 150; Price: 150" in text_of(found)
