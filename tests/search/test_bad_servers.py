@@ -87,6 +87,7 @@ async def fault_of(site: str, path: str = "/x", *, total_s: float = 20.0) -> Pag
         ("zstd", ZSTD),
         ("gzip, gzip, gzip", gzip.compress(gzip.compress(b"\0" * MEGABYTE))),
     ],
+    ids=["gzip", "deflate", "br", "zstd", "thrice"],
 )
 async def test_no_packed_answer_is_unpacked(coding: str, body: bytes, this_process: Watched) -> None:
     answers = Pages({"/x": Answer(body=body, headers={"content-encoding": coding})})
