@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import msgspec
 
 from agents.pages import politeness
@@ -63,12 +64,14 @@ class Renderer:
 
     def _show(self, url: str) -> Shown:
         bounds, domains = self._bounds, self._reach.domains
+        # A stranger's page is not let to the operator's own sites, nor one of these to another.
+        own_sites = (url,) if self._reach.is_own(httpx2.URL(url)) else ()
         ask = Ask(
             url=url,
             user_agent=politeness.USER_AGENT,
             allowed=domains.allowed,
             denied=domains.denied,
-            own_sites=self._reach.own_sites,
+            own_sites=own_sites,
             total_s=bounds.total_s,
             settle_s=bounds.settle_s,
             max_bytes=bounds.max_bytes,

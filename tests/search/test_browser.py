@@ -18,6 +18,7 @@ from agents.pages.browser import fence
 from agents.pages.faults import Kind, PageFault
 from agents.pages.fetching import Fetcher
 from agents.pages.library import Library
+from agents.pages.reach import Reach
 from agents.pages.reading import Reader
 from agents.pages.rendering import Bounds, Renderer
 from agents.tools.find_in_page import FindInPage
@@ -197,6 +198,23 @@ async def test_no_script_reaches_an_address_of_this_machine(
     assert "All tried." in shown.html
     assert len(shown.refused) > 20
     assert callers(forbidden) == 0
+
+
+async def test_no_page_reaches_another_site_of_the_operator(site: str, pages: Pages) -> None:
+    other = Pages({"/x": Answer(body=b"secret", headers={"access-control-allow-origin": "*"})})
+    with sites.serve(other) as inner:
+        script = (
+            f"fetch('{inner}/x').then(r => r.text(), () => 'refused').then(t => root.textContent = t + '!')"
+        )
+        pages.answers["/curious"] = page(script)
+        chromium = fence.chromium()
+        assert chromium is not None
+        renderer = Renderer(chromium, reach=Reach(own_sites=(site, inner)))
+        try:
+            assert "refused!" in (await renderer.show(f"{site}/curious")).html
+        finally:
+            renderer.close()
+    assert other.asked == []
 
 
 async def test_no_datagram_leaves_the_browser(renderer: Renderer, site: str, pages: Pages) -> None:
