@@ -130,6 +130,22 @@ def test_the_preview_follows_the_files_while_a_turn_works(
     person.wait_for_answer()
 
 
+def test_a_page_that_the_model_writes_opens_from_its_answer(person: Person, stack: Stack) -> None:
+    page = {"path": "game.html", "content": "<h1>Game</h1><script>document.title = 'x'</script>"}
+    stack.script(
+        Reply(step=1, lines=(f"call: write_file {json.dumps(page)}",)),
+        Reply(step=2, lines=("text: Here is [the game](game.html).",)),
+    )
+    person.ask("Build me a game", long_thinking=True)
+    person.wait_for_answer()
+    person.last_turn.get_by_role("link", name="the game").click()
+    expect(person.page.frame_locator(".preview__frame").locator("h1")).to_have_text("Game")
+    with person.page.context.expect_page() as opened:
+        panel(person).get_by_role("link", name="Open in a new tab").click()
+    alone = opened.value
+    expect(alone.frame_locator(".preview__frame").locator("h1")).to_have_text("Game")
+
+
 def test_source_text_tables_and_the_way_back(person: Person, stack: Stack, conversation: str) -> None:
     files = {"notes.md": "# Notes\n\n<script>alert(1)</script>", "data.csv": 'city,deaths\nRome,"1,2"\n'}
     put(stack, conversation, {"page.html": "<h1>Seen</h1>", **files})
