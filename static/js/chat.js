@@ -124,7 +124,7 @@ function gone({ turn, message }) {
   stream.detach(turn);
   if (live?.id !== turn) return;
   live.leave();
-  finished(live);
+  over(live);
   composer.warn(message);
 }
 
@@ -163,12 +163,16 @@ document.addEventListener("turn-opened", ({ detail: section }) => {
 });
 
 function finished(view) {
+  over(view);
+  refreshHead();
+}
+
+function over(view) {
   stream.detach(view.id);
   if (live === view) live = null;
   wantsStop = false;
   composer.isRunning = false;
   refreshSidebar();
-  refreshHead();
 }
 
 /** Its title, and how many sources and files there are to look at. */
@@ -319,4 +323,6 @@ function greet() {
 new MutationObserver(greet).observe(scroller, { childList: true });
 addEventListener("popstate", () => location.reload());
 greet();
-scroll.toEnd();
+const named = location.hash.startsWith("#turn-") ? document.getElementById(location.hash.slice(1)) : null; // by a search
+if (named) named.scrollIntoView();
+else scroll.toEnd();
