@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import IO, Any, cast
 from urllib.parse import unquote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import get_object_or_404
@@ -13,7 +13,9 @@ from chat import attachments, wording
 from chat.attachments import UploadRefused
 from chat.models import Attachment
 from chat.views import PageRequest
+from webapp.billing import limits
 
+UPLOAD_S = 600  # that an upload has its place, unless its process dies
 _STATUS = {
     "file_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "quota_exceeded": HTTPStatus.INSUFFICIENT_STORAGE,
@@ -28,13 +30,20 @@ def upload(request: PageRequest) -> HttpResponse:
     length = request.headers.get("Content-Length", "")
     if not length.isdigit():
         return JsonResponse({"code": "no_length"}, status=HTTPStatus.LENGTH_REQUIRED)
+    user_id, lease_id = request.user.pk, str(uuid4())
     try:
+        limits.enter("upload", user_id=user_id, lease_id=lease_id, ttl_s=UPLOAD_S)
         name = unquote(request.headers.get("X-File-Name", ""), errors="replace")
         attachment = attachments.begin(request.user, name=name, num_bytes=int(length))
         attachment = attachments.keep(attachment, cast(IO[bytes], request))
     except UploadRefused as refused:
         status = _STATUS.get(refused.code, HTTPStatus.UNPROCESSABLE_ENTITY)
         return JsonResponse({"code": refused.code, "message": refused.message}, status=status)
+    except limits.RateLimited as limited:
+        about = {"code": limited.code, "message": str(limited)}
+        return JsonResponse(about, status=HTTPStatus.TOO_MANY_REQUESTS)
+    finally:
+        limits.leave("upload", user_id=user_id, lease_id=lease_id)
     return JsonResponse(_about(attachment), status=HTTPStatus.CREATED)
 
 

@@ -293,6 +293,8 @@ FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700
 ATTACHMENT_MB = number("ATTACHMENT_MB", 25, minimum=1, maximum=40)  # more does not fit the sandbox
 ATTACHMENTS_OF_A_MESSAGE = number("ATTACHMENTS_OF_A_MESSAGE", 10, minimum=1)
 ATTACHMENTS_UNSENT = number("ATTACHMENTS_UNSENT", 30, minimum=1)  # of a user, waiting to be sent
+CONCURRENT_UPLOADS = number("CONCURRENT_UPLOADS", 12, minimum=1)  # of a user
+UPLOADS_PER_MINUTE = number("UPLOADS_PER_MINUTE", 60, minimum=1)
 ATTACHMENT_QUOTA_MB = number("ATTACHMENT_QUOTA_MB", 1_000, minimum=1)  # of a user, all chats together
 ATTACHMENT_KEPT_HOURS = number("ATTACHMENT_KEPT_HOURS", 48, minimum=1)  # when it is never sent
 DOCUMENT_WINDOW_PERCENT = number("DOCUMENT_WINDOW_PERCENT", 30)  # of a model's window, for whole documents

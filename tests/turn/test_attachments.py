@@ -232,6 +232,8 @@ def test_uploads_are_bounded_and_private(
     assert kept["name"] == "pass_wd.txt"
     assert post(client, b"x" * 700_000, "b.txt").json()["code"] == "quota_exceeded"
     assert Attachment.objects.count() == 1
+    settings.UPLOADS_PER_MINUTE = 1
+    assert post(client, b"x", "c.txt").status_code == 429
     client.force_login(bob)
     for address in (f"/attachments/{kept['id']}/", f"/attachments/{kept['id']}/file/"):
         assert client.get(address).status_code == 404

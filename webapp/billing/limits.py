@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["request", "turn"]
+Kind = Literal["request", "turn", "upload"]
 ADMIT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
 ANSWER_WITHIN_S = 0.5
 SPARE_MS = 60_000
@@ -99,12 +99,16 @@ def _limits(kind: Kind) -> tuple[int, int]:
     """The most under way, and the most a minute."""
     if kind == "turn":
         return settings.CONCURRENT_TURNS, settings.TURNS_PER_MINUTE
+    if kind == "upload":
+        return settings.CONCURRENT_UPLOADS, settings.UPLOADS_PER_MINUTE
     return settings.CONCURRENT_REQUESTS, settings.REQUESTS_PER_MINUTE
 
 
 def _refusal(kind: Kind, *, index: int, limit: int, retry_after_s: float) -> RateLimited:
     is_turn = kind == "turn"
-    if index == 1 and is_turn:
+    if kind == "upload":
+        text = _("Too many uploads: %(limit)d is the most. Try again in %(seconds).1f seconds.")
+    elif index == 1 and is_turn:
         text = _("%(limit)d of your turns are under way, which is the most at once. Wait for one to end.")
     elif index == 1:
         text = _("%(limit)d of your requests are under way, which is the most at once. Wait for one to end.")
