@@ -5,13 +5,15 @@ from functools import partial
 from django.db import transaction
 from django.db.models import F
 
-from chat import branches, documents, turns, workspaces
+from chat import branches, documents, search_index, turns, workspaces
 from chat.models import Conversation, Turn
 
 
 def rename(conversation: Conversation, *, title: str) -> None:
     conversation.title = " ".join(title.split())[: Conversation._meta.get_field("title").max_length]
-    conversation.save(update_fields=["title"])
+    with transaction.atomic():
+        conversation.save(update_fields=["title"])
+        search_index.keep_title(conversation)
 
 
 def show_branch(conversation: Conversation, *, turn: Turn) -> None:

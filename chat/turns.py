@@ -22,7 +22,7 @@ from agents.limits import Limit, Limits
 from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
-from chat import bills, budgets, documents, doorbell, openings, step_rows
+from chat import bills, budgets, documents, doorbell, history, openings, search_index, step_rows
 from chat import fence as fences
 from chat.documents import Shown
 from chat.fence import TurnLost as TurnLost
@@ -62,7 +62,9 @@ def open_conversation(user: User, *, conversation_id: UUID, text: str) -> Conver
     """A conversation titled by the first words of its first message."""
     words = " ".join(text.split())
     title = words if len(words) <= TITLE_CHARS else f"{words[: TITLE_CHARS - 1].rsplit(' ', 1)[0]}…"
-    return Conversation.objects.create(id=conversation_id, user=user, title=title)
+    conversation = Conversation.objects.create(id=conversation_id, user=user, title=title)
+    search_index.keep_title(conversation)
+    return conversation
 
 
 def start(
@@ -101,6 +103,7 @@ def start(
     turn.save(force_insert=True)
     message = Message.objects.create(turn=turn, step=0, role=Message.Role.USER)
     Part.objects.create(message=message, position=0, kind=Part.Kind.TEXT, text=question.text)
+    search_index.keep_question(turn, question.text)
     documents.keep(turn, question.documents)
     if question.continues is not None:
         _inherit(turn, question.continues)
@@ -324,6 +327,7 @@ def finish(
         transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
         if turn.spawned_by_id is None:
             Conversation.objects.filter(id=turn.conversation_id).update(updated_at=now)
+            search_index.keep_answer(turn, history.final_text(history.steps_of(turn, with_runs=False)))
     return turn
 
 

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from chat import attachment_views, preview_views, source_views, turn_views, views, workspace_views
+from chat import (
+    attachment_views,
+    preview_views,
+    search_views,
+    source_views,
+    turn_views,
+    views,
+    workspace_views,
+)
 
 urlpatterns = [
     path("", views.new_chat, name="chat"),
@@ -34,5 +42,8 @@ urlpatterns = [
     path("attachments/", attachment_views.upload, name="upload"),
     path("attachments/<uuid:attachment_id>/", attachment_views.one, name="attachment"),
     path("attachments/<uuid:attachment_id>/file/", attachment_views.download, name="attachment_file"),
+    path("search/", search_views.page, name="search"),
+    path("search/hits/", search_views.hits, name="search_hits"),
+    path("turns/<uuid:turn_id>/at/", search_views.at_turn, name="at_turn"),
     path("sidebar/", views.sidebar, name="sidebar"),
 ]

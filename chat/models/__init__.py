@@ -1,7 +1,8 @@
-"""The rows of the chat: what is said (`talk`), what people attach to it (`attachments`), and the work behind
-it (`work`)."""
+"""The rows of the chat: what is said (`talk`), what people attach to it (`attachments`), the work behind
+it (`work`), and what is searched (`search`)."""
 
 from chat.models.attachments import Attachment, AttachmentPart, TurnDocument
+from chat.models.search import SearchEntry
 from chat.models.talk import Conversation, Message, Part, Turn
 from chat.models.work import Artifact, Fact, Passage, PlanItem, ToolRun
 
@@ -15,6 +16,7 @@ __all__ = [
     "Part",
     "Passage",
     "PlanItem",
+    "SearchEntry",
     "ToolRun",
     "Turn",
     "TurnDocument",

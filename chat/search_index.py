@@ -1,0 +1,40 @@
+"""Keeps what is searched: an entry for each title, question and answer on show, written in the transaction
+that writes the text itself. Nothing of agents, and no answer before its turn is over: until then a step may
+be taken back."""
+
+from django.utils import timezone
+
+from chat.models import Conversation, SearchEntry, Turn
+
+Kind = SearchEntry.Kind
+
+
+def keep_title(conversation: Conversation) -> None:
+    now = timezone.now()
+    changes = {"text": conversation.title, "user_id": conversation.user_id}
+    SearchEntry.objects.update_or_create(
+        conversation=conversation, kind=Kind.TITLE, defaults=changes, create_defaults={**changes, "at": now}
+    )
+
+
+def keep_question(turn: Turn, text: str) -> None:
+    _keep(turn, Kind.QUESTION, text)
+
+
+def keep_answer(turn: Turn, text: str) -> None:
+    _keep(turn, Kind.ANSWER, text)
+
+
+def _keep(turn: Turn, kind: SearchEntry.Kind, text: str) -> None:
+    """Once per turn and kind; a turn that ends twice ends with the same words."""
+    if turn.spawned_by_id is not None or not text:
+        return
+    entry = SearchEntry(
+        turn=turn,
+        conversation_id=turn.conversation_id,
+        user_id=turn.conversation.user_id,
+        kind=kind,
+        text=text,
+        at=timezone.now(),
+    )
+    SearchEntry.objects.bulk_create([entry], ignore_conflicts=True)
