@@ -24,8 +24,8 @@ export function happened(view, { type, step }) {
   const part = PARTS[type];
   if (!part || !view.section.isConnected) return;
   if (part === "notes") place(view, step);
-  if (part === "waits") globalThis.htmx.trigger("#conversations", "conversations-changed");
-  void look(view, part, part === "notes" ? step : 0);
+  const seen = look(view, part, part === "notes" ? step : 0);
+  if (part === "waits") void seen.then(() => globalThis.htmx.trigger("#conversations", "conversations-changed")); // stored by then
 }
 
 const RUN_MS = 3000; // between two looks at how far a turn is
