@@ -74,15 +74,16 @@ class KeptPages:
         self._store = store
 
     def of_turn(self, url: str, *, turn: str) -> Kept | None:
-        return self._read(f"turn:{turn}:{_name(url)}")
+        return self._read(f"turn:{turn}:{_name(url)}") if turn else None
 
     def of_tenant(self, url: str, *, tenant: str) -> Kept | None:
         """What was kept for the tenant, or for everybody; maybe no longer fresh."""
-        return self._read(f"of:{tenant}:{_name(url)}") or self._read(f"all:{_name(url)}")
+        own = self._read(f"of:{tenant}:{_name(url)}") if tenant else None
+        return own or self._read(f"all:{_name(url)}")
 
     def keep(self, url: str, kept: Kept, *, tenant: str, turn: str, now: datetime) -> None:
         """For the turn, and beyond it as long as the site lets it be kept."""
-        if kept.freshness.may_keep:
+        if kept.freshness.may_keep and (tenant or kept.freshness.is_public):
             key = f"all:{_name(url)}" if kept.freshness.is_public else f"of:{tenant}:{_name(url)}"
             left_s = (kept.freshness.fresh_until - now).total_seconds()
             self._write(key, kept, ttl_s=max(left_s, 0.0) + KEPT_S)
@@ -90,7 +91,8 @@ class KeptPages:
 
     def pin(self, url: str, kept: Kept, *, turn: str) -> None:
         """The turn reads this one from now on."""
-        self._write(f"turn:{turn}:{_name(url)}", kept, ttl_s=TURN_S)
+        if turn:
+            self._write(f"turn:{turn}:{_name(url)}", kept, ttl_s=TURN_S)
 
     def _write(self, key: str, kept: Kept, *, ttl_s: float) -> None:
         content = zlib.compress(msgspec.msgpack.encode(kept.opened), 1)

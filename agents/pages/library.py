@@ -42,7 +42,8 @@ class Library:
 
     async def open(self, source: str, *, tenant: str = "", turn: str = "") -> Opened:
         """For a turn and its agents the same within an hour; for others of the tenant as long as the site
-        lets it be kept, and for other tenants only what the site calls public. Raises PageFault."""
+        lets it be kept, and for other tenants only what the site calls public. Without a turn or a tenant
+        nobody's is shared. Raises PageFault."""
         source = source.strip()
         local = await asyncio.to_thread(self._local, source)
         if local is not None:

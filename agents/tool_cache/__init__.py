@@ -59,7 +59,8 @@ def key_of(
     *, tool: str, version: str, arguments: Mapping[str, Any], caching: Caching, context: ToolContext
 ) -> str:
     whose = {
-        Scope.TURN: context.top_turn_id or context.turn_id,
+        # Outside any turn a call shares with none.
+        Scope.TURN: context.top_turn_id or context.turn_id or context.key,
         Scope.USER: context.tenant,
         Scope.EVERYBODY: "",
     }

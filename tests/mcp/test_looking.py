@@ -11,6 +11,12 @@ from django.conf import settings
 from agents.corpus import building
 from agents.corpus.building import Source
 from agents.corpus.documents import Document, Section
+from agents.corpus.index import Index
+from agents.pages.fetching import Fetcher
+from agents.pages.kept_pages import InRedis
+from agents.pages.library import Library
+from agents.pages.reading import Reader
+from chat import page_tools
 from tests.api.conftest import database_url, serving
 from tests.mcp.test_door import brought, connected, refusal
 from tests.search import sites
@@ -21,6 +27,7 @@ from webapp.accounts.models import User
 from webapp.billing import accounts
 from webapp.billing.models import Account, LedgerEntry
 from webapp.catalog.models import SearchEngine
+from webapp.mcp import looking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FEE_NANO = 5_000_000
@@ -98,3 +105,21 @@ async def test_who_cannot_pay_and_what_is_wrong_is_refused(
         assert "refused" in await refusal(client, "open_page", source="http://169.254.169.254/")
         assert "web_search" in await refusal(client, "facts_query", place="Norland")
     assert engine.asked == []
+
+
+async def test_what_one_person_has_read_is_not_shown_to_another(
+    alice: User, bob: User, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings
+) -> None:
+    settings.REDIS_URL = redis_url
+    reader, version = Reader(), iter(range(1, 100))
+    pages = Pages({"/own": lambda _: Answer(body=b"Version %d" % next(version), content_type="text/plain")})
+    with sites.serve(pages) as site:
+        fetcher, store = Fetcher(own_sites=(site,)), InRedis(redis_url)
+        library = Library(Index(tmp_path / "none"), fetcher=fetcher, reader=reader, store=store)
+        monkeypatch.setattr(page_tools, "library", lambda: library)
+        read = [
+            (await looking.call(user, "open_page", {"source": f"{site}/own"}))["text"]
+            for user in (alice, alice, bob)
+        ]
+    reader.close()
+    assert [f"Version {number}" in text for number, text in zip((1, 1, 2), read, strict=True)] == [True] * 3

@@ -75,7 +75,9 @@ async def _result(tool: Tool, user: User, arguments: dict[str, Any]) -> ToolResu
     policy = Policy(secrets=Secrets(settings.KEPT_SECRETS))
     async with RedisToolCache.opened(settings.REDIS_URL) as cache:
         toolset = Toolset([tool], policy=policy, cache=cache)
-        result = await toolset.run(intent, ToolContext(key=key, tenant=str(user.pk)))
+        # A person's calls go together as those of a turn do: nobody else reads what they have read.
+        context = ToolContext(key=key, turn_id=f"mcp {user.pk}", tenant=str(user.pk))
+        result = await toolset.run(intent, context)
     if not isinstance(result, ToolResult):
         raise Refused(f"{tool.spec.name} would wait for a person: nobody is there.")
     return result
