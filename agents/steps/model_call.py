@@ -10,12 +10,14 @@ from uuid import uuid4
 import msgspec
 
 from agents import tracing
+from agents.happenings import Happening
 from agents.steps.asking import Ask, Asked, AskFailed
 from agents.steps.progress import Progress
-from agents.steps.reply import Draft, Listener, Reply
+from agents.steps.reply import Draft, Reply
 from agents.steps.setting import Setting
 from agents.steps.stopping import Interrupted, Why
 from agents.store import BudgetExhausted
+from agents.tool import ToolResult
 from inference.backends.base import (
     BackendError,
     BackendOverloaded,
@@ -24,7 +26,7 @@ from inference.backends.base import (
     PromptTooLong,
     StreamBroken,
 )
-from inference.schema import ChatMessage, ChatRequest, FinishReason, Sampling, Thinking
+from inference.schema import ChatMessage, ChatRequest, FinishReason, Sampling, Thinking, ToolCall
 
 REASONING_TOKENS_OF_ASK = 2_048
 
@@ -214,5 +216,21 @@ def _is_passing(fault: BackendError) -> bool:
     return isinstance(fault, BackendUnavailable | BackendOverloaded | StreamBroken)
 
 
-class _Nobody(Listener):
+class _Nobody:
     """A listener of calls that nobody is shown."""
+
+    async def step_started(self, step: int) -> None: ...
+
+    async def reasoning(self, step: int, text: str) -> None: ...
+
+    async def reasoning_finished(self, step: int, *, duration_ms: int, num_tokens: int) -> None: ...
+
+    async def content(self, step: int, text: str) -> None: ...
+
+    async def tool_call_started(self, step: int, call: ToolCall) -> None: ...
+
+    async def tool_call_finished(
+        self, step: int, call: ToolCall, result: ToolResult, *, duration_ms: int
+    ) -> None: ...
+
+    async def happened(self, event: Happening) -> None: ...
