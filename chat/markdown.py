@@ -7,7 +7,8 @@ secret away.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,6 +25,7 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String, _To
 from pygments.util import ClassNotFound
 
 MAX_HIGHLIGHT_CHARS = 100_000
+HIGHLIGHT_S = 0.5  # of the processor: some texts cost a lexer time by the square of their length
 SCHEMES = {"http", "https", "mailto"}
 ADDRESS = re.compile(r"https?://[^/?#]|mailto:", re.IGNORECASE)
 AUTHORITY = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
@@ -121,11 +123,20 @@ def _only_own_pictures(tag: str, name: str, value: str) -> str | None:
 
 
 def highlight(code: str, language: str) -> str:
-    """The code, escaped, with its tokens in spans; plain when the language is unknown or the code is long."""
+    """The code, escaped, with its tokens in spans; plain when the language is unknown, the code is long, or
+    where the time is up."""
     lexer = _lexer(language)
     if lexer is None or len(code) > MAX_HIGHLIGHT_CHARS:
         return escape(code)
-    return "".join(_spans(lexer.get_tokens(code)))
+    # As the lexer reads it: what it has read can then be told from the rest.
+    code = code.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+    drawn, num_chars, until = [], 0, time.thread_time() + HIGHLIGHT_S
+    for kind, value in lexer.get_tokens(code):
+        drawn.append(_span(kind, value))
+        num_chars += len(value)
+        if time.thread_time() > until:
+            return "".join(drawn) + escape(code[num_chars:])
+    return "".join(drawn)
 
 
 def _lexer(language: str) -> Lexer | None:
@@ -135,10 +146,9 @@ def _lexer(language: str) -> Lexer | None:
         return None
 
 
-def _spans(tokens: Iterable[tuple[_TokenType, str]]) -> Iterable[str]:
-    for kind, value in tokens:
-        name = next((name for parent, name in CLASSES if kind[: len(parent)] == parent), "")
-        yield f'<span class="{name}">{escape(value)}</span>' if name else escape(value)
+def _span(kind: _TokenType, value: str) -> str:
+    name = next((name for parent, name in CLASSES if kind[: len(parent)] == parent), "")
+    return f'<span class="{name}">{escape(value)}</span>' if name else escape(value)
 
 
 class Renderer(RendererHTML):
