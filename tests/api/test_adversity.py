@@ -10,7 +10,7 @@ import pytest
 
 from tests.backends.upstream import Provider, serve
 from webapp.accounts import keys
-from webapp.api import admission, chat_completions, database, exchange
+from webapp.api import admission, call, database, exchange
 from webapp.api.chat_reply import Writer
 from webapp.api.plane import DataPlane
 from webapp.billing import holds, limits
@@ -50,8 +50,8 @@ pytestmark = [pytest.mark.usefixtures("_own_threads"), pytest.mark.django_db(tra
 
 
 def test_a_silent_stream_is_kept_open_and_its_hold_alive(alice, scripted_model, script, monkeypatch):
-    monkeypatch.setattr(chat_completions, "PING_AFTER_S", 0.5)
-    monkeypatch.setattr(chat_completions, "RENEW_EVERY_S", 0.5)
+    monkeypatch.setattr(call, "PING_AFTER_S", 0.5)
+    monkeypatch.setattr(call, "RENEW_EVERY_S", 0.5)
     monkeypatch.setattr(admission, "LIVES_FOR", timedelta(seconds=300))
     script("wait: 1.5", "text: 4")
     _, secret = keys.create(alice, name="test")

@@ -14,8 +14,8 @@ from django.db import OperationalError
 from inference.schema import ChatRequest, Usage
 from webapp.accounts import keys
 from webapp.accounts.models import ApiKey
-from webapp.api import chat_request
 from webapp.api.errors import invalid_key, of_refusal, unknown_model
+from webapp.api.question import Decode, Question
 from webapp.billing import estimates, holds, limits
 from webapp.billing.holds import InsufficientFunds
 from webapp.billing.limits import Allowance, RateLimited
@@ -34,15 +34,13 @@ SETTLE_PAUSES_S = (0.2, 1.0, 5.0)
 class Admitted:
     """A request that was let in. Its hold is settled or released, and its place given back, exactly once."""
 
+    question: Question
     request: ChatRequest
-    num_choices: int
     model: ServedModel
     user_id: int
     hold_id: UUID
     lease_id: str
     allowance: Allowance | None
-    is_stream: bool
-    includes_usage: bool
 
 
 def authenticate(secret: str) -> ApiKey:
@@ -53,12 +51,12 @@ def authenticate(secret: str) -> ApiKey:
     return key
 
 
-def admit(secret: str, content: bytes, *, id: str) -> Admitted:
-    """Let one chat request in. Raises ApiError, having changed nothing."""
+def admit(secret: str, content: bytes, *, decode: Decode, id: str) -> Admitted:
+    """Let one request on a model in. Raises ApiError, having changed nothing."""
     key = authenticate(secret)
-    body = chat_request.decode(content)
-    model = _offered(body.model)
-    request = chat_request.to_chat_request(body, id=id, model=model, tenant=str(key.user_id))
+    question = decode(content)
+    model = _offered(question.model)
+    request = question.to_chat_request(id=id, model=model, tenant=str(key.user_id))
     try:
         allowance = limits.enter(
             "request",
@@ -70,22 +68,20 @@ def admit(secret: str, content: bytes, *, id: str) -> Admitted:
     except RateLimited as refusal:
         raise of_refusal(refusal) from None
     try:
-        hold_id = _hold(key, request, model, num_choices=body.num_choices)
+        hold_id = _hold(key, request, model, num_choices=question.num_choices)
     except BaseException as fault:
         limits.leave("request", user_id=key.user_id, lease_id=id)
         if isinstance(fault, InsufficientFunds | PriceMissing):
             raise of_refusal(fault) from None
         raise
     return Admitted(
+        question=question,
         request=request,
-        num_choices=body.num_choices,
         model=model,
         user_id=key.user_id,
         hold_id=hold_id,
         lease_id=id,
         allowance=allowance,
-        is_stream=body.is_stream,
-        includes_usage=body.includes_usage,
     )
 
 

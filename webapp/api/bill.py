@@ -15,11 +15,6 @@ class Bill:
     is_estimated: bool = False
 
 
-def counted(replies: Sequence[Reply]) -> Usage:
-    """What the backend counted."""
-    return _together([reply.finished.usage for reply in replies if reply.finished])
-
-
 def of(replies: Sequence[Reply], *, input_text: str) -> Bill:
     """The backend's counts, and estimates of what the choices said that it did not count: those that were
     cut, and all those of a provider that never counts.

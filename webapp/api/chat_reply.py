@@ -8,6 +8,7 @@ from inference.schema import (
     ChatDelta,
     ContentDelta,
     Finished,
+    FinishReason,
     LikelyToken,
     ReasoningDelta,
     TokenLogprob,
@@ -46,6 +47,10 @@ class Reply:
             self._add_call(delta)
         else:
             self.finished = delta
+
+    def cut(self, reason: FinishReason) -> None:
+        """End it here; nobody counted what it used."""
+        self.finished = Finished(reason=reason)
 
     @property
     def is_empty(self) -> bool:
@@ -98,6 +103,9 @@ class Writer:
         self._shows_logprobs = shows_logprobs
         self._begun: set[int] = set()
         self._calls_begun: set[tuple[int, int]] = set()
+
+    def ping(self) -> bytes:
+        return sse.PING
 
     def piece(self, index: int, delta: ReasoningDelta | ContentDelta | ToolCallDelta) -> bytes:
         """What choice number `index` says next; its first piece has the chunk with the role before it."""

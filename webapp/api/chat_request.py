@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from inference.schema import ChatMessage, ChatRequest, JsonSchema, Role, Sampling, ToolCall, ToolSpec
-from webapp.api import answer_form, thinking_switch
+from webapp.api import answer_form, json_body, thinking_switch
+from webapp.api.chat_reply import Writer
 from webapp.api.errors import bad_request
 from webapp.catalog.models import ServedModel
 
@@ -86,6 +87,7 @@ class Body(Struct, kw_only=True):
     stop: str | Annotated[list[str], Meta(max_length=MAX_STOPS)] | None = None
     tools: Annotated[list[WireTool], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: answer_form.Mode | answer_form.FunctionChoice | None = None
+    parallel_tool_calls: bool | None = None
     response_format: answer_form.Format | None = None
     thinking: thinking_switch.ThinkingField | None = None
     reasoning_effort: thinking_switch.Effort | None = None
@@ -107,6 +109,21 @@ class Body(Struct, kw_only=True):
     def num_choices(self) -> int:
         return self.n or 1
 
+    @property
+    def is_one_call_at_most(self) -> bool:
+        return self.parallel_tool_calls is False
+
+    def to_chat_request(self, *, id: str, model: ServedModel, tenant: str) -> ChatRequest:
+        return to_chat_request(self, id=id, model=model, tenant=tenant)
+
+    def writer(self, request: ChatRequest, *, model: ServedModel) -> Writer:
+        return Writer(
+            id=request.id,
+            model=model.name,
+            includes_usage=self.includes_usage,
+            shows_logprobs=request.sampling.logprobs is not None,
+        )
+
     def output_limit(self, model: ServedModel) -> int:
         """Tokens of reasoning and content together: as asked for, at most the longest answer."""
         asked = self.max_completion_tokens or self.max_tokens or model.max_output_tokens
@@ -118,23 +135,9 @@ _decoder = msgspec.json.Decoder(Body)
 
 def decode(content: bytes) -> Body:
     """The body, checked. Raises ApiError 400 that names the field."""
-    try:
-        body = _decoder.decode(content)
-    except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `")
-        param = _field(path)
-        raise bad_request(f"{problem}{f' at {param}' if param else ''}.", param=param) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"The body is not valid JSON: {error}.") from None
-    except RecursionError:
-        raise bad_request("The body's JSON is nested too deeply.") from None
+    body = json_body.read(content, _decoder)
     _check(body)
     return body
-
-
-def _field(path: str) -> str | None:
-    """The field that msgspec means: `$.a.b[...]` is `a.b`, and so is `key` in `$.a.b`."""
-    return path.rpartition("$")[2].strip("`.").removesuffix("[...]") or None
 
 
 def _check(body: Body) -> None:
@@ -164,9 +167,9 @@ def to_chat_request(body: Body, *, id: str, model: ServedModel, tenant: str) -> 
         _refuse("tools", f"{model.label} cannot call tools: leave `tools` out, or choose another model.")
     tools = tuple(_tool(tool.function) for tool in body.tools or ())
     response_format = answer_form.read_format(body.response_format)
-    _check_schemas([tool.parameters for tool in tools], param="tools")
+    check_schemas([tool.parameters for tool in tools], param="tools")
     if isinstance(response_format, JsonSchema):
-        _check_schemas([response_format.schema], param="response_format")
+        check_schemas([response_format.schema], param="response_format")
     return ChatRequest(
         id=id,
         model=model.upstream_name,
@@ -195,7 +198,7 @@ def of_choice(request: ChatRequest, index: int) -> ChatRequest:
     return msgspec.structs.replace(request, id=f"{request.id}-{index}", sampling=sampling)
 
 
-def _check_schemas(schemas: list[dict[str, Any]], *, param: str) -> None:
+def check_schemas(schemas: list[dict[str, Any]], *, param: str) -> None:
     """Refuse what would not pass the request queue, or would overflow the stack of whoever reads it there."""
     if _is_nested_deeply(schemas):
         _refuse(param, f"A schema in `{param}` is nested more than {MAX_NESTING} deep.")

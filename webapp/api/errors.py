@@ -53,8 +53,8 @@ def bad_request(message: str, *, param: str | None = None, code: str | None = No
 def invalid_key() -> ApiError:
     return ApiError(
         401,
-        "This API key is missing, wrong or revoked. Send `Authorization: Bearer sk-…` with a key from the "
-        "settings page.",
+        "This API key is missing, wrong or revoked. Send `Authorization: Bearer sk-…` or `x-api-key: sk-…` "
+        "with a key from the settings page.",
         kind="authentication_error",
         code="invalid_api_key",
         headers={"www-authenticate": "Bearer"},

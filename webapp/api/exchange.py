@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from webapp.api import sse
+from webapp.api import dialects, sse
+from webapp.api.dialects import Dialect
 from webapp.api.errors import ApiError, invalid_key
 
 Scope = MutableMapping[str, Any]
@@ -31,9 +32,13 @@ class ClientGone(Exception):
 class Exchange:
     """Parts of an answer may be sent from several tasks; each goes out whole."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, dialect: Dialect = dialects.OPENAI
+    ) -> None:
+        self.dialect = dialect
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
         self.id = uuid.uuid4().hex
         self.status: int | None = None
         self.is_streaming = False  # a stream was begun and has not ended
@@ -50,12 +55,17 @@ class Exchange:
         return f"req_{self.id}"
 
     @property
-    def bearer(self) -> str:
-        """The secret of the Authorization header. Raises ApiError 401 without one."""
-        scheme, _, secret = self._headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    def secret(self) -> str:
+        """The key, of the Authorization header or of x-api-key. Raises ApiError 401 without one."""
+        scheme, _, secret = self._header(b"authorization").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
+            secret = self._header(b"x-api-key")
+        if not secret.strip():
             raise invalid_key()
         return secret.strip()
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
 
     async def read_body(self) -> bytes:
         """The whole body. Raises ApiError 413 past the limit and ClientGone when it never ends."""
@@ -94,7 +104,8 @@ class Exchange:
             headers["retry-after"] = str(math.ceil(error.retry_after_s))
             headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
         self.extra_headers |= headers
-        await self.send_json(error.body, status=error.status)
+        body = self.dialect.fault(error, request_id=self.request_id)
+        await self.send_json(body, status=self.dialect.status(error))
 
     async def stream(self, piece: bytes, *, is_last: bool = False) -> None:
         """Send a piece of an event stream, and the headers before the first. Raises ClientGone."""
@@ -111,18 +122,13 @@ class Exchange:
 
     async def stream_error(self, error: ApiError) -> None:
         """End the stream with a fault."""
-        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "error"}
-        await self.stream(sse.event({**error.body, "choices": [choice]}), is_last=True)
+        event = self.dialect.fault_event(error, request_id=self.request_id)
+        await self.stream(event, is_last=True)
 
     async def _start(self, status: int, content_type: bytes, headers: Headers) -> None:
         self.status = status
         elapsed_ms = (time.perf_counter() - self.started_at) * 1000
-        own = {
-            "x-request-id": self.request_id,
-            "openai-processing-ms": f"{elapsed_ms:.0f}",
-            "openai-version": "2020-10-01",
-            **self.extra_headers,
-        }
+        own = self.dialect.headers(self.request_id, elapsed_ms=elapsed_ms) | self.extra_headers
         sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own.items()]
         headers = [(b"content-type", content_type), *headers, *sent]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -25,7 +25,7 @@ async def handle_one(exchange: Exchange, name: str) -> None:
 
 
 async def _models(exchange: Exchange) -> list[ServedModel]:
-    secret = exchange.bearer
+    secret = exchange.secret
     await database.run(admission.authenticate, secret)
     return await database.run(admission.offered_models)
 

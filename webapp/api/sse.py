@@ -1,4 +1,5 @@
-"""Server-sent events as the OpenAI API writes them. Keep-alives are comments, never chunks."""
+"""Server-sent events: bare ones as OpenAI writes them, whose keep-alives are comments, and named ones as
+Anthropic does."""
 
 from typing import Any
 
@@ -12,3 +13,8 @@ DONE = b"data: [DONE]\n\n"
 
 def event(data: Any) -> bytes:
     return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def named_event(data: dict[str, Any]) -> bytes:
+    """An event that bears the name of its type."""
+    return b"event: " + str(data["type"]).encode() + b"\n" + event(data)

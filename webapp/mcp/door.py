@@ -38,7 +38,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> int:
     try:
         if exchange.method != "POST":
             raise ApiError(405, "/mcp takes POST.", code="method_not_allowed", headers={"allow": "POST"})
-        key = await database.run(admission.authenticate, exchange.bearer)
+        key = await database.run(admission.authenticate, exchange.secret)
         # Imported with its first use: the MCP SDK takes a second, which every start would have to wait for.
         from webapp.mcp import server
 

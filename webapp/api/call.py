@@ -1,0 +1,196 @@
+"""One call on a model, in any dialect: admit, relay the backend's deltas, settle once.
+
+The choices of one call are requests of their own, made side by side; when one fails, the call has failed.
+
+Whatever happens in between (a fault, a client that hangs up, a server that stops), the hold is settled for
+what was delivered, or released when that is nothing. An answer was whole if its last event went out, whatever
+became of the socket.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+
+from django.db import DatabaseError
+
+from inference.backends.base import BackendError, StreamBroken
+from inference.schema import ChatDelta, Finished, FinishReason, ToolCallDelta, Usage
+from webapp.api import admission, backend_pool, bill, chat_request, database, errors, metrics
+from webapp.api.admission import Admitted
+from webapp.api.bill import Bill
+from webapp.api.chat_reply import Reply
+from webapp.api.exchange import ClientGone, Exchange
+from webapp.api.question import Decode
+
+logger = logging.getLogger(__name__)
+
+PING_AFTER_S = 10.0
+RENEW_EVERY_S = 40.0
+
+
+async def answer(exchange: Exchange, *, decode: Decode, id_prefix: str) -> None:
+    """Raises ApiError before the answer has begun; afterwards a fault is the stream's last event."""
+    secret = exchange.secret
+    content = await exchange.read_body()
+    id = f"{id_prefix}{exchange.id}"
+    admitted = await database.run(admission.admit, secret, content, decode=decode, id=id)
+    if admitted.allowance:
+        exchange.extra_headers |= exchange.dialect.allowance_headers(admitted.allowance)
+    with metrics.under_way.track_inprogress():
+        await _Call(exchange, admitted).run()
+
+
+class _Call:
+    """One admitted request, from its backend's first delta to its settlement."""
+
+    def __init__(self, exchange: Exchange, admitted: Admitted) -> None:
+        self._exchange = exchange
+        self._admitted = admitted
+        self._replies = [Reply(index) for index in range(admitted.question.num_choices)]
+        self._num_unended = admitted.question.num_choices
+        self._last_ended = self._replies[0]
+        self._has_begun = False
+        self._is_delivered = False
+        self._has_failed = False
+        self._writer = admitted.question.writer(admitted.request, model=admitted.model)
+
+    async def run(self) -> None:
+        relay = asyncio.create_task(self._relay())
+        gone = asyncio.create_task(self._exchange.wait_until_gone())
+        care = asyncio.create_task(self._take_care())
+        try:
+            await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (relay, gone, care):
+                task.cancel()
+            # Shielded: a server that gives up on this client must not lose its bill.
+            await asyncio.shield(self._close(relay, other_tasks=(gone, care)))
+        if not relay.cancelled() and (error := relay.exception()):
+            raise error
+
+    async def _relay(self) -> None:
+        try:
+            await self._relay_choices()
+            await self._end()
+        except BackendError as error:
+            self._has_failed = True
+            await self._fail(error)
+
+    async def _relay_choices(self) -> None:
+        """All of them side by side. Raises the first fault of any, once the others were let go."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for reply in self._replies:
+                    group.create_task(self._relay_choice(reply))
+        except BaseExceptionGroup as faults:
+            raise faults.exceptions[0] from None
+
+    async def _relay_choice(self, reply: Reply) -> None:
+        backend = backend_pool.backend_of(self._admitted.model)
+        request = chat_request.of_choice(self._admitted.request, reply.index)
+        async with contextlib.aclosing(backend.stream(request)) as deltas:
+            async for delta in deltas:
+                if self._is_one_too_many(delta):
+                    reply.cut(FinishReason.TOOL_CALLS)
+                    break
+                await self._pass_on(reply, delta)
+        finished = _finished(reply)
+        self._num_unended -= 1
+        self._last_ended = reply
+        if self._admitted.question.is_stream and self._num_unended:
+            await self._exchange.stream(self._writer.ending(reply, finished))
+
+    def _is_one_too_many(self, delta: ChatDelta) -> bool:
+        """Whether a second call begins where one is the most: the model is not let to make it."""
+        is_second = isinstance(delta, ToolCallDelta) and delta.index > 0
+        return is_second and self._admitted.question.is_one_call_at_most
+
+    async def _pass_on(self, reply: Reply, delta: ChatDelta) -> None:
+        reply.add(delta)
+        if not self._has_begun:
+            self._has_begun = True
+            elapsed_s = time.perf_counter() - self._exchange.started_at
+            metrics.first_token_s.labels(self._admitted.model.name).observe(elapsed_s)
+        if self._admitted.question.is_stream and not isinstance(delta, Finished):
+            await self._exchange.stream(self._writer.piece(reply.index, delta))
+
+    async def _end(self) -> None:
+        usage = self._bill().usage or Usage()
+        if self._admitted.question.is_stream:
+            last = self._last_ended
+            piece = self._writer.ending(last, _finished(last), usage=usage)
+            await self._exchange.stream(piece, is_last=True)
+        else:
+            await self._exchange.send_json(self._writer.completion(self._replies, usage=usage))
+        self._is_delivered = True
+
+    async def _fail(self, error: BackendError) -> None:
+        """Before the answer has begun, an answer of its own; afterwards the stream's last event."""
+        refusal = errors.of_backend(error)
+        if self._exchange.status is None:
+            raise refusal from error
+        await self._exchange.stream_error(refusal)
+
+    async def _take_care(self) -> None:
+        """Keep a silent stream open, and the request's place and money its own, for as long as it runs."""
+        renewed_at = time.perf_counter()
+        while True:
+            await asyncio.sleep(1)
+            now = time.perf_counter()
+            if self._admitted.question.is_stream and now - self._exchange.sent_at >= PING_AFTER_S:
+                await self._exchange.stream(self._writer.ping())
+            if now - renewed_at >= RENEW_EVERY_S:
+                renewed_at = now
+                await self._renew()
+
+    async def _renew(self) -> None:
+        try:
+            await database.run(admission.renew, self._admitted)
+        except DatabaseError:
+            logger.warning("request %s: could not renew its hold", self._admitted.request.id)
+
+    async def _close(self, relay: asyncio.Task[None], *, other_tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Once the backend has let go: bill, free the place, count."""
+        await asyncio.wait({relay, *other_tasks})
+        fault = None if relay.cancelled() else relay.exception()
+        if fault and not isinstance(fault, ClientGone):
+            self._has_failed = True
+        owed = self._bill()
+        finish_reason = self._finish_reason()
+        elapsed_s = time.perf_counter() - self._exchange.started_at
+        metrics.duration_s.labels(self._admitted.model.name, finish_reason).observe(elapsed_s)
+        await database.run(
+            admission.close,
+            self._admitted,
+            usage=owed.usage,
+            finish_reason=finish_reason,
+            is_estimated=owed.is_estimated,
+        )
+
+    def _bill(self) -> Bill:
+        """A fault that is the whole answer costs nothing, whatever was made before it."""
+        if self._has_failed and self._exchange.status is None:
+            return Bill()
+        asked = "".join(message.content for message in self._admitted.request.messages)
+        owed = bill.of(self._replies, input_text=asked)
+        is_nothing = owed.usage is None or (self._has_failed and not owed.usage.total_tokens)
+        return Bill() if is_nothing else owed
+
+    def _finish_reason(self) -> str:
+        """Of the call: where all is well, its first choice's."""
+        finished = self._replies[0].finished
+        if self._has_failed:
+            return FinishReason.ERROR.value
+        if finished is None or not self._is_delivered:
+            return FinishReason.CANCELLED.value
+        return finished.reason.value
+
+
+def _finished(reply: Reply) -> Finished:
+    """The end of a choice that ended well. Raises StreamBroken for any other."""
+    finished = reply.finished
+    if finished is None or finished.reason in (FinishReason.ERROR, FinishReason.CANCELLED):
+        raise StreamBroken(finished.detail if finished and finished.detail else "The answer broke off.")
+    return finished
