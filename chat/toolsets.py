@@ -133,8 +133,8 @@ def opening_of(turn: Turn) -> Opening:
     """What earlier turns have brought into the model's view; for an agent, what its parent had read."""
     if turn.spawned_by_id is not None:
         top = Turn.objects.select_related("conversation").get(id=turn.spawned_by_id)
-        return Opening(exposure=_exposure([*_earlier(top), top.id], own=turn.id), is_by_person=False)
-    return Opening(exposure=_exposure(_earlier(turn), own=turn.id))
+        return Opening(exposure=_exposure([*_earlier(top), top.id], own=turn), is_by_person=False)
+    return Opening(exposure=_exposure(_earlier(turn), own=turn))
 
 
 def _earlier(turn: Turn) -> list[UUID]:
@@ -146,16 +146,17 @@ def _earlier(turn: Turn) -> list[UUID]:
     return path
 
 
-def _exposure(turn_ids: list[UUID], *, own: UUID) -> Exposure:
+def _exposure(turn_ids: list[UUID], *, own: Turn) -> Exposure:
     """With the sources that the turn itself has found: a resumed transcript does not hold them."""
     # What its agents read stands in a turn's answer, whoever led them.
     theirs = Q(turn__in=turn_ids) | Q(turn__spawned_by__in=turn_ids)
     brought = ToolRun.objects.filter(theirs).exclude(trust="").values_list("trust", flat=True)
     asked = Part.objects.filter(message__turn__in=turn_ids, message__role=Message.Role.USER)
     known = {url for text in asked.values_list("text", flat=True) for url in outgoing.urls_of(text)}
-    found = Passage.objects.filter(turn__in=[*turn_ids, own]).values_list("source", flat=True)
+    found = Passage.objects.filter(turn__in=[*turn_ids, own.id]).values_list("source", flat=True)
     known |= set(found.distinct())
-    has_documents = TurnDocument.objects.filter(turn__in=[*turn_ids, own]).exists()
+    # Whatever branch they were attached on: their files lie in the folder of all.
+    has_documents = TurnDocument.objects.filter(turn__conversation=own.conversation_id).exists()
     read = Trust.DOCUMENT if has_documents else Trust.USER
     if tool_servers.are_described_by_others():
         read = least_trusted(read, Trust.MCP)

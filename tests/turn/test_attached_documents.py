@@ -116,9 +116,13 @@ def test_text_of_a_document_is_a_strangers_for_all_that_follows(
     first = ask("Read.", report)
     drive_all()
     second = ask("Go on.", conversation=str(first.conversation_id))
+    drive_all()
+    # On another branch nobody was shown it, but its file lies in the folder all the same.
+    beside = ask("Look around.", conversation=str(first.conversation_id), is_branch=True)
     plain = ask("Hello.")
-    trusts = [toolsets.opening_of(turn).exposure.trust for turn in (first, second, plain)]
-    assert trusts == [Trust.DOCUMENT, Trust.DOCUMENT, Trust.USER]
+    assert beside.parent is None
+    trusts = [toolsets.opening_of(turn).exposure.trust for turn in (first, second, beside, plain)]
+    assert trusts == [Trust.DOCUMENT, Trust.DOCUMENT, Trust.DOCUMENT, Trust.USER]
 
 
 def test_a_worker_that_takes_over_sends_the_same_bytes(
