@@ -24,6 +24,8 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, _TokenType
 from pygments.util import ClassNotFound
 
+from chat import maths
+
 MAX_HIGHLIGHT_CHARS = 100_000
 HIGHLIGHT_S = 0.5  # of the processor: some texts cost a lexer time by the square of their length
 SCHEMES = {"http", "https", "mailto"}
@@ -60,6 +62,7 @@ ATTRIBUTES = {
     "div": {"class", "tabindex", "role", "aria-label"},
     "pre": {"class", "tabindex", "role", "aria-label"},
     "span": {"class"},
+    "code": {"class"},
     "table": {"class"},
     "th": {"class", "scope"},
     "td": {"class"},
@@ -194,6 +197,12 @@ class Renderer(RendererHTML):
         address = in_ascii(address)
         return _link_open(address, "") + escape(alt or address) + _link_close(_host_to_name(address, alt))
 
+    def math_inline(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:
+        return maths.inline_html(tokens[index].content, is_apart=tokens[index].hidden)
+
+    def math_block(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:
+        return maths.block_html(tokens[index].content)
+
     def fence(self, tokens: Sequence[Node], index: int, *_rest: Any) -> str:
         named = LANGUAGE.match(tokens[index].info.strip())
         return _code_block(tokens[index].content, named.group() if named else "")
@@ -239,3 +248,4 @@ def _code_block(code: str, language: str) -> str:
 # "js-default" without its linkify, whose library we do without; raw HTML is text.
 _parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable(["table", "strikethrough"])
 _parser.validateLink = lambda url: bool(ADDRESS.match(url) or own_file(url))  # type: ignore[method-assign]  # its own hook
+maths.add_to(_parser)

@@ -94,6 +94,16 @@ async function reexport(entry) {
   return `import all from "${entry}"; export default all; export const { ${names.join(", ")} } = all;`;
 }
 
+/** KaTeX with its style and fonts: woff2 alone, which every browser reads that the site works in. */
+async function bundleMaths(folder) {
+  await bundle({ name: "katex", licence: "LICENSE", source: 'export { render } from "katex";' }, folder);
+  const target = path.join(folder, `katex-${await version("katex")}`);
+  const style = await readFile("node_modules/katex/dist/katex.min.css", "utf8");
+  await writeFile(path.join(target, "katex.css"), style.replace(/,url\([^)]*\.(?:woff|ttf)\) ?format\("[^"]*"\)/g, ""));
+  const isFont = (source) => source.endsWith("fonts") || source.endsWith(".woff2");
+  await cp("node_modules/katex/dist/fonts", path.join(target, "fonts"), { recursive: true, filter: isFont });
+}
+
 async function files(folder, inside = "") {
   const entries = await readdir(path.join(folder, inside), { withFileTypes: true });
   const found = entries.map((entry) => {
@@ -115,6 +125,7 @@ async function seal(folder) {
 async function vendor() {
   await rm("static/vendor", { recursive: true, force: true });
   for (const library of LIBRARIES) await bundle(library, "static/vendor");
+  await bundleMaths("static/vendor");
   const pages = "static/vendor/preview";
   const names = [];
   for (const library of FOR_PAGES) names.push(...(await bundleForPages(library, pages)));

@@ -1,10 +1,11 @@
-// Code in an answer: its copy button, and its tokens in weight and one hue.
+// What is drawn in an answer once it stands: code, by its tokens in weight and one hue; formulas.
 
 const LONGEST_HIGHLIGHT = 20_000;
 const SPANS = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
 
-/** What a block gets once it is whole: a copy button, and its code's tokens in weight and one hue. */
+/** What a block gets once it is whole: its formulas drawn; of code a copy button, its tokens in weight and one hue. */
 export function decorate(node) {
+  if (node.querySelector("code.math")) void import("./maths.js").then(({ drawWhenSeen }) => drawWhenSeen(node));
   const blocks = node.matches(".code") ? [node] : node.querySelectorAll(".code");
   for (const block of blocks) {
     const head = block.querySelector(".code__head");

@@ -4,6 +4,7 @@
 import { Marked } from "../vendor/marked-18.2.1/index.js";
 import { DOMPurify } from "../vendor/dompurify-3.4.18/index.js";
 import { decorate } from "./code.js";
+import { extension } from "./tex.js";
 import { say } from "./words.js";
 
 const LONGEST_BLOCK = 4096; // of a tail: beyond, a paragraph or list is shown in parts until its end is known
@@ -132,15 +133,23 @@ const renderer = {
 // Bare addresses stay text and tags are no markup, as on the server.
 const plain = () => undefined;
 const marked = new Marked({ gfm: true, renderer, tokenizer: { url: plain, html: plain, tag: plain } });
+const formula = (tex, isApart) => `<code class="math${isApart ? " math--apart" : ""}">${escape(tex)}</code>`;
+const framed = (drawn) => `<div class="formula scroll-x" tabindex="0" role="group" aria-label="${escape(say("formula"))}">${drawn}</div>`;
+marked.use(extension(formula, framed));
+
+let maths = null; // its module, once the first formula has come
 
 // An image loads from the person's own files, or not at all.
 DOMPurify.addHook("uponSanitizeAttribute", (node, attribute) => {
   if (node.nodeName === "IMG" && attribute.attrName === "src" && ownFile(attribute.attrValue) !== attribute.attrValue) attribute.keepAttr = false;
 });
 
-/** The markdown's nodes, safe to insert. */
+/** The markdown's nodes, safe to insert; its formulas are drawn as soon as that can be done. */
 export function render(text) {
-  return DOMPurify.sanitize(marked.parse(text), ALLOWED);
+  const drawn = DOMPurify.sanitize(marked.parse(text), ALLOWED);
+  if (maths) maths.draw(drawn);
+  else if (drawn.querySelector("code.math")) void import("./maths.js").then((module) => (maths = module));
+  return drawn;
 }
 
 /** Draws into `element` what `append` was given, each time `draw` is called. */

@@ -31,6 +31,13 @@ DOCUMENTS = {
     "hosts": "[example.com](https://example.com/) [Example.com/a](http://example.com:80/a) "
     "[good.com](https://evil.com/) [x](https://good.com@evil.com/) [y](https://EVIL.example/) "
     "[z](mailto:a@b.c) <https://example.org/x> [bücher](https://bücher.example/b) [good.com evil](https://good.com.evil.example/)",
+    "formulas": "Let $x_1 + y_2$ and \\(a*b*c\\), so *of $a*b$ d* and **a $x*y*z$ b**:\n\n"
+    "$$\na\n- b\n= c\n$$\n\nThen:\n\\[\n\\frac{1}{2} &lt; x < y\n\\]\nafter, the $n$th.\n\n"
+    "- item\n  $$\n  x\n  $$\n- b $$z$$\n\n> $$q$$\n\n| a |\n|--|\n| $x$ |\n\nEnd \\[w\\] of it.\n\n"
+    "$$\n\\begin{aligned} a &= b \\\\[2pt] &= c \\end{aligned}\n$$\nLast.",
+    "prices": "It is $5 and $6, US$7 to US$8, costs $5-$6. Of $20. He paid 30$. `$x$` and \\$y\\$ and $$$ or "
+    "$ 5 $.\n\n```\n$x$\n$$\ny\n$$\n```\n\n    $$z$$\n\n$$\nno end\n\nText [a](https://e.com/$x$y).",
+    "open": "Before it\n\n$$\nx = 1\n+ 2",
     "long": "[a](https://e.com/?q=0123456789012345678901234567890123456789) [b](https://e.com/?q=short) "
     "[c](https://e.com/#0123456789012345678901234567890123456789xyz) [d](https://e.com/" + "p" * 161 + ") "
     "[e](https://"
@@ -50,6 +57,12 @@ STREAM = """async ([text, size]) => {
   for (let at = 0; at < text.length; at += size) { stream.append(text.slice(at, at + size)); stream.draw(); }
   stream.finish();
   element.querySelectorAll("button").forEach((button) => button.remove());
+  element.querySelectorAll("span.math").forEach((drawn) => {
+    const source = Object.assign(document.createElement("code"), { className: drawn.className });
+    source.textContent = drawn.querySelector("annotation").textContent;
+    drawn.replaceWith(source);
+  });
+  element.querySelectorAll(".math--fault").forEach((fault) => fault.classList.remove("math--fault"));
   return element.innerHTML;
 }"""
 

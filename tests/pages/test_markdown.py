@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from chat import markdown
+from chat import answer_marks, markdown
 from chat.templatetags.chat_page import paragraphs
 from tests.pages.hostile import PAYLOADS
 
@@ -132,3 +132,51 @@ def test_deep_nesting_does_not_fell_the_server() -> None:
     assert markdown.render(">" * 5_000 + " deep")
     assert markdown.render("[" * 5_000 + "x" + "](y)" * 5_000)
     assert markdown.render("**a**" * 5_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("Let $x_1$ be.", '<code class="math">x_1</code>'),
+        (r"Let \(a*b*c\) be.", '<code class="math">a*b*c</code>'),
+        ("Then $$a < b$$ holds", '<code class="math math--apart">a &lt; b</code>'),
+        (
+            "Then:\n\\[\nx\n- y\n\\]\nafter",
+            '<code class="math math--apart">x\n- y</code></div>\n<p>after</p>',
+        ),
+        ("the $n$th", '<code class="math">n</code>th'),
+    ],
+)
+def test_formulas_are_kept_as_tex(text: str, drawn: str) -> None:
+    assert drawn in markdown.render(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$5 and $6",
+        "US$5 to US$6",
+        "$5-$6 or $10M–$20M",
+        "I paid $20. He paid 30$.",
+        "`$x$`",
+        "```\n$x$\n```",
+        r"\$x\$",
+        "$ x $",
+        "$$\nno end\n\nText",
+    ],
+)
+def test_prices_and_code_are_no_formulas(text: str) -> None:
+    assert "math" not in markdown.render(text)
+
+
+def test_a_bracket_in_a_formula_is_no_citation() -> None:
+    html = answer_marks.with_citations(
+        markdown.render("As $x[1]$ says [1]."), {1}, draw=lambda number: "<b>pill</b>"
+    )
+    assert html.count("pill") == 1
+    assert ">x[1]</code>" in html
+
+
+def test_many_openings_cost_little() -> None:
+    for opening in ("$$a\n", "\\[a\n", "$$\n", "$a ", r"\(a", "$a\\"):
+        assert markdown.render(opening * 20_000)
