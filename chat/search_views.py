@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_GET
 
 from chat import branches, conversations, search
-from chat.models import Turn
+from chat.models import Conversation, Turn
 from webapp.accounts.models import User
 from webapp.catalog.models import ServedModel
 
@@ -44,13 +44,27 @@ def page(request: SignedInRequest) -> HttpResponse:
 
 @login_required
 @require_GET
+def palette(request: SignedInRequest) -> HttpResponse:
+    """The dialog of search and commands."""
+    return render(request, "chat/_palette.html", {"themes": User.Theme.choices})
+
+
+@login_required
+@require_GET
+def keys(request: SignedInRequest) -> HttpResponse:
+    """The dialog that lists what keys do."""
+    return render(request, "chat/_keys.html")
+
+
+@login_required
+@require_GET
 def hits(request: SignedInRequest) -> HttpResponse:
-    """What the palette lists for these words."""
+    """What the palette lists for these words; without any, the chats last used."""
     query = _query(request)
     context: dict[str, Any] = {
         "chats": search.chats(request.user, query, limit=PALETTE_CHATS),
         "found": search.messages(request.user, query, limit=PALETTE_MESSAGES),
-        "query": query,
+        "recent": [] if query.words else Conversation.objects.for_user(request.user)[:PALETTE_CHATS],
     }
     return render(request, "chat/_hits.html", context)
 

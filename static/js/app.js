@@ -2,6 +2,7 @@
 
 import "./fragment.js";
 import "./menus.js";
+import "./shortcuts.js";
 import { copyFrom } from "./clipboard.js";
 import { forget } from "./drafts.js";
 

@@ -324,5 +324,5 @@ new MutationObserver(greet).observe(scroller, { childList: true });
 addEventListener("popstate", () => location.reload());
 greet();
 const named = location.hash.startsWith("#turn-") ? document.getElementById(location.hash.slice(1)) : null; // by a search
-if (named) named.scrollIntoView();
+if (named) scroll.to(named);
 else scroll.toEnd();

@@ -65,6 +65,14 @@ class Follower {
     this.jump.hidden = true;
   }
 
+  /** Show this element, and stay there. */
+  to(element) {
+    this.#isFollowing = false;
+    element.scrollIntoView();
+    this.#top = this.scroller.scrollTop;
+    this.#offer();
+  }
+
   #moved() {
     const top = this.scroller.scrollTop;
     if (top < this.#top - 2 && this.#rest() > 2) this.#isFollowing = false;
@@ -84,7 +92,7 @@ class Follower {
 
 let follower = null;
 
-/** Follow the end of this scroller; returns what can go `toEnd`. */
+/** Follow the end of this scroller; returns what can go `toEnd` and `to` an element. */
 export function follow(scroller, jump) {
   follower = new Follower(scroller, jump);
   return follower;

@@ -12,7 +12,7 @@ from tests.finding.conftest import Say, titled
 from webapp.accounts.models import User
 
 
-def page_of(client: Client, address: str = "/search/", **asked: object) -> str:
+def page_of(client: Client, address: str = "/search/", **asked: str) -> str:
     answer = client.get(address, asked)
     assert answer.status_code == 200
     return unescape(answer.content.decode())
@@ -97,3 +97,13 @@ def test_another_s_message_is_not_there(client: Client, bob: User, say: Say) -> 
 @pytest.mark.parametrize("path", ["/search/", "/search/hits/"])
 def test_strangers_sign_in_first(client: Client, db: None, path: str) -> None:
     assert client.get(path).status_code == 302
+
+
+def test_the_palette_offers_commands_and_the_chats_last_used(alices_client: Client, alice: User) -> None:
+    titled(alice, "Domes")
+    palette = page_of(alices_client, "/search/palette/")
+    assert palette.count('role="option"') > 5
+    assert "Theme: Dark" in palette
+    assert "csrfmiddlewaretoken" in palette
+    assert "Domes" in page_of(alices_client, "/search/hits/")
+    assert "Keyboard shortcuts" in page_of(alices_client, "/search/keys/")
