@@ -20,7 +20,8 @@ from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import BigIntegerField, Q, QuerySet, Sum
+from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
@@ -39,9 +40,12 @@ RING_AGAIN_S = 5
 LEASE_S = 10.0  # of a worker that reads; renewed at a third of it
 MAX_TRIES = 5
 READ_AT_ONCE = 8  # on all machines together: turns must not wait behind files
+READ_AT_ONCE_OF_ONE = 3  # person's: others must not wait behind theirs
 ARRIVING_S = 3_600
 MIB = 2**20
-NAME_CHARS = 120
+NAME_CHARS, NAME_BYTES = 120, 200
+LEFT_OVER_S = 3_600
+PLACE = "attachments"
 PLAIN = "application/octet-stream"
 State = Attachment.State
 
@@ -69,7 +73,13 @@ def begin(user: User, *, name: str, num_bytes: int) -> Attachment:
         # Two uploads at once are counted one after the other.
         User.objects.select_for_update().get(pk=user.pk)
         own = Attachment.objects.for_user(user)
-        used = own.aggregate(used=Sum("num_bytes"))["used"] or 0
+        # A file's text can be far larger than the file.
+        used = (
+            own.aggregate(used=Sum(Greatest("num_bytes", "num_chars", output_field=BigIntegerField())))[
+                "used"
+            ]
+            or 0
+        )
         if used + num_bytes > settings.ATTACHMENT_QUOTA_MB * MIB:
             raise UploadRefused(
                 "quota_exceeded",
@@ -112,13 +122,16 @@ def keep(attachment: Attachment, stream: IO[bytes]) -> Attachment:
         attachment.delete()
         raise
     with transaction.atomic():
-        Attachment.objects.filter(id=attachment.id, state=State.ARRIVING).update(
+        is_wanted = Attachment.objects.filter(id=attachment.id, state=State.ARRIVING).update(
             file=attachment.file.name,
             sha256=counted.sha256,
             state=State.RECEIVED,
             due_at=timezone.now() + timedelta(seconds=RING_AGAIN_S),
         )
         transaction.on_commit(lambda: ring(attachment.id))
+    if not is_wanted:  # it was thrown away meanwhile, and what was there of its file with it
+        default_storage.delete(str(attachment.file.name))
+        raise gone()
     attachment.refresh_from_db()
     return attachment
 
@@ -156,8 +169,13 @@ def plain_name(name: str) -> str:
     name = " ".join(name.split()).lstrip(".")
     stem, dot, ending = name.rpartition(".")
     if dot and stem and len(ending) <= 10:
-        return f"{stem[: NAME_CHARS - len(ending) - 1]}.{ending}"
-    return name[:NAME_CHARS] or "file"
+        ending = f".{ending}"
+        return _cut(stem, NAME_CHARS - len(ending), NAME_BYTES - len(ending.encode())) + ending
+    return _cut(name, NAME_CHARS, NAME_BYTES) or "file"
+
+
+def _cut(text: str, most_chars: int, most_bytes: int) -> str:
+    return text[:most_chars].encode()[:most_bytes].decode(errors="ignore")
 
 
 # ---- being sent
@@ -235,7 +253,9 @@ def _claimed(attachment_id: UUID) -> Attachment | None:
         _finish_as(row, state=State.FAILED, fault="unread")
         return None
     now = timezone.now()
-    if Attachment.objects.filter(state=State.READING, due_at__gt=now).count() >= READ_AT_ONCE:
+    being_read = Attachment.objects.filter(state=State.READING, due_at__gt=now)
+    is_ones_turn = being_read.filter(user=row.user_id).count() < READ_AT_ONCE_OF_ONE
+    if not is_ones_turn or being_read.count() >= READ_AT_ONCE:
         return None  # the sweep rings again
     taken = Attachment.objects.filter(id=row.id, state=State.RECEIVED, tries=row.tries)
     changes = {"state": State.READING, "tries": row.tries + 1, "due_at": now + timedelta(seconds=LEASE_S)}
@@ -324,6 +344,31 @@ def clean_up() -> None:
     left = Attachment.objects.filter(old | broken, conversation=None)
     for attachment_id in list(left.values_list("id", flat=True)[:50]):
         left.filter(id=attachment_id).delete()
+
+
+def tidy() -> None:
+    """Throw away files without a row: a process died between the end of the one and of the other."""
+    if not Attachment.objects.exists():
+        return  # a database that knows none of them is hardly theirs
+    try:
+        folders = default_storage.listdir(PLACE)[0]
+    except FileNotFoundError:
+        return
+    for folder in folders:
+        names = [f"{PLACE}/{folder}/{name}" for name in default_storage.listdir(f"{PLACE}/{folder}")[1]]
+        known = set(Attachment.objects.filter(file__in=names).values_list("file", flat=True))
+        for name in names:
+            if name not in known and _is_left_over(name):
+                default_storage.delete(name)
+
+
+def _is_left_over(name: str) -> bool:
+    """And not just arriving."""
+    try:
+        changed = default_storage.get_modified_time(name)
+    except FileNotFoundError:
+        return False
+    return changed < timezone.now() - timedelta(seconds=LEFT_OVER_S)
 
 
 def forget_file(*, instance: Attachment, **_signal: object) -> None:

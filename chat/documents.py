@@ -7,6 +7,7 @@ kept as passages, so the model is sent the same bytes ever after, and an answer 
 
 import hashlib
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from agents.documents.extraction import Part
 from agents.documents.shelf import Shelf, Shelved
 from agents.tool import Trust
 from chat import attachments, passages
-from chat.models import Attachment, AttachmentPart, Passage, Turn, TurnDocument
+from chat.models import Attachment, AttachmentPart, Conversation, Passage, Turn, TurnDocument
 from webapp.catalog.models import ServedModel
 
 FOLDER = "uploads"
@@ -27,6 +28,7 @@ MAX_EXCERPTS = 12
 MAX_CONTENTS = 60
 GLIMPSES = 20  # of a document without headings
 GLIMPSE_CHARS = 80
+LEFT_OVER_S = 3_600
 Mode = TurnDocument.Mode
 
 
@@ -160,6 +162,25 @@ def folder_of(conversation_id: UUID) -> Path:
 def forget(conversation_id: UUID) -> None:
     """Remove the indices of a conversation that is gone."""
     shutil.rmtree(folder_of(conversation_id), ignore_errors=True)
+
+
+def tidy() -> None:
+    """Remove the indices of conversations that are gone in another way, or that never came to be."""
+    root = Path(settings.VAR_DIR) / "documents"
+    if not root.exists():
+        return
+    before = time.time() - LEFT_OVER_S
+    old = {path.name: path for path in root.iterdir() if path.stat().st_mtime < before}
+    known = Conversation.objects.filter(id__in=[name for name in old if _is_id(name)])
+    for name in old.keys() - set(map(str, known.values_list("id", flat=True))):
+        shutil.rmtree(old[name], ignore_errors=True)
+
+
+def _is_id(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
 
 
 def source_of(name: str) -> str:

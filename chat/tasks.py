@@ -13,7 +13,18 @@ from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
 
-from chat import attachments, code_tools, decisions, doorbell, fairness, own_loop, segment, turns, workspaces
+from chat import (
+    attachments,
+    code_tools,
+    decisions,
+    documents,
+    doorbell,
+    fairness,
+    own_loop,
+    segment,
+    turns,
+    workspaces,
+)
 from chat.events import LogUnreachable
 from chat.models import Turn
 from webapp.billing import holds
@@ -89,7 +100,8 @@ def tidy() -> None:
     """Clear away the files of chats that are gone."""
     close_old_connections()
     try:
-        workspaces.tidy()
+        for part in TIDIED:
+            _is_done(part)
     finally:
         close_old_connections()
 
@@ -114,6 +126,8 @@ SWEPT: tuple[Callable[[], object], ...] = (
     attachments.clean_up,
 )
 
+TIDIED: tuple[Callable[[], object], ...] = (workspaces.tidy, documents.tidy, attachments.tidy)
+
 
 def _is_done(part: Callable[[], object]) -> bool:
     """Each for itself: a fault that one meets in its rows must not keep the others from theirs, second after
@@ -121,7 +135,7 @@ def _is_done(part: Callable[[], object]) -> bool:
     try:
         part()
     except Exception:
-        logger.exception("sweep: %r failed", part)
+        logger.exception("%r failed", part)
         close_old_connections()
         return False
     return True
