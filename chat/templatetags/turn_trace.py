@@ -15,12 +15,24 @@ from django.utils.translation import gettext as _
 from agents import verification
 from agents.happenings import PlanLine
 from agents.transcript import Note, NoteKind
-from chat import activity, answer_marks, evidence, files, folding, forms, plan_text, quoting, runs, wording
+from chat import (
+    activity,
+    answer_marks,
+    call_lines,
+    evidence,
+    files,
+    folding,
+    forms,
+    plan_text,
+    quoting,
+    runs,
+    wording,
+)
 from chat.activity import AgentView, PhaseView, Savings, WaitView
 from chat.answer_marks import Doubt
 from chat.history import TurnView
 from chat.models import Artifact, Conversation, Passage
-from chat.step_views import StepView
+from chat.step_views import StepView, ToolCallView
 from chat.templatetags.chat_page import icon
 
 register = template.Library()
@@ -48,6 +60,32 @@ def stretches(steps: Sequence[StepView]) -> list[folding.Stretch]:
 @register.filter
 def num_calls(view: TurnView) -> int:
     return sum(len(step.tool_calls) for step in view.steps)
+
+
+# ---- calls
+
+
+@register.simple_tag
+def call_line(call: ToolCallView) -> dict[str, Any]:
+    """What its row says of it."""
+    line = call_lines.of(call.name)
+    return {
+        "label": line.label,
+        "icon": line.icon,
+        "is_code": line.is_code,
+        "object": call_lines.object_of(call.name, call.arguments),
+        "gist": call_lines.gist(call.result),
+    }
+
+
+@register.filter
+def tool_label(name: str) -> str:
+    return str(call_lines.of(name).label)
+
+
+@register.simple_tag
+def tool_lines() -> dict[str, call_lines.Line]:
+    return call_lines.LINES
 
 
 # ---- notes

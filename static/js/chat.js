@@ -295,6 +295,14 @@ document.addEventListener("click", (event) => {
   else void import("./panel.js").then(({ open, openFile }) => (link.matches("[data-panel]") ? open(link) : openFile(link)));
 });
 
+/** A picture that cannot be shown says so, in place of the browser's torn leaf. */
+function miss(img) {
+  void import("./links.js").then(({ missing }) => missing(img));
+}
+
+document.addEventListener("error", ({ target }) => { if (target.matches?.(".answer .picture img")) miss(target); }, true);
+for (const img of document.querySelectorAll(".answer .picture img")) if (img.complete && !img.naturalWidth) miss(img);
+
 /** Text for the message box, from the panel. */
 document.addEventListener("compose", ({ detail: text }) => {
   composer.write([composer.input.value, text].filter(Boolean).join("\n\n"));

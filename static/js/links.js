@@ -1,6 +1,6 @@
 // What happens when a link or a picture in a turn is followed: loaded with the first one that asks for more than going.
 
-import { clone } from "./words.js";
+import { clone, say } from "./words.js";
 
 /** Show the whole address before going there: it could tell its host more than where to look. */
 export function ask(link) {
@@ -29,6 +29,14 @@ export function enlarge(link) {
   save.href = link.href;
   save.download = link.dataset.name ?? decodeURIComponent(link.href.split("/").filter(Boolean).at(-1));
   present(dialog, link);
+}
+
+/** Words in place of a picture whose file is not there. */
+export function missing(img) {
+  const words = document.createElement("span");
+  words.className = "picture--missing";
+  words.textContent = say("picture_missing", { name: img.alt || decodeURIComponent(img.src.split("/").at(-1)) });
+  img.closest(".picture")?.replaceWith(words);
 }
 
 function present(dialog, opener) {

@@ -4,7 +4,7 @@ import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
 import { repaint } from "./paint.js";
 import { ReasoningStream } from "./reasoning.js";
-import { announce, clone, duration, figure, say } from "./words.js";
+import { announce, callLine, clone, duration, figure, gist, say } from "./words.js";
 
 // What most turns have not: steps in such numbers that they fold, and all that is neither text nor a call.
 const MOST_OPEN = 30;
@@ -253,8 +253,10 @@ export class TurnView {
     this.#endAnswer(step);
     const element = clone("call-template");
     element.dataset.fold = `call-${id}`;
-    element.querySelector(".call__what b").textContent = name;
-    element.querySelector(".call__what code").textContent = written;
+    const line = callLine(name, written);
+    element.querySelector(".call__what b").textContent = line.label;
+    element.querySelector(".call__what code").textContent = line.object;
+    element.querySelector(".call__what").classList.toggle("call__what--words", !line.isCode);
     element.querySelector("[data-slot=arguments]").textContent = written;
     step.element.append(element);
     step.calls.set(id, { element, name, isDone: false });
@@ -266,11 +268,11 @@ export class TurnView {
     if (!call) return;
     call.isDone = true;
     call.element.classList.toggle("call--error", is_error);
-    call.element.querySelector(".moon")?.replaceWith(clone(is_error ? "warning-template" : "tools-template"));
-    call.element.querySelector(".call__result").textContent = result.length > 60 ? `${result.slice(0, 59)}…` : result;
+    call.element.querySelector(".moon")?.replaceWith(is_error ? clone("warning-template") : callLine(call.name).icon);
+    call.element.querySelector(".call__result").textContent = gist(result);
     call.element.querySelector(".call__time").textContent = is_cached ? say("at_hand") : duration(duration_ms);
     call.element.querySelector("[data-slot=result]").textContent = result;
-    announce(say("tool", { name: call.name }));
+    announce(say("tool", { name: callLine(call.name).label }));
     document.dispatchEvent(new Event("work-changed"));
     if (num_files) void work().then(({ picture }) => picture(this, id, call.element));
     this.#wait();

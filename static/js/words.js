@@ -32,3 +32,47 @@ export function announce(text) {
   const announcer = document.getElementById("announcer");
   if (announcer && announcer.textContent !== text) announcer.textContent = text;
 }
+
+const lines = new Map(); // tool → how its calls are written; chat/call_lines.py says the same of stored ones
+
+/** A tool call as a person reads it: what is done, to what. Its icon is a new one each time. */
+export function callLine(name, written = "") {
+  if (lines.size === 0) {
+    for (const entry of document.getElementById("tool-lines")?.content.children ?? []) lines.set(entry.value, entry);
+  }
+  const entry = lines.get(name);
+  if (!entry) return { label: name, object: inOneLine(written).slice(0, 300), isCode: true, icon: clone("tool-icon") };
+  return {
+    label: entry.textContent,
+    object: inOneLine(objectOf(entry.dataset.shown.split(" "), written)).slice(0, 300),
+    isCode: "code" in entry.dataset,
+    icon: entry.firstElementChild.cloneNode(true),
+  };
+}
+
+function objectOf(keys, written) {
+  let given;
+  try {
+    given = JSON.parse(written || "{}");
+  } catch {
+    return written;
+  }
+  if (given === null || typeof given !== "object" || Array.isArray(given)) return written;
+  const values = keys.map((key) => given[key]).filter((value) => value !== undefined && value !== null && value !== "" && value.length !== 0);
+  return values.map(inWords).join(" · ");
+}
+
+function inWords(value) {
+  if (Array.isArray(value)) return value.map(inWords).join(", ");
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** What came of a call: of an error in Python its last line, else how the text begins. */
+export function gist(result) {
+  let said = result.split("\n").map((line) => line.trim()).filter((line) => line && !/^\[(begin|end) /.test(line));
+  if (said[0]?.startsWith("Traceback (most recent call last)")) said = said.slice(-1);
+  const text = inOneLine(said.slice(0, 4).join(" "));
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+}
+
+const inOneLine = (text) => text.split(/\s+/).join(" ").trim();

@@ -55,10 +55,52 @@ def test_a_tool_call_shows_what_went_in_and_what_came_out(person: Person, stack:
     person.ask("What is 1234567 times 7654321?", long_thinking=True)
     person.wait_for_answer()
     call = person.last_turn.locator("details.call")
-    expect(call.locator(".call__what")).to_contain_text("calculate")
+    expect(call.locator(".call__what")).to_have_text("Calculate1234567 * 7654321")
     call.locator("summary").click()
     expect(call.locator("[data-slot=result]")).to_contain_text("9449772114007")
     assert person.answer == "It is 9449772114007."
+
+
+ROWS = """calls => calls.map(call => [
+  call.querySelector(".call__what").textContent, call.querySelector(".call__what").className,
+  call.querySelector(".call__result").textContent, call.querySelector("use").getAttribute("href")])"""
+
+
+def test_a_call_reads_the_same_while_it_runs_and_when_it_is_stored(person: Person, stack: Stack) -> None:
+    stack.script(
+        Reply(
+            step=1,
+            lines=(
+                'call: run_python {"code": "one = 1\\nprint(nothing)"}',
+                'call: open_page {"source": "no such page", "part": 2}',
+                'call: weather {"city": ["Oslo", "Vik"]}',
+                "call: calculate [1]",
+                'call: facts_query {"place": "Chad", "facts": ["Area", "Coast"]}',
+            ),
+        ),
+        Reply(step=2, lines=("wait: 2", "text: Done.")),
+    )
+    person.ask("Try everything", long_thinking=True)
+    calls = person.last_turn.locator("details.call")
+    expect(calls).to_have_count(5)
+    expect(person.last_turn.locator("details.call .moon")).to_have_count(0)
+    live = calls.evaluate_all(ROWS)
+    person.wait_for_answer()
+    person.page.reload()
+    expect(calls).to_have_count(5)
+    assert calls.evaluate_all(ROWS) == live
+    assert live[0][0] == "Run Pythonone = 1 print(nothing)"
+    assert live[4][0] == "Look up factsChad · Area, Coast"
+
+
+def test_a_picture_that_is_not_there_says_so(person: Person, stack: Stack, visitors: Visitors) -> None:
+    stack.script("text: Look: ![A wave](files/wave.png)")
+    person.ask("Draw")
+    person.wait_for_answer()
+    expect(person.last_turn.locator(".answer")).to_contain_text("A wave: this picture is not there")
+    person.page.reload()
+    expect(person.last_turn.locator(".answer")).to_contain_text("A wave: this picture is not there")
+    visitors.complaints.clear()  # the browser tells its console what it did not find
 
 
 def test_stop_keeps_what_was_written(person: Person, stack: Stack) -> None:
