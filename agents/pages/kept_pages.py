@@ -18,11 +18,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from agents.pages.freshness import LONGEST_S, Freshness
+from agents.pages.freshness import Freshness
 from agents.pages.page import Page
 
 TURN_S = 3_600.0
-KEPT_S = 86_400.0  # beyond its freshness, to ask whether it has changed
+KEPT_S = 86_400.0  # beyond its freshness, where one can ask whether it has changed
 MAX_BYTES = 2 * 1024 * 1024  # packed
 MAX_MEMORY_BYTES = 32 * 1024 * 1024
 AWAY_S = 5.0
@@ -66,6 +66,10 @@ class Store(Protocol):
 
     def put(self, key: str, value: bytes, *, ttl_s: float) -> None: ...
 
+    def keep(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        """As `put`, for a value that is always the same: never for shorter than was said before."""
+        ...
+
 
 class KeptPages:
     """Blocking, as its store is."""
@@ -85,8 +89,9 @@ class KeptPages:
         """For the turn, and beyond it as long as the site lets it be kept."""
         if kept.freshness.may_keep and (tenant or kept.freshness.is_public):
             key = f"all:{_name(url)}" if kept.freshness.is_public else f"of:{tenant}:{_name(url)}"
-            left_s = (kept.freshness.fresh_until - now).total_seconds()
-            self._write(key, kept, ttl_s=max(left_s, 0.0) + KEPT_S)
+            left_s = max((kept.freshness.fresh_until - now).total_seconds(), 0.0)
+            if ttl_s := left_s + (KEPT_S if kept.freshness.conditions else 0.0):
+                self._write(key, kept, ttl_s=ttl_s)
         self.pin(url, kept, turn=turn)
 
     def pin(self, url: str, kept: Kept, *, turn: str) -> None:
@@ -99,7 +104,7 @@ class KeptPages:
         if len(content) > MAX_BYTES:
             return
         name = hashlib.sha256(content).hexdigest()
-        self._store.put(f"content:{name}", content, ttl_s=LONGEST_S + KEPT_S)
+        self._store.keep(f"content:{name}", content, ttl_s=ttl_s)
         self._store.put(key, msgspec.msgpack.encode(_Place(name, kept.freshness)), ttl_s=ttl_s)
 
     def _read(self, key: str) -> Kept | None:
@@ -129,6 +134,10 @@ class InMemory:
             until, value = self._entries.get(key, (0.0, b""))
             return value if self._clock() < until else None
 
+    def keep(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        until, _ = self._entries.get(key, (0.0, b""))
+        self.put(key, value, ttl_s=max(ttl_s, until - self._clock()))
+
     def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
         with self._lock:
             _, old = self._entries.pop(key, (0.0, b""))
@@ -155,6 +164,11 @@ class InRedis:
 
     def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
         self._asked(lambda: self._client.set(f"{PREFIX}:{key}", value, px=max(1, int(ttl_s * 1_000))))
+
+    def keep(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        left_ms = self._asked(lambda: self._client.pttl(f"{PREFIX}:{key}"))
+        if not isinstance(left_ms, int) or left_ms < ttl_s * 1_000:
+            self.put(key, value, ttl_s=ttl_s)
 
     def _asked(self, ask: Callable[[], object]) -> object:
         if time.monotonic() < self._away_until:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+import redis
 
 from agents.corpus.index import Index
-from agents.pages import freshness
+from agents.pages import freshness, kept_pages
 from agents.pages.faults import PageFault
 from agents.pages.fetching import Fetcher
 from agents.pages.kept_pages import InMemory, InRedis, Store
@@ -135,6 +136,26 @@ async def test_a_page_that_has_not_changed_is_not_sent_again(
     assert changed.num_bytes > 0
     assert changed.fetched_at > first.fetched_at
     assert pages.asked[-1].headers["if-none-match"] == '"one"'
+
+
+async def test_pages_go_from_redis_when_nobody_may_read_them_any_more(
+    index: Index, site: str, pages: Pages, reader: Reader, redis_url: str
+) -> None:
+    client = redis.Redis.from_url(redis_url)
+    library = Library(index, fetcher=Fetcher(own_sites=(site,)), reader=reader, store=InRedis(redis_url))
+
+    async def longest_s(path: str, **headers: str) -> float:
+        pages.answers[path] = versions(**headers)
+        client.flushdb()
+        await library.open(f"{site}{path}", tenant="a", turn="1")
+        await library.open(f"{site}{path}", tenant="a", turn="2")
+        return max(client.ttl(name) for name in client.scan_iter("page:*"))
+
+    assert await longest_s("/never", cache_control="no-store") <= kept_pages.TURN_S
+    # Without a mark of its version nobody could ask whether it has changed.
+    assert await longest_s("/stale", cache_control="max-age=0") <= kept_pages.TURN_S
+    assert 7_200 - 60 < await longest_s("/fresh", cache_control="max-age=7200") <= 7_200
+    assert 86_400 - 60 < await longest_s("/marked", cache_control="max-age=0", etag='"one"') <= 86_400
 
 
 async def test_a_redis_that_is_away_only_costs_another_fetch(
