@@ -1,6 +1,8 @@
 """Searching and reading over MCP: the index, an engine that takes money, and what is refused."""
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from tests.api.conftest import database_url, serving
 from tests.mcp.test_door import brought, connected, refusal
 from tests.search import sites
 from tests.search.engine_answers import ANSWERS
-from tests.search.sites import Answer, Pages
+from tests.search.sites import Answer, Pages, Request
 from webapp.accounts import keys
 from webapp.accounts.models import User
 from webapp.billing import accounts
@@ -92,6 +94,28 @@ async def test_a_search_that_costs_is_paid_by_the_keys_owner_once(
     assert (entry.amount_nano, entry.note) == (-FEE_NANO, "web_search")
     assert await sync_to_async(accounts.ledger_total_nano)(account) == account.balance_nano
     assert len(engine.asked) == 1
+
+
+async def test_searches_at_once_cost_no_more_than_there_is(
+    platform: str, key: str, alice: User, engine: Pages, tmp_path: Path
+) -> None:
+    answer = engine.answers["/search"]
+
+    def slowly(_request: Request) -> Answer:
+        time.sleep(1)
+        assert isinstance(answer, Answer)
+        return answer
+
+    engine.answers["/search"] = slowly
+    await sync_to_async(accounts.of)(alice)
+    await Account.objects.filter(user=alice).aupdate(balance_nano=FEE_NANO)
+    async with connected(platform, key) as client:
+        calls = (
+            client.call_tool("web_search", {"query": f"{tmp_path.name} {number}"}) for number in range(5)
+        )
+        answers = await asyncio.gather(*calls)
+    assert [bool(one.is_error) for one in answers].count(False) == len(engine.asked) == 1
+    assert (await Account.objects.aget(user=alice)).balance_nano == 0
 
 
 async def test_who_cannot_pay_and_what_is_wrong_is_refused(

@@ -5,6 +5,7 @@ so.
 """
 
 import json
+from collections import Counter
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,9 @@ from webapp.api import database
 from webapp.billing import fees
 from webapp.billing.holds import InsufficientFunds
 
+# What the calls of each user that are being carried out may cost: they are paid once they have brought
+# something, and all of them must be payable.
+_under_way: Counter[Any] = Counter()
 _READS = mcp_types.ToolAnnotations(read_only_hint=True, open_world_hint=True)
 
 
@@ -55,13 +59,18 @@ async def call(user: User, name: str, arguments: dict[str, Any]) -> dict[str, An
     if tool is None:
         raise NotOffered(name)
     most_nano = getattr(tool, "price_nano", 0)
+    _under_way[user.pk] += most_nano
     try:
-        await database.run(fees.require, user, most_nano)
+        await database.run(fees.require, user, _under_way[user.pk])
+        result = await _result(tool, user, arguments)
+        if cost_nano := result.usage.cost_nano:
+            await database.run(fees.charge, user, cost_nano, note=name)
     except InsufficientFunds as refusal:
         raise Refused(str(refusal)) from refusal
-    result = await _result(tool, user, arguments)
-    if cost_nano := result.usage.cost_nano:
-        await database.run(fees.charge, user, cost_nano, note=name)
+    finally:
+        _under_way[user.pk] -= most_nano
+        if not _under_way[user.pk]:
+            del _under_way[user.pk]
     if result.is_error:
         raise Refused(result.for_model)
     return _brought(passages.numbered(result, first=1))
