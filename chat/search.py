@@ -189,6 +189,9 @@ class _Reach:
             found.append(("entry.at >= %s", prepared(_moment(query.since, time.min))))
         if query.until:
             found.append(("entry.at <= %s", prepared(_moment(query.until, time.max))))
+        if query.folder is not None:
+            chat = "SELECT 1 FROM chat_conversation WHERE id = entry.conversation_id AND folder_id = %s"
+            found.append((f"EXISTS ({chat})", query.folder))
         if query.model and not self.is_title:
             model = "SELECT id FROM catalog_servedmodel WHERE name = %s"
             turn = f"SELECT 1 FROM chat_turn WHERE id = entry.turn_id AND model_id = ({model})"

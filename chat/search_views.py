@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_GET
 
 from chat import branches, conversations, search
-from chat.models import Conversation, Turn
+from chat.models import Conversation, Folder, Turn
 from webapp.accounts.models import User
 from webapp.catalog.models import ServedModel
 
@@ -38,6 +38,7 @@ def page(request: SignedInRequest) -> HttpResponse:
         "older": asked.urlencode(),
         "is_first": before is None,
         "models": ServedModel.objects.offered(),
+        "folders": Folder.objects.filter(user=request.user),
     }
     return render(request, "chat/search.html", context)
 
@@ -93,6 +94,7 @@ def _query(request: HttpRequest) -> search.Query:
         since=_day(asked.get("since", "")),
         until=_day(asked.get("until", "")),
         model=asked.get("model", ""),
+        folder=_number(asked.get("folder", "")),
     )
 
 

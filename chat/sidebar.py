@@ -1,16 +1,17 @@
-"""A person's conversations as the sidebar lists them: by day, newest first, a page at a time."""
+"""A person's conversations as the sidebar lists them: what is pinned, the folders, then all by day, newest
+first, a page at a time. Nothing that is archived."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chat import activity
-from chat.models import Conversation, Turn
+from chat.models import Conversation, Folder, Turn
 from webapp.accounts.models import User
 
 PAGE_ROWS = 50
@@ -25,27 +26,46 @@ class Group:
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """`before` asks for the next page; None when this is the last. Each conversation has `is_running`, and
-    `is_waiting` when a turn of it waits for the person."""
+    `is_waiting` when a turn of it waits for the person. The first page has what is pinned, and
+    the folders, each with `num_chats`."""
 
     groups: list[Group]
     before: datetime | None
+    pinned: list[Conversation] = field(default_factory=list)
+    folders: list[Folder] = field(default_factory=list)
 
 
 def page(user: User, *, now: datetime, before: datetime | None = None) -> Page:
     """The conversations last used before this time, grouped by how long ago that was."""
-    open_turns = Turn.objects.filter(conversation=OuterRef("pk")).exclude(status=Turn.Status.FINISHED)
-    asking = open_turns.filter(status=Turn.Status.WAITING, waiting_for__in=activity.OF_A_PERSON)
-    conversations = Conversation.objects.filter(user=user).annotate(
-        is_running=Exists(open_turns), is_waiting=Exists(asking)
-    )
+    mine = listed(user)
+    unpinned = mine.filter(pinned_at=None)
     if before is not None:
-        conversations = conversations.filter(updated_at__lt=before)
-    rows = list(conversations.only("id", "title", "updated_at")[: PAGE_ROWS + 1])
+        unpinned = unpinned.filter(updated_at__lt=before)
+    rows = list(unpinned[: PAGE_ROWS + 1])
     shown = rows[:PAGE_ROWS]
-    return Page(
+    page = Page(
         groups=list(_grouped(shown, now=now)),
         before=shown[-1].updated_at if len(rows) > PAGE_ROWS else None,
     )
+    if before is not None:
+        return page
+    pinned = mine.filter(pinned_at__isnull=False).order_by("-pinned_at")
+    return replace(page, pinned=list(pinned), folders=folders(user))
+
+
+def folders(user: User) -> list[Folder]:
+    """Each with `num_chats`, which are not archived."""
+    kept = Q(conversations__archived_at=None)
+    return list(Folder.objects.filter(user=user).annotate(num_chats=Count("conversations", filter=kept)))
+
+
+def listed(user: User, *, is_archived: bool = False) -> "QuerySet[Conversation]":
+    """Those that are not archived, or those that are, as a row shows them."""
+    open_turns = Turn.objects.filter(conversation=OuterRef("pk")).exclude(status=Turn.Status.FINISHED)
+    asking = open_turns.filter(status=Turn.Status.WAITING, waiting_for__in=activity.OF_A_PERSON)
+    mine = Conversation.objects.filter(user=user, archived_at__isnull=not is_archived)
+    rows = mine.annotate(is_running=Exists(open_turns), is_waiting=Exists(asking))
+    return rows.only("id", "title", "updated_at", "pinned_at")
 
 
 def _grouped(conversations: list[Conversation], *, now: datetime) -> Iterable[Group]:

@@ -107,7 +107,9 @@ def start(
     documents.keep(turn, question.documents)
     if question.continues is not None:
         _inherit(turn, question.continues)
-    Conversation.objects.filter(id=conversation.id).update(current_turn=turn, updated_at=now)
+    Conversation.objects.filter(id=conversation.id).update(
+        current_turn=turn, archived_at=None, updated_at=now
+    )
     return turn
 
 

@@ -4,6 +4,7 @@ from django.urls import path
 
 from chat import (
     attachment_views,
+    organise_views,
     preview_views,
     search_views,
     source_views,
@@ -42,6 +43,13 @@ urlpatterns = [
     path("attachments/", attachment_views.upload, name="upload"),
     path("attachments/<uuid:attachment_id>/", attachment_views.one, name="attachment"),
     path("attachments/<uuid:attachment_id>/file/", attachment_views.download, name="attachment_file"),
+    path("c/<uuid:conversation_id>/organise/", organise_views.organise, name="organise"),
+    path("c/<uuid:conversation_id>/pin/", organise_views.pin, name="pin"),
+    path("c/<uuid:conversation_id>/archive/", organise_views.archive, name="archive"),
+    path("archive/", organise_views.archived, name="archived"),
+    path("folders/<int:folder_id>/", organise_views.folder, name="folder"),
+    path("folders/<int:folder_id>/delete/", organise_views.delete_folder, name="delete_folder"),
+    path("tags/<int:tag_id>/", organise_views.tag, name="tag"),
     path("search/", search_views.page, name="search"),
     path("search/palette/", search_views.palette, name="palette"),
     path("search/keys/", search_views.keys, name="keys"),

@@ -3,7 +3,7 @@ it (`work`), and what is searched (`search`)."""
 
 from chat.models.attachments import Attachment, AttachmentPart, TurnDocument
 from chat.models.search import SearchEntry
-from chat.models.talk import Conversation, Message, Part, Turn
+from chat.models.talk import Conversation, Folder, Message, Part, Tag, Turn
 from chat.models.work import Artifact, Fact, Passage, PlanItem, ToolRun
 
 __all__ = [
@@ -12,11 +12,13 @@ __all__ = [
     "AttachmentPart",
     "Conversation",
     "Fact",
+    "Folder",
     "Message",
     "Part",
     "Passage",
     "PlanItem",
     "SearchEntry",
+    "Tag",
     "ToolRun",
     "Turn",
     "TurnDocument",

@@ -48,7 +48,10 @@ class SearchEntry(models.Model):
                 name="titles_alone_have_no_turn",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=("user", "-id"), name="search_entries_of_user")]
+        indexes: ClassVar = [
+            models.Index(fields=("user", "-id"), name="search_entries_of_user"),
+            models.Index(fields=("user", "-id"), condition=Q(kind="title"), name="search_titles_of_user"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.conversation_id}"

@@ -14,13 +14,42 @@ from webapp.billing.models import Hold
 from webapp.catalog.models import ServedModel
 
 
+class Folder(models.Model):
+    """Where a person keeps conversations on one matter; each lies in one folder at most."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="folders")
+    name = models.CharField(_("name"), max_length=80)
+
+    class Meta:
+        ordering = ("name",)
+        constraints: ClassVar = [models.UniqueConstraint(fields=("user", "name"), name="one_folder_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tag(models.Model):
+    """A word that a person puts on conversations, as many as they like."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(_("name"), max_length=40)
+
+    class Meta:
+        ordering = ("name",)
+        constraints: ClassVar = [models.UniqueConstraint(fields=("user", "name"), name="one_tag_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def for_user(self, user: User) -> Self:
         return self.filter(user=user)
 
 
 class Conversation(models.Model):
-    """`current_turn` is the leaf of the branch on show."""
+    """`current_turn` is the leaf of the branch on show. What is archived is out of the sidebar, until it goes
+    on."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
@@ -28,6 +57,12 @@ class Conversation(models.Model):
     current_turn = models.ForeignKey(
         "Turn", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    folder = models.ForeignKey(
+        Folder, on_delete=models.SET_NULL, null=True, blank=True, related_name="conversations"
+    )
+    tags = models.ManyToManyField(Tag, blank=True, related_name="conversations")
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
@@ -35,7 +70,10 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ("-updated_at",)
-        indexes: ClassVar = [models.Index(fields=("user", "-updated_at"), name="conversations_of_user")]
+        indexes: ClassVar = [
+            models.Index(fields=("user", "-updated_at"), name="conversations_of_user"),
+            models.Index(fields=("user",), condition=Q(pinned_at__isnull=False), name="conversations_pinned"),
+        ]
 
     def __str__(self) -> str:
         return self.title or str(self.id)
