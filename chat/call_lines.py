@@ -77,6 +77,22 @@ def object_of(name: str, arguments: str) -> str:
     return _in_one_line(" · ".join(map(_written, values)))[:MAX_CHARS]
 
 
+def input_of(arguments: str) -> str:
+    """All that a call was given, each argument by its name; code stands in its lines, not as JSON."""
+    try:
+        given = json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+    if not isinstance(given, dict):
+        return arguments
+    texts = {name: _written(value).rstrip() for name, value in given.items()}
+    if len(texts) == 1 and isinstance(*given.values(), str):
+        return "".join(texts.values())
+    return "\n".join(
+        f"{name}:\n{text}" if "\n" in text else f"{name}: {text}" for name, text in texts.items()
+    )
+
+
 def gist(result: str | None) -> str:
     """What came of a call: of an error in Python its last line, else how the text begins."""
     lines = [line.strip() for line in (result or "").splitlines()]
@@ -90,7 +106,7 @@ def gist(result: str | None) -> str:
 def _written(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_written, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _in_one_line(text: str) -> str:

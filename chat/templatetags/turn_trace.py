@@ -74,6 +74,7 @@ def call_line(call: ToolCallView) -> dict[str, Any]:
         "icon": line.icon,
         "is_code": line.is_code,
         "object": call_lines.object_of(call.name, call.arguments),
+        "input": call_lines.input_of(call.arguments),
         "gist": call_lines.gist(call.result),
     }
 

@@ -4,7 +4,7 @@ import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
 import { repaint } from "./paint.js";
 import { ReasoningStream } from "./reasoning.js";
-import { announce, callLine, clone, duration, figure, gist, say } from "./words.js";
+import { announce, callLine, clone, duration, figure, gist, inputOf, say } from "./words.js";
 
 // What most turns have not: steps in such numbers that they fold, and all that is neither text nor a call.
 const MOST_OPEN = 30;
@@ -257,7 +257,7 @@ export class TurnView {
     element.querySelector(".call__what b").textContent = line.label;
     element.querySelector(".call__what code").textContent = line.object;
     element.querySelector(".call__what").classList.toggle("call__what--words", !line.isCode);
-    element.querySelector("[data-slot=arguments]").textContent = written;
+    element.querySelector("[data-slot=arguments]").textContent = inputOf(written);
     step.element.append(element);
     step.calls.set(id, { element, name, isDone: false });
     restoreFold(this.id, element);

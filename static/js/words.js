@@ -50,14 +50,29 @@ export function callLine(name, written = "") {
   };
 }
 
-function objectOf(keys, written) {
-  let given;
+/** What the model wrote for a call, by the arguments' names; null when it is no JSON object. */
+function parsed(written) {
   try {
-    given = JSON.parse(written || "{}");
+    const given = JSON.parse(written || "{}");
+    return typeof given === "object" && !Array.isArray(given) ? given : null;
   } catch {
-    return written;
+    return null;
   }
-  if (given === null || typeof given !== "object" || Array.isArray(given)) return written;
+}
+
+/** All that a call was given, each argument by its name; code stands in its lines, not as JSON. */
+export function inputOf(written) {
+  const given = parsed(written);
+  if (!given) return written;
+  const entries = Object.entries(given);
+  const texts = entries.map(([name, value]) => [name, inWords(value).trimEnd()]);
+  if (entries.length === 1 && typeof entries[0][1] === "string") return texts[0][1];
+  return texts.map(([name, text]) => (text.includes("\n") ? `${name}:\n${text}` : `${name}: ${text}`)).join("\n");
+}
+
+function objectOf(keys, written) {
+  const given = parsed(written);
+  if (!given) return written;
   const values = keys.map((key) => given[key]).filter((value) => value !== undefined && value !== null && value !== "" && value.length !== 0);
   return values.map(inWords).join(" · ");
 }

@@ -63,6 +63,7 @@ def test_a_tool_call_shows_what_went_in_and_what_came_out(person: Person, stack:
 
 ROWS = """calls => calls.map(call => [
   call.querySelector(".call__what").textContent, call.querySelector(".call__what").className,
+  call.querySelector("[data-slot=arguments]").textContent,
   call.querySelector(".call__result").textContent, call.querySelector("use").getAttribute("href")])"""
 
 
@@ -89,6 +90,7 @@ def test_a_call_reads_the_same_while_it_runs_and_when_it_is_stored(person: Perso
     person.page.reload()
     expect(calls).to_have_count(5)
     assert calls.evaluate_all(ROWS) == live
+    assert live[0][2] == "one = 1\nprint(nothing)"
     assert live[0][0] == "Run Pythonone = 1 print(nothing)"
     assert live[4][0] == "Look up factsChad · Area, Coast"
 

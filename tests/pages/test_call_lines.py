@@ -34,6 +34,22 @@ def test_arguments_that_are_none_stand_as_they_were_written(written: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ('{"code": "a = 1\\nb = 2\\n"}', "a = 1\nb = 2"),
+        ('{"path": "a.py", "content": "a\\nb"}', "path: a.py\ncontent:\na\nb"),
+        ('{"place": "Chad", "facts": ["Area", "Sea"], "n": 3}', "place: Chad\nfacts: Area, Sea\nn: 3"),
+        ('{"tasks": [{"task": "é"}]}', 'tasks: {"task":"é"}'),
+        ('{"n": 3}', "n: 3"),
+        ("{}", ""),
+        ('{"cut', '{"cut'),
+    ],
+)
+def test_what_a_call_was_given_stands_in_its_lines(arguments: str, shown: str) -> None:
+    assert call_lines.input_of(arguments) == shown
+
+
+@pytest.mark.parametrize(
     ("result", "gist"),
     [
         ("Traceback (most recent call last):\n  File x\nNameError: name 'a'\n", "NameError: name 'a'"),
