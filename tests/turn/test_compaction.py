@@ -139,9 +139,10 @@ def test_requests_go_on_from_one_another_and_a_new_worker_would_send_the_same(
 
 
 def _check_bill(turn: Turn) -> None:
-    """What the handoffs cost is on it."""
-    written = turn.messages.filter(role=Message.Role.NOTE, kind=NoteKind.HANDOFF.value)
-    assert all(note.output_tokens > 0 for note in written)
+    """What the handoffs cost is on it, as calls on the side."""
+    written = turn.messages.filter(role=Message.Role.NOTE, kind=NoteKind.HANDOFF.value).count()
+    asides = turn.messages.filter(role=Message.Role.ASIDE, output_tokens__gt=0).count()
+    assert asides >= written
     stored = sum(turn.messages.values_list("output_tokens", flat=True))
     assert UsageRecord.objects.get(hold=turn.hold).output_tokens == stored
 
