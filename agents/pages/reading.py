@@ -40,7 +40,9 @@ class Reader:
 
     def __init__(self, *, memory_bytes: int = MEMORY_BYTES, time_s: float = TIME_S) -> None:
         self._time_s = time_s
-        self._process = SideProcess("agents.pages.reading", str(memory_bytes), num_answers=PAGES_OF_A_PROCESS)
+        self._process = SideProcess(
+            "agents.pages.reading", str(memory_bytes), str(time_s), num_answers=PAGES_OF_A_PROCESS
+        )
 
     async def read(self, body: bytes, *, content_type: str, url: str = "") -> Page:
         """Raises Unreadable, also for what takes too much time or memory."""
@@ -78,13 +80,14 @@ class Reader:
 # ---- in the process
 
 
-def serve(asked: IO[bytes], told: IO[bytes], *, memory_bytes: int) -> None:
+def serve(asked: IO[bytes], told: IO[bytes], *, memory_bytes: int, time_s: float) -> None:
     """Answers until the other end closes. It writes no file and cannot have more memory."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while (message := side_process.read(asked)) is not None:
-        answer = msgspec.msgpack.encode(_told(msgspec.msgpack.decode(message, type=Asked)))
+        with side_process.own_end(time_s):
+            answer = msgspec.msgpack.encode(_told(msgspec.msgpack.decode(message, type=Asked)))
         side_process.write(told, answer)
 
 
@@ -112,4 +115,4 @@ def _told(asked: Asked) -> Told:
 
 
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer, memory_bytes=int(sys.argv[1]))
+    serve(sys.stdin.buffer, sys.stdout.buffer, memory_bytes=int(sys.argv[1]), time_s=float(sys.argv[2]))

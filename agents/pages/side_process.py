@@ -4,6 +4,7 @@ It has no secrets in its environment, is started with the first message and kept
 it loads takes long. What it starts itself is ended with it.
 """
 
+import math
 import os
 import shutil
 import signal
@@ -12,13 +13,14 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+SPARE_S = 5.0
 
 
 class Died(Exception):
@@ -133,6 +135,16 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def own_end(time_s: float) -> Iterator[None]:
+    """In the process: what takes longer ends it, also when nobody is left who would. Only whole seconds."""
+    signal.alarm(math.ceil(time_s + SPARE_S))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 # ---- the wire: a length of eight bytes, then so many

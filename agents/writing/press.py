@@ -43,7 +43,7 @@ class Press:
     def __init__(self, *, memory_bytes: int = MEMORY_BYTES, time_s: float = TIME_S) -> None:
         self._time_s = time_s
         self._process = SideProcess(
-            "agents.writing.press", str(memory_bytes), num_answers=ORDERS_OF_A_PROCESS
+            "agents.writing.press", str(memory_bytes), str(time_s), num_answers=ORDERS_OF_A_PROCESS
         )
 
     async def chart(self, plot: Plot) -> bytes:
@@ -76,13 +76,15 @@ class Press:
 # ---- in the process
 
 
-def serve(orders: IO[bytes], made: IO[bytes], *, memory_bytes: int) -> None:
+def serve(orders: IO[bytes], made: IO[bytes], *, memory_bytes: int, time_s: float) -> None:
     """Answers until the other end closes."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while (message := side_process.read(orders)) is not None:
-        side_process.write(made, msgspec.msgpack.encode(_made(msgspec.msgpack.decode(message, type=Order))))
+        with side_process.own_end(time_s):
+            answer = msgspec.msgpack.encode(_made(msgspec.msgpack.decode(message, type=Order)))
+        side_process.write(made, answer)
 
 
 def _made(order: Order) -> Made:
@@ -109,4 +111,4 @@ if __name__ == "__main__":
     # Libraries that print would speak between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin.buffer, answers, memory_bytes=int(sys.argv[1]))
+    serve(sys.stdin.buffer, answers, memory_bytes=int(sys.argv[1]), time_s=float(sys.argv[2]))

@@ -26,7 +26,9 @@ async def call(tool: Tool, cache: InMemoryToolCache | None = None, **arguments: 
     intent = Intent(
         step=1, index=0, call_id="c", name=tool.spec.name, arguments=json.dumps(arguments), key="k"
     )
-    result = await Toolset([tool], cache=cache).run(intent, ToolContext(key="k", tenant="alice"))
+    result = await Toolset([tool], cache=cache).run(
+        intent, ToolContext(key="k", turn_id="turn", tenant="alice")
+    )
     assert isinstance(result, ToolResult)
     return result
 

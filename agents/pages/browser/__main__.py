@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from agents.pages import side_process
 from agents.pages.browser.chromium import Chromium
 from agents.pages.browser.wire import Ask
 
@@ -16,7 +17,9 @@ async def serve(program: Path) -> None:
     asked, tell = await _streams()
     async with Chromium.started(program) as chromium:
         while not chromium.is_spent and (message := await _message(asked)) is not None:
-            shown = await chromium.shown(msgspec.msgpack.decode(message, type=Ask))
+            ask = msgspec.msgpack.decode(message, type=Ask)
+            with side_process.own_end(ask.total_s):
+                shown = await chromium.shown(ask)
             answer = msgspec.msgpack.encode(shown)
             await asyncio.to_thread(_write, tell, len(answer).to_bytes(8, "big") + answer)
 
