@@ -38,6 +38,16 @@ class RenameForm(ConversationForm):
         return title
 
 
+class ShareForm(forms.Form):
+    days = forms.TypedChoiceField(
+        label=_("The link ends after"),
+        choices=[(30, _("30 days")), (1, _("1 day")), (7, _("7 days")), (365, _("1 year"))],
+        coerce=int,
+        widget=forms.Select(attrs={"class": "input"}),
+    )
+    with_reasoning = forms.BooleanField(label=_("With the reasoning"), required=False)
+
+
 class DecisionForm(forms.Form):
     """A person's word on a waiting call. `shown` is the fingerprint of the arguments that they saw; a plan is
     changed as text, other arguments as JSON."""

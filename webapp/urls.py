@@ -9,4 +9,5 @@ urlpatterns = [
     path("", include("webapp.health")),
     path("", include("webapp.accounts.urls")),
     path("", include("chat.urls")),
+    path("", include("chat.sharing_urls")),
 ]

@@ -1,8 +1,9 @@
 """The rows of the chat: what is said (`talk`), what people attach to it (`attachments`), the work behind
-it (`work`), and what is searched (`search`)."""
+it (`work`), what is searched (`search`), and what others may read (`shares`)."""
 
 from chat.models.attachments import Attachment, AttachmentPart, TurnDocument
 from chat.models.search import SearchEntry
+from chat.models.shares import Share
 from chat.models.talk import Conversation, Folder, Message, Part, Tag, Turn
 from chat.models.work import Artifact, Fact, Passage, PlanItem, ToolRun
 
@@ -18,6 +19,7 @@ __all__ = [
     "Passage",
     "PlanItem",
     "SearchEntry",
+    "Share",
     "Tag",
     "ToolRun",
     "Turn",

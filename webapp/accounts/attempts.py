@@ -1,4 +1,4 @@
-"""How often, in a quarter of an hour, a password may be guessed or a reset mail asked for.
+"""How often, in a quarter of an hour, a password may be guessed, a reset mail asked for, a shared chat read.
 
 Counted for a name from an address, since by the name alone anybody could lock anybody out; and before the
 password is looked at, so that many at once are no more than one by one. Without Redis nobody is kept out.
@@ -18,8 +18,8 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["sign_in", "reset"]
-MOST: dict[Kind, int] = {"sign_in": 10, "reset": 5}
+Kind = Literal["sign_in", "reset", "shared"]
+MOST: dict[Kind, int] = {"sign_in": 10, "reset": 5, "shared": 300}
 WITHIN_S = 15 * 60
 ANSWER_WITHIN_S = 0.5
 COUNT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
