@@ -179,12 +179,25 @@ function over(view) {
 function refreshHead() {
   if (!conversation) return;
   void fetchFragment(`/c/${conversation}/head/`).then((head) => {
-    if (!head || document.getElementById("head").querySelector("[aria-expanded=true]")) return;
-    document.getElementById("head").replaceWith(head);
+    const shown = document.getElementById("head");
+    if (!head || shown.querySelector("[aria-expanded=true]") || shown.textContent === head.textContent) return;
+    const focused = shown.contains(document.activeElement) && document.activeElement;
+    shown.replaceWith(head);
     document.title = head.dataset.title;
     wake(head);
+    if (focused) [...head.querySelectorAll("a, button")].find((one) => one.getAttribute("href") === focused.getAttribute("href"))?.focus();
   }, () => {});
 }
+
+const HEAD_MS = 1500; // between two looks while calls end
+let headTimer = 0;
+
+document.addEventListener("work-changed", () => {
+  headTimer ||= setTimeout(() => {
+    headTimer = 0;
+    refreshHead();
+  }, HEAD_MS);
+});
 
 function refreshSidebar() {
   globalThis.htmx.trigger("#conversations", "conversations-changed");

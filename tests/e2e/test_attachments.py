@@ -44,6 +44,32 @@ def test_a_pdf_is_attached_asked_about_and_cited(person: Person, stack: Stack) -
     assert download.value.path().read_bytes() == REPORT
 
 
+def test_sources_are_there_to_open_while_a_turn_works(person: Person, stack: Stack) -> None:
+    stack.script(
+        Reply(step=1, lines=('call: search_documents {"query": "depth of the lake"}',)),
+        Reply(step=2, lines=('call: calculate {"expression": "1 + 1"}',)),
+        Reply(step=3, lines=("stall:",)),
+    )
+    attach(person, ("lakes.pdf", REPORT))
+    expect(chips(person)).to_contain_text("900 B", timeout=READ_S)
+    person.ask("How deep is it?", long_thinking=True)
+    sources = person.page.get_by_role("link", name=re.compile("source"))
+    expect(sources).to_be_visible()
+    sources.click()
+    expect(person.page.locator("#panel")).to_contain_text("Lake Orsa is 94 m deep.")
+    person.send_button.click()
+    person.wait_for_answer()
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 430])
+def test_the_row_under_the_message_fits_a_phone(visitors: Visitors, width: int) -> None:
+    person = visitors.person((width, 740))
+    person.set_long_thinking(True)
+    bar = person.page.locator(".composer__bar")
+    expect(person.page.locator("#long .composer__pick")).to_be_visible()
+    assert bar.evaluate("bar => bar.scrollWidth - bar.clientWidth") <= 0
+
+
 def test_a_message_goes_out_by_itself_once_its_files_are_read(person: Person, stack: Stack) -> None:
     stack.script("text: Read.")
     held: list[object] = []
