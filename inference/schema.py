@@ -63,7 +63,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """None means the model's own default. `max_tokens` counts reasoning and content together.
+    """None means the model's own default. `max_tokens` counts reasoning and content together; with 0 nothing
+    is said, and the prompt is only counted (by our own workers and the scripted model: providers refuse it).
 
     `logit_bias` is added to the logits of token ids. `logprobs` asks for the log probability of every token
     of the answer and of this many of the likeliest in its place; None asks for none.
@@ -208,11 +209,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call", kw_only=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished", kw_only=True):
-    """Sent exactly once, last. `detail` says what went wrong when the reason is `error`."""
+    """Sent exactly once, last. `detail` says what went wrong when the reason is `error`; `stop_sequence` is
+    the stop string that ended the answer, where the backend tells.
+    """
 
     reason: FinishReason
     usage: Usage = Usage()
     detail: str = ""
+    stop_sequence: str = ""
 
 
 ChatDelta = ReasoningDelta | ContentDelta | ToolCallDelta | Finished

@@ -193,6 +193,7 @@ class _Reply:
         self._logprobs: list[TokenLogprob] = []  # of tokens whose text is not out yet
         self._reason: str | None = None
         self._usage: UsageSaid | None = None
+        self._stop_met = ""
 
     def take(self, chunk: Chunk) -> list[ChatDelta]:
         self._usage = chunk.usage or self._usage
@@ -200,6 +201,8 @@ class _Reply:
             return []
         choice = chunk.choices[0]
         self._reason = choice.finish_reason or self._reason
+        if isinstance(met := choice.stop_reason or choice.matched_stop, str):
+            self._stop_met = met
         self._usage = self._usage or choice.usage
         if choice.logprobs is not None:
             self._logprobs += [_token_logprob(entry) for entry in choice.logprobs.content or ()]
@@ -214,7 +217,9 @@ class _Reply:
         if (self._calls.num_calls or self._parser.num_calls) and reason is FinishReason.STOP:
             reason = FinishReason.TOOL_CALLS
         detail = f"The provider ended the answer: {self._reason}." if reason is FinishReason.ERROR else ""
-        return [*deltas, Finished(reason=reason, usage=_canonical(self._usage), detail=detail)]
+        stop_met = self._stop_met if reason is FinishReason.STOP else ""
+        usage = _canonical(self._usage)
+        return [*deltas, Finished(reason=reason, usage=usage, detail=detail, stop_sequence=stop_met)]
 
     def _with_logprobs(self, deltas: list[ChatDelta]) -> list[ChatDelta]:
         for place, delta in enumerate(deltas):

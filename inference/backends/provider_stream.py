@@ -65,10 +65,14 @@ class UsageSaid(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Kimi writes the usage into the last choice, and only there when it is not asked for."""
+    """Kimi writes the usage into the last choice, and only there when it is not asked for. vLLM tells the
+    stop string that was met as `stop_reason`, SGLang as `matched_stop`; a token's number may stand there too.
+    """
 
     delta: Delta
     finish_reason: str | None = None
+    stop_reason: Any = None
+    matched_stop: Any = None
     logprobs: Logprobs | None = None
     usage: UsageSaid | None = None
 

@@ -36,6 +36,7 @@ from inference.backends.base import (
     RequestRejected,
     StreamBroken,
 )
+from inference.parsers.stop_strings import StopStrings
 from inference.schema import (
     ChatDelta,
     ChatRequest,
@@ -109,6 +110,8 @@ class ScriptedBackend:
                 yield delta
             if performance.is_cut:
                 break
+        if rest := performance.rest():
+            yield ContentDelta(rest)
         yield performance.finished()
 
     async def is_ready(self) -> bool:
@@ -134,6 +137,7 @@ class _Performance:
         self._cached_tokens = 0
         self._output_tokens = 0
         self._reasoning_tokens = 0
+        self._stops = StopStrings(request.sampling.stop)
         self.is_cut = False
 
     async def play(self, verb: Verb, rest: str) -> AsyncGenerator[ChatDelta, None]:
@@ -141,6 +145,8 @@ class _Performance:
             async for delta in self._say(verb, rest):
                 yield delta
         elif verb == "call":
+            if said := self.rest():
+                yield ContentDelta(said)
             async for call in self._call(rest):
                 yield call
         elif verb == "wait":
@@ -162,7 +168,13 @@ class _Performance:
             reasoning_tokens=self._reasoning_tokens,
         )
         called = FinishReason.TOOL_CALLS if self._num_calls else FinishReason.STOP
+        if self._stops.met:
+            return Finished(reason=FinishReason.STOP, usage=usage, stop_sequence=self._stops.met)
         return Finished(reason=self._reason or called, usage=usage)
+
+    def rest(self) -> str:
+        """What was kept back because it might have been the beginning of a stop string."""
+        return self._stops.finish()
 
     async def _say(self, verb: Literal["think", "text"], text: str) -> AsyncGenerator[ChatDelta, None]:
         thinking = self._request.thinking
@@ -176,7 +188,11 @@ class _Performance:
             await self._beat()
             self._output_tokens += 1
             self._reasoning_tokens += verb == "think"
-            yield ReasoningDelta(piece) if verb == "think" else ContentDelta(piece)
+            if verb == "think":
+                yield ReasoningDelta(piece)
+            elif said := self._stops.feed(piece):
+                yield ContentDelta(said)
+            self.is_cut = self._stops.is_hit
 
     async def _call(self, rest: str) -> AsyncGenerator[ToolCallDelta, None]:
         name, _, arguments = rest.partition(" ")

@@ -18,7 +18,11 @@ class Channels:
         self._out: list[ChatDelta] = []
         self.num_calls = 0
         self.has_content = False
-        self.is_stopped = False  # a stop string was met
+
+    @property
+    def stop_met(self) -> str:
+        """The stop string that was met, if any."""
+        return self._stops.met
 
     @property
     def is_line_start(self) -> bool:
@@ -60,7 +64,6 @@ class Channels:
                 self._out.append(ReasoningDelta(text))
             return
         self._emit_content(self._stops.feed(text))
-        self.is_stopped = self.is_stopped or self._stops.is_hit
 
     def _emit_content(self, text: str) -> None:
         if text:

@@ -11,7 +11,11 @@ class StopStrings:
     def __init__(self, stops: Iterable[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._kept = ""
-        self.is_hit = False
+        self.met = ""  # the stop string that ended the answer
+
+    @property
+    def is_hit(self) -> bool:
+        return bool(self.met)
 
     def feed(self, text: str) -> str:
         return self._pass(text, is_last=False)
@@ -24,6 +28,6 @@ class StopStrings:
         if self.is_hit:
             return ""
         found = markers.find(self._kept + text, self._stops, is_last=is_last)
-        self.is_hit = bool(found.marker)
+        self.met = found.marker
         self._kept = "" if self.is_hit else found.after
         return found.before

@@ -67,7 +67,12 @@ class StreamParser:
 
     @property
     def is_done(self) -> bool:
-        return self._is_done or self._channels.is_stopped
+        return self._is_done or bool(self._channels.stop_met)
+
+    @property
+    def stop_met(self) -> str:
+        """The stop string that ended the answer, if one did."""
+        return self._channels.stop_met
 
     @property
     def num_calls(self) -> int:

@@ -101,6 +101,11 @@ class Answer:
             deltas += self._end(output.finish_reason)
         return deltas
 
+    def counted(self) -> Finished:
+        """The end of an answer that was asked to be of no tokens: the prompt's length."""
+        usage = Usage(input_uncached_tokens=len(self.sequence.prompt_ids))
+        return Finished(reason=FinishReason.LENGTH, usage=usage)
+
     def take_next_sequence(self) -> EngineSequence | None:
         """The sequence that goes on where the last one ended; to be added to the engine, once."""
         following, self._next_sequence = self._next_sequence, None
@@ -181,7 +186,8 @@ class Answer:
             output_tokens=self.num_output_tokens,
             reasoning_tokens=self.num_reasoning_tokens,
         )
-        return [*deltas, Finished(reason=reason, usage=usage, detail=detail)]
+        stop_met = self._parser.stop_met if reason is FinishReason.STOP else ""
+        return [*deltas, Finished(reason=reason, usage=usage, detail=detail, stop_sequence=stop_met)]
 
     def _reason(self, finish_reason: str | None) -> tuple[FinishReason, str]:
         constraint = self._prepared.constraint

@@ -289,6 +289,10 @@ class Service:
             context_tokens=self._context_tokens,
             defaults=self._defaults,
         )
+        if job.request.sampling.max_tokens == 0:
+            if await running.reply(self._transport, Deltas((answer.counted(),))):
+                await self._transport.done(job.ticket)
+            return
         answer.sequence.deadline_at = running.deadline_at
         running.answer = answer
         self._thread.add(answer.sequence)

@@ -31,6 +31,17 @@ SETTLE_PAUSES_S = (0.2, 1.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Looked:
+    """A request that may be made and has its place, but holds no money."""
+
+    key: ApiKey
+    question: Question
+    request: ChatRequest
+    model: ServedModel
+    allowance: Allowance | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Admitted:
     """A request that was let in. Its hold is settled or released, and its place given back, exactly once."""
 
@@ -51,8 +62,10 @@ def authenticate(secret: str) -> ApiKey:
     return key
 
 
-def admit(secret: str, content: bytes, *, decode: Decode, id: str) -> Admitted:
-    """Let one request on a model in. Raises ApiError, having changed nothing."""
+def look(secret: str, content: bytes, *, decode: Decode, id: str) -> Looked:
+    """Let a request in that costs nothing; `leave` gives its place back. Raises ApiError, having changed
+    nothing.
+    """
     key = authenticate(secret)
     question = decode(content)
     model = _offered(question.model)
@@ -67,21 +80,32 @@ def admit(secret: str, content: bytes, *, decode: Decode, id: str) -> Admitted:
         )
     except RateLimited as refusal:
         raise of_refusal(refusal) from None
+    return Looked(key=key, question=question, request=request, model=model, allowance=allowance)
+
+
+def leave(looked: Looked) -> None:
+    """Give the place back; again is harmless."""
+    limits.leave("request", user_id=looked.key.user_id, lease_id=looked.request.id)
+
+
+def admit(secret: str, content: bytes, *, decode: Decode, id: str) -> Admitted:
+    """Let one request on a model in. Raises ApiError, having changed nothing."""
+    looked = look(secret, content, decode=decode, id=id)
     try:
-        hold_id = _hold(key, request, model, num_choices=question.num_choices)
+        hold_id = _hold(looked.key, looked.request, looked.model, num_choices=looked.question.num_choices)
     except BaseException as fault:
-        limits.leave("request", user_id=key.user_id, lease_id=id)
+        leave(looked)
         if isinstance(fault, InsufficientFunds | PriceMissing):
             raise of_refusal(fault) from None
         raise
     return Admitted(
-        question=question,
-        request=request,
-        model=model,
-        user_id=key.user_id,
+        question=looked.question,
+        request=looked.request,
+        model=looked.model,
+        user_id=looked.key.user_id,
         hold_id=hold_id,
         lease_id=id,
-        allowance=allowance,
+        allowance=looked.allowance,
     )
 
 

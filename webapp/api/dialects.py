@@ -91,6 +91,8 @@ class Anthropic:
         status = self.status(error)
         kind = _KINDS.get(status, "api_error" if status >= 500 else "invalid_request_error")
         place = f"{error.param}: " if error.param and error.param not in str(error) else ""
+        if error.code == "context_length_exceeded":
+            place = "prompt is too long: "  # the words by which agents know that they must shorten it
         return {
             "type": "error",
             "error": {"type": kind, "message": f"{place}{error}"},

@@ -5,7 +5,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from inference.backends.base import BackendError, BackendOverloaded, BackendUnavailable, RequestRejected
+from inference.backends.base import (
+    BackendError,
+    BackendOverloaded,
+    BackendUnavailable,
+    PromptTooLong,
+    RequestRejected,
+)
 from webapp.billing.holds import DailyLimitReached, InsufficientFunds
 from webapp.billing.limits import RateLimited
 from webapp.billing.prices import PriceMissing
@@ -97,6 +103,8 @@ def of_refusal(refusal: Refusal) -> ApiError:
 
 
 def of_backend(error: BackendError) -> ApiError:
+    if isinstance(error, PromptTooLong):
+        return bad_request(str(error), code="context_length_exceeded", param="messages")
     if isinstance(error, RequestRejected):
         return bad_request(str(error))
     if isinstance(error, BackendOverloaded):
