@@ -142,3 +142,40 @@ def test_without_script_the_search_is_a_form(visitors: Visitors, person: Person,
     page.locator("#search-words").press("Enter")
     page.locator(".hit").first.click()
     expect(page.locator(".answer").first).to_contain_text("canopy")
+
+
+@LOOKS
+def test_chats_are_kept_in_order_and_every_page_of_it_is_accessible(
+    visitors: Visitors, stack: Stack, shots: Path, size: tuple[int, int], theme: str, language: str
+) -> None:
+    person = visitors.person(size, theme=theme, language=language)
+    page = person.page
+    talk(person, stack)
+    kind = f"{'desktop' if size == DESKTOP else 'phone'}.{theme}.{language[:2]}"
+    more = page.locator("[aria-controls=more-menu]")
+    more.click()
+    page.locator("#more-menu [hx-post$='/pin/']").click()
+    expect(page.locator("#more-menu [hx-vals*='0']")).to_have_count(1)  # the menu offers the way back
+    more.click()
+    page.locator("#more-menu [hx-get$='/organise/']").click()
+    page.locator("#id_folder").fill("Urban heat")
+    page.locator("#id_tags").fill("trees, 城市")
+    check(page, shots / f"organise.{kind}.png")
+    page.locator("#layer button[type=submit]").click()
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    if size == PHONE:
+        page.locator("[data-sidebar=show]").click()
+    expect(page.locator(".sidebar [href^='/folders/']")).to_contain_text("Urban heat")
+    check(page, shots / f"sidebar.{kind}.png")
+    page.locator(".sidebar [href^='/folders/']").click()
+    expect(page.locator("main .hit")).to_have_count(1)
+    check(page, shots / f"folder.{kind}.png")
+    page.locator("main .hit").click()
+    more.click()
+    page.locator("#more-menu [hx-post$='/archive/']").click()
+    expect(page.locator(".sidebar [href^='/folders/']")).to_contain_text("0")
+    page.goto("/archive/")
+    expect(page.locator("main .hit")).to_have_count(1)
+    check(page, shots / f"archive.{kind}.png")
+    page.locator("main .shelf__row button").click()
+    page.wait_for_url("**/c/**")

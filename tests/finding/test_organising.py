@@ -1,4 +1,4 @@
-"""Pins, the archive, folders and tags: forms without script, in the sidebar, in the search; one's own alone."""
+"""Pins, the archive, folders and tags: forms without script, in sidebar and search; one's own alone."""
 
 import pytest
 from django.test import Client
