@@ -1,7 +1,8 @@
-"""Long silences and a Redis that is away: the application itself, without a server in between."""
+"""Long silences, clients that leave and a Redis that is away: the application itself, without a server."""
 
 import asyncio
 import json
+import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from webapp.accounts import keys
 from webapp.api import admission, call, database, exchange
 from webapp.api.chat_reply import Writer
 from webapp.api.plane import DataPlane
-from webapp.billing import holds, limits
+from webapp.billing import estimates, holds, limits
 from webapp.billing.models import Hold, UsageRecord
 from webapp.catalog.models import ServedModel
 
@@ -24,7 +25,7 @@ async def fallback(scope, receive, send):
     raise AssertionError("the API is not Django's")
 
 
-async def post(body, *, secret, capacity=0):
+async def post(body, *, secret, capacity=0, path="/v1/chat/completions", leaves_after=None):
     """The raw pieces of the answer, from the application itself, without a server; its client takes no more
     than `capacity` pieces, if that is given.
     """
@@ -32,8 +33,14 @@ async def post(body, *, secret, capacity=0):
     requests: asyncio.Queue[Any] = asyncio.Queue()
     requests.put_nowait({"type": "http.request", "body": json.dumps(body).encode()})
     headers = [(b"authorization", f"Bearer {secret}".encode())]
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
-    await DataPlane(fallback=fallback)(scope, requests.get, sent.put)
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+
+    async def send(event):
+        await sent.put(event)
+        if sent.qsize() - 1 == leaves_after:
+            requests.put_nowait({"type": "http.disconnect"})
+
+    await DataPlane(fallback=fallback)(scope, requests.get, send)
     events = [sent.get_nowait() for _ in range(sent.qsize())]
     return events[0], [event["body"] for event in events[1:]]
 
@@ -133,3 +140,46 @@ def test_a_provider_that_counts_nothing_is_billed_by_estimate(alice, scripted_mo
     record = UsageRecord.objects.get()
     assert (record.is_estimated, record.finish_reason) == (True, "stop")
     assert record.input_uncached_tokens > 0 < record.output_tokens
+
+
+def said_in(pieces):
+    """The thinking and the text that the pieces of either dialect brought."""
+    events = [json.loads(line[6:]) for line in b"".join(pieces).split(b"\n") if line.startswith(b"data: {")]
+    deltas = [event.get("delta") or event["choices"][0]["delta"] for event in events if is_said(event)]
+    thinking = "".join(delta.get("thinking") or delta.get("reasoning_content") or "" for delta in deltas)
+    return thinking, "".join(delta.get("text") or delta.get("content") or "" for delta in deltas)
+
+
+def is_said(event):
+    return event.get("type") == "content_block_delta" or "choices" in event
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("num_pieces", random.Random(7).sample(range(1, 21), 6))
+def test_a_client_cut_at_a_random_piece_pays_for_what_was_delivered(
+    alice, scripted_model, script, path, num_pieces
+):
+    script("pace: 500", "think: a b c d e f g h i j", "text: k l m n o p q r s t", "stall:")
+    _, secret = keys.create(alice, name="test")
+    thinking = {"type": "enabled", "budget_tokens": 1_024}
+    asked = QUESTION | {"max_tokens": 2_048, "thinking": thinking}
+    _, pieces = asyncio.run(post(asked, secret=secret, path=path, leaves_after=num_pieces))
+    thought, text = said_in(pieces)
+    assert thought
+    record = UsageRecord.objects.get()
+    reasoning_tokens = estimates.estimated_tokens(thought)
+    assert (record.finish_reason, record.is_estimated) == ("cancelled", True)
+    assert record.reasoning_tokens == reasoning_tokens
+    assert record.output_tokens == reasoning_tokens + estimates.estimated_tokens(text)
+    assert Hold.objects.get().status == Hold.Status.SETTLED
+
+
+def test_a_silent_message_begins_before_its_first_ping(alice, scripted_model, script, monkeypatch):
+    monkeypatch.setattr(call, "PING_AFTER_S", 0.5)
+    script("wait: 1.5", "text: 4")
+    _, secret = keys.create(alice, name="test")
+    asked = QUESTION | {"max_tokens": 64}
+    _, pieces = asyncio.run(post(asked, secret=secret, path="/v1/messages"))
+    events = [line[7:] for line in b"".join(pieces).split(b"\n") if line.startswith(b"event: ")]
+    assert events[:2] == [b"message_start", b"ping"]
+    assert (events.count(b"message_start"), events[-1]) == (1, b"message_stop")
