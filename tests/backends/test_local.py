@@ -144,7 +144,19 @@ async def test_stop_strings_end_the_answer_and_the_sequence(local: LocalStand):
     local.play("text: one two STOP three", "stall:")
     answer = await asyncio.wait_for(collect(local.backend, ask(sampling=Sampling(stop=("STOP",)))), 5)
     assert (answer.content, answer.finished.reason) == ("one two ", FinishReason.STOP)
+    assert answer.finished.stop_sequence == "STOP"
     await asyncio.wait_for(local.seen_closed(), 2)
+
+
+async def test_a_prompt_is_counted_by_the_worker_without_an_answer(local: LocalStand):
+    local.play("text: one two three")
+    answered = await collect(local.backend, ask("2+2?"))
+    num_prompts = len(local.engine.prompts)
+    counted = await collect(local.backend, ask("2+2?", id="request-2", sampling=Sampling(max_tokens=0)))
+    assert counted.deltas == [counted.finished]
+    assert counted.finished.usage.input_tokens == answered.finished.usage.input_tokens > 0
+    assert counted.finished.usage.output_tokens == 0
+    assert len(local.engine.prompts) == num_prompts, "the engine never saw it"
 
 
 async def test_a_prompt_that_is_too_long_is_refused_with_numbers(local: LocalStand):
