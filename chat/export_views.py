@@ -1,15 +1,16 @@
-"""A conversation as a file."""
+"""A conversation as a file, and files as conversations."""
 
+from http import HTTPStatus
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 
-from chat import exports, snapshots
+from chat import adoption, exports, imports, snapshots
 from chat.models import Conversation
 from webapp.accounts.models import User
 
@@ -42,3 +43,34 @@ def export(request: PageRequest, conversation_id: UUID, ending: str) -> HttpResp
     name = exports.file_name(snapshot, ending)
     response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     return response
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def import_chats(request: PageRequest) -> HttpResponse:
+    """Each conversation of the file comes in whole or not at all; what did not is said with its reason."""
+    context: dict[str, object] = {"section": "import", "max_mb": imports.MAX_BYTES // 2**20}
+    status = HTTPStatus.OK
+    if request.method == "POST":
+        try:
+            context |= _take_in(request)
+        except imports.NotAnExport:
+            context["fault"] = _("This is no export of chats. Choose the JSON file of one.")
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+        except adoption.NoModel:
+            context["fault"] = _("No model is offered yet. An administrator can switch one on.")
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+    return render(request, "chat/import.html", context, status=status)
+
+
+def _take_in(request: PageRequest) -> dict[str, object]:
+    file = request.FILES.get("file")
+    if file is None or not file.size or file.size > imports.MAX_BYTES:
+        raise imports.NotAnExport
+    made, failed = [], []
+    for found in imports.read(file.read()):
+        if found.snapshot is None:
+            failed.append(found)
+        else:
+            made.append(adoption.adopt(request.user, found.snapshot))
+    return {"made": made, "failed": failed}
