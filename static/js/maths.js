@@ -28,7 +28,7 @@ const coming = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) replace(target);
   },
-  { rootMargin: "1000px" },
+  { rootMargin: "1000px", scrollMargin: "1000px" }, // the second where the thread scrolls by itself
 );
 
 addEventListener("beforeprint", () => draw(document));

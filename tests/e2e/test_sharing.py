@@ -46,6 +46,7 @@ def test_a_shared_chat_from_link_to_copy(
     reader.page.context.clear_cookies()
     reader.page.goto(link)
     expect(reader.page.locator(".bubble")).to_have_text("How solid is that number?")
+    reader.page.locator(".answer .formula").scroll_into_view_if_needed()
     expect(reader.page.locator(".answer .katex")).to_have_count(1)
     expect(reader.page.locator(".code button")).to_have_count(1)
     assert reader.page.context.cookies() == []
