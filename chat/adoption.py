@@ -59,6 +59,7 @@ def _turn(conversation: Conversation, exchange: Exchange, model: ServedModel, *,
         next_step=2,
         started_at=now,
         finished_at=now,
+        is_adopted=True,
     )
     asked = Message.objects.create(turn=turn, step=0, role=Message.Role.USER)
     Part.objects.create(message=asked, position=0, kind=Part.Kind.TEXT, text=exchange.question)

@@ -86,7 +86,7 @@ def input_of(arguments: str) -> str:
     if not isinstance(given, dict):
         return arguments
     texts = {name: _written(value).rstrip() for name, value in given.items()}
-    if len(texts) == 1 and isinstance(*given.values(), str):
+    if len(texts) == 1 and all(isinstance(value, str) for value in given.values()):
         return "".join(texts.values())
     return "\n".join(
         f"{name}:\n{text}" if "\n" in text else f"{name}: {text}" for name, text in texts.items()

@@ -348,11 +348,13 @@ def _known_addresses(views: list[TurnView]) -> frozenset[str] | None:
     conversations = {view.turn.conversation_id for view in views}
     theirs = ToolRun.objects.filter(turn__conversation__in=conversations, trust__in=STRANGERS)
     given = Attachment.objects.filter(conversation__in=conversations)
-    if not theirs.exists() and not given.exists():
+    is_adopted = any(view.turn.is_adopted for view in views)
+    if not is_adopted and not theirs.exists() and not given.exists():
         return None
     sources = Passage.objects.filter(turn__conversation__in=conversations)
     known = set(sources.values_list("source", flat=True).distinct())
-    known |= {url for view in views for url in outgoing.urls_of(view.user_text)}
+    asked = (view.user_text for view in views if not view.turn.is_adopted)
+    known |= {url for text in asked for url in outgoing.urls_of(text)}
     return frozenset(map(outgoing.plain, known))
 
 

@@ -22,6 +22,7 @@ from chat import (
     fairness,
     own_loop,
     segment,
+    shares,
     turns,
     workspaces,
 )
@@ -126,7 +127,12 @@ SWEPT: tuple[Callable[[], object], ...] = (
     attachments.clean_up,
 )
 
-TIDIED: tuple[Callable[[], object], ...] = (workspaces.tidy, documents.tidy, attachments.tidy)
+TIDIED: tuple[Callable[[], object], ...] = (
+    workspaces.tidy,
+    documents.tidy,
+    attachments.tidy,
+    shares.clear_ended,
+)
 
 
 def _is_done(part: Callable[[], object]) -> bool:

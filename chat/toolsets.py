@@ -151,7 +151,8 @@ def _exposure(turn_ids: list[UUID], *, own: Turn) -> Exposure:
     # What its agents read stands in a turn's answer, whoever led them.
     theirs = Q(turn__in=turn_ids) | Q(turn__spawned_by__in=turn_ids)
     brought = ToolRun.objects.filter(theirs).exclude(trust="").values_list("trust", flat=True)
-    asked = Part.objects.filter(message__turn__in=turn_ids, message__role=Message.Role.USER)
+    own_words = Turn.objects.filter(id__in=turn_ids, is_adopted=False)
+    asked = Part.objects.filter(message__turn__in=own_words, message__role=Message.Role.USER)
     known = {url for text in asked.values_list("text", flat=True) for url in outgoing.urls_of(text)}
     found = Passage.objects.filter(turn__in=[*turn_ids, own.id]).values_list("source", flat=True)
     known |= set(found.distinct())
@@ -160,6 +161,8 @@ def _exposure(turn_ids: list[UUID], *, own: Turn) -> Exposure:
     read = Trust.DOCUMENT if has_documents else Trust.USER
     if tool_servers.are_described_by_others():
         read = least_trusted(read, Trust.MCP)
+    if Turn.objects.filter(id__in=turn_ids, is_adopted=True).exists():
+        read = Trust.WEB
     return Exposure(
         trust=least_trusted(read, *(Trust(label) for label in brought.distinct())),
         known_urls=frozenset(map(outgoing.plain, known)),

@@ -117,6 +117,7 @@ class Turn(models.Model):
     continues = models.ForeignKey(
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="continued_by"
     )
+    is_adopted = models.BooleanField(default=False)  # out of a file or a shared link: a stranger's text
     spawned_by = models.ForeignKey(
         "self", on_delete=models.CASCADE, null=True, blank=True, related_name="agents"
     )

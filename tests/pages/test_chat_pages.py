@@ -27,7 +27,9 @@ def test_the_empty_page_offers_models_and_examples(
     page = alices_client.get("/").content.decode()
     assert 'data-model="scripted"' in page
     assert page.count('class="prompt"') == 4
-    assert re.search(r'role="switch"[^>]*>', page)[0].count(" checked") == 0
+    switch = re.search(r'role="switch"[^>]*>', page)
+    assert switch is not None
+    assert " checked" not in switch[0]
 
 
 def test_without_any_model_the_page_says_so(alices_client: Client) -> None:
