@@ -11,7 +11,6 @@ from uuid import UUID, uuid5
 from django.db import transaction
 from django.db.models import F, QuerySet, Value
 from django.db.models.expressions import Combinable
-from django.utils import timezone
 from redis.exceptions import RedisError
 
 from agents import citations
@@ -22,6 +21,7 @@ from agents.teams.crew import AgentId, AgentState, AgentTask, Evidence, TooManyA
 from agents.tool import Trust
 from agents.transcript import NoteKind
 from chat import answer_marks, doorbell, events, own_loop, passages, turns
+from chat.clock import FromNow
 from chat.models import Fact, Message, Part, Passage, Turn, TurnDocument
 from inference.schema import FinishReason, Usage
 from webapp.billing import holds
@@ -95,11 +95,10 @@ class DatabaseCrew:
             self._lock()
             if self._children().count() + len(tasks) > self._max_agents:
                 raise TooManyAgents(f"A turn may have {self._max_agents} agents in all.")
-            now = timezone.now()
             made = {}
             for index, (task, client_id) in enumerate(zip(tasks, client_ids, strict=True)):
                 agent = self._agent(task, client_id)
-                agent.wake_at = now + timedelta(seconds=max(index + 1 - AT_ONCE, 0) * APART_S)
+                agent.wake_at = FromNow(max(index + 1 - AT_ONCE, 0) * APART_S)
                 agent.save(force_insert=True)
                 message = Message.objects.create(turn=agent, step=0, role=Message.Role.USER)
                 Part.objects.create(message=message, position=0, kind=Part.Kind.TEXT, text=task.task)

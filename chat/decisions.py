@@ -11,11 +11,11 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from agents.tool import WaitingFor
 from chat import turns
+from chat.clock import FromNow
 from chat.models import ToolRun, Turn
 from webapp.accounts.models import User
 
@@ -65,7 +65,7 @@ def decide(turn: Turn, call_id: str, word: Word, *, by: User) -> ToolRun:
 
 def expire_due() -> list[UUID]:
     """Refuse what nobody decided in time; the turns that it concerns, woken."""
-    now = timezone.now()
+    now = FromNow()
     due = _waiting().filter(expires_at__lte=now).exclude(turn__status=Turn.Status.FINISHED)
     woken = []
     for run in list(due.only("id", "turn_id")[:MAX_EXPIRED_AT_ONCE]):
@@ -120,7 +120,7 @@ def _waiting_run(turn: Turn, call_id: str, word: Word) -> ToolRun:
 
 def _check(run: ToolRun, word: Word) -> None:
     """Raises NotDecided where this may not be said of the run."""
-    if run.expires_at and run.expires_at <= timezone.now():
+    if ToolRun.objects.filter(id=run.id, expires_at__lte=FromNow()).exists():
         raise NotDecided("call_expired", _("The time to decide on this call is over: it was not run."))
     if fingerprint(word.arguments) != run.arguments_sha256:
         raise NotDecided(
@@ -153,7 +153,7 @@ def _check_edited(run: ToolRun, word: Word, edited: str) -> None:
 
 
 def _decide(run: ToolRun, word: Word, *, by: User) -> ToolRun | None:
-    now = timezone.now()
+    now = FromNow()
     taken = (
         _undecided()
         .filter(id=run.id, arguments_sha256=run.arguments_sha256)
@@ -165,16 +165,16 @@ def _decide(run: ToolRun, word: Word, *, by: User) -> ToolRun | None:
 
 def _edit(run: ToolRun, word: Word, *, by: User) -> ToolRun | None:
     """Other arguments are another call: a run with a key of its own, approved by whoever wrote it."""
-    now, edited = timezone.now(), str(word.edited).replace("\x00", "")
+    now, edited = FromNow(), str(word.edited).replace("\x00", "")
     replaced = (
         _undecided()
-        .filter(id=run.id)
+        .filter(Q(expires_at=None) | Q(expires_at__gt=now), id=run.id)
         .update(state=ToolRun.State.REPLACED, decided_by=by, decided_at=now, answer=word.answer)
     )
     if not replaced:
         return None
     edition = run.edition + 1
-    return ToolRun.objects.create(
+    other = ToolRun.objects.create(
         turn_id=run.turn_id,
         step=run.step,
         index=run.index,
@@ -193,3 +193,4 @@ def _edit(run: ToolRun, word: Word, *, by: User) -> ToolRun | None:
         decided_at=now,
         answer=word.answer.replace("\x00", ""),
     )
+    return ToolRun.objects.get(id=other.id)

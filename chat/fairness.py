@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Case, F, Value, When
-from django.utils import timezone
 
+from chat.clock import FromNow
 from chat.models import Turn
 
 
@@ -66,7 +66,7 @@ def _waiting(open_turns: Sequence[Open], *, most_agents: int) -> list[Open]:
 
 
 def _open_turns() -> list[Open]:
-    has_worker = Case(When(lease_until__gt=timezone.now(), then=Value(True)), default=Value(False))
+    has_worker = Case(When(lease_until__gt=FromNow(), then=Value(True)), default=Value(False))
     rows = (
         Turn.objects.filter(status__in=(Turn.Status.QUEUED, Turn.Status.RUNNING))
         .order_by(F("wake_at").asc(nulls_first=True), "created_at")

@@ -1,12 +1,11 @@
 """What makes a turn one worker's own: its fence and its lease. Every write of a worker repeats the fence."""
 
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
 
 from chat import rows
+from chat.clock import FromNow
 from chat.models import Turn
 
 
@@ -24,8 +23,9 @@ def write(turn_id: UUID, fence: int, **changes: object) -> None:
 
 def keep(turn_id: UUID, fence: int, **changes: object) -> None:
     """As `write`, for another lease's time. Raises TurnLost."""
-    write(turn_id, fence, lease_until=lease(timezone.now()), **changes)
+    write(turn_id, fence, lease_until=lease(), **changes)
 
 
-def lease(now: datetime) -> datetime:
-    return now + timedelta(seconds=settings.TURN_LEASE_S)
+def lease() -> FromNow:
+    """Until when whoever takes or keeps a turn now holds it."""
+    return FromNow(settings.TURN_LEASE_S)

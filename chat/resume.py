@@ -3,10 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Max
-from django.utils import timezone
 
 from agents.memory_store import as_left
 from agents.steps import loop
@@ -21,6 +21,7 @@ from agents.tool import (
 )
 from agents.transcript import Transcript
 from chat import documents, openings, passages, transcripts, warm
+from chat.clock import FromNow
 from chat.models import Message, ToolRun, Turn
 from chat.transcripts import Row
 from inference.schema import FinishReason, Usage
@@ -43,11 +44,13 @@ class Start:
 def load(turn_id: UUID, *, fence: int) -> Start:
     """What to go on from. Raises Turn.DoesNotExist when the turn was deleted."""
     rows = Turn.objects.select_related("model", "conversation__user", "hold__price", "hold__account")
-    turn = rows.get(id=turn_id)
+    turn = rows.annotate(now=FromNow()).get(id=turn_id)
+    began = _began(turn, now=vars(turn)["now"])
     if (kept := warm.shelf.take(turn_id, fence=fence)) is not None:
         progress, known_notes = _caught_up(turn, kept)
     else:
         progress, known_notes = _from_rows(turn)
+    progress.began = began
     return Start(
         turn=turn,
         progress=progress,
@@ -69,16 +72,16 @@ def _caught_up(turn: Turn, kept: warm.Kept) -> tuple[Progress, set[UUID]]:
     """What this process knows of the turn, with the decisions that were made meanwhile. Notes from outside
     are heard before the next step."""
     progress = kept.progress
-    progress.began = _began(turn)
     progress.pending = [
         _intent(row) for row in transcripts.runs_of(turn.id, step=progress.last_step) if _is_left(row)
     ]
     return progress, kept.known_notes
 
 
-def _began(turn: Turn) -> float:
-    """When the turn began, by the monotonic clock, had it never waited."""
-    elapsed_s = (timezone.now() - turn.started_at).total_seconds() if turn.started_at else 0.0
+def _began(turn: Turn, *, now: datetime) -> float:
+    """When the turn began, by the monotonic clock, had it never waited. It is `now` by the database's
+    clock."""
+    elapsed_s = (now - turn.started_at).total_seconds() if turn.started_at else 0.0
     return time.monotonic() - max(elapsed_s - turn.waited_ms / 1000, 0.0)
 
 
@@ -94,7 +97,6 @@ def _progress(
         next_step=turn.next_step,
         usage=sum((transcripts.usage_of(row) for row in messages), Usage()),
         last_usage=transcripts.usage_of(replies[-1]) if replies else Usage(),
-        began=_began(turn),
         num_passages=max(last_passage or 0, passages.last_before(turn)),
     )
     progress.pending = [

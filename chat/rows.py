@@ -11,6 +11,8 @@ from typing import Any
 from django.db import connection, models
 from django.utils import timezone
 
+from chat.clock import FromNow
+
 ROWS_AT_ONCE = 50
 _PLAIN = {str, int, bool, type(None)}
 _PLAIN_FIELDS = {
@@ -32,11 +34,13 @@ def insert(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> None
 
 
 def update(model: type[models.Model], where: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
-    """Set these columns where all of `where` is equal: how many rows were changed."""
+    """Set these columns where all of `where` is equal: how many rows were changed. A time to be set may be
+    one that the database's clock shows."""
     fields = _fields(model)
     values = [_stored(fields[name], value) for name, value in (*changes.items(), *where.items())]
+    sets = tuple((name, _placeholder(value)) for name, value in changes.items())
     with connection.cursor() as cursor:
-        cursor.execute(_update_sql(model, tuple(changes), tuple(where)), values)
+        cursor.execute(_update_sql(model, sets, tuple(where)), values)
         return int(cursor.rowcount)
 
 
@@ -56,7 +60,13 @@ def _stored(field: "models.Field[Any, Any]", value: Any) -> Any:
     # Both databases take these as they are: asking the field for each would take longer than writing them.
     if type(field) in _PLAIN_FIELDS and type(value) in _PLAIN:
         return value
+    if type(value) is FromNow:
+        return value.parameter(connection)
     return field.get_db_prep_save(value, connection)
+
+
+def _placeholder(value: Any) -> str:
+    return value.sql(connection) if type(value) is FromNow else "%s"
 
 
 def _default(field: "models.Field[Any, Any]", now: Any) -> Any:
@@ -89,9 +99,11 @@ def _insert_sql(model: type[models.Model], num_rows: int) -> str:
 
 
 @cache
-def _update_sql(model: type[models.Model], changes: tuple[str, ...], where: tuple[str, ...]) -> str:
+def _update_sql(
+    model: type[models.Model], changes: tuple[tuple[str, str], ...], where: tuple[str, ...]
+) -> str:
     quote = connection.ops.quote_name
     fields = _fields(model)
-    sets = ", ".join(f"{quote(_column(fields[name]))} = %s" for name in changes)
+    sets = ", ".join(f"{quote(_column(fields[name]))} = {value}" for name, value in changes)
     conditions = " AND ".join(f"{quote(_column(fields[name]))} = %s" for name in where)
     return f"UPDATE {quote(model._meta.db_table)} SET {sets} WHERE {conditions}"

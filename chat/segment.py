@@ -72,11 +72,12 @@ MAX_LOST = 20  # workers that died at the same step
 async def drive(turn_id: UUID) -> bool:
     """Drive the turn for one segment; True when another is to follow. A turn that somebody holds, or that
     waits, is left alone."""
+    claimed_at = time.monotonic()
     fence = await database(turns.claim, turn_id)
     if fence is None:
         return False
     try:
-        async with _Segment.open(turn_id, fence) as segment:
+        async with _Segment.open(turn_id, fence, claimed_at=claimed_at) as segment:
             return await segment.run()
     except turns.TurnLost:
         logger.info("turn %s: another worker has taken over, or it was deleted", turn_id)
@@ -114,7 +115,15 @@ def _shown(turn_id: UUID) -> list[PlainEvent]:
 class _Segment:
     """A claimed turn while it is driven."""
 
-    def __init__(self, start: resume.Start, *, fence: int, connection: "redis.asyncio.Redis[bytes]") -> None:
+    def __init__(
+        self,
+        start: resume.Start,
+        *,
+        fence: int,
+        claimed_at: float,
+        connection: "redis.asyncio.Redis[bytes]",
+    ) -> None:
+        self._kept_at = claimed_at  # the lease, by the monotonic clock
         self._turn = start.turn
         self._progress = start.progress
         self._rates = start.rates
@@ -139,13 +148,13 @@ class _Segment:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, turn_id: UUID, fence: int) -> "AsyncGenerator[_Segment, None]":
+    async def open(cls, turn_id: UUID, fence: int, *, claimed_at: float) -> "AsyncGenerator[_Segment, None]":
         try:
             start = await database(resume.load, turn_id, fence=fence)
         except Turn.DoesNotExist as gone:
             raise turns.TurnLost(f"turn {turn_id} was deleted") from gone
         async with own_loop.kept("events", events.client) as connection:
-            segment = cls(start, fence=fence, connection=connection)
+            segment = cls(start, fence=fence, claimed_at=claimed_at, connection=connection)
             await segment._open_log()
             try:
                 yield segment
@@ -165,7 +174,7 @@ class _Segment:
             # resume.
             logger.exception("turn %s failed", self._turn.id)
             end = Outcome(finish_reason=FinishReason.ERROR, detail=wording.trouble(self._turn))
-        if isinstance(end, Parked) and turns.waits_too_long(self._turn, end):
+        if isinstance(end, Parked) and await database(turns.waits_too_long, self._turn, end):
             end = Outcome(finish_reason=FinishReason.LENGTH, limit=Limit.QUOTA)
         if isinstance(end, Outcome):
             await self._finish(end)
@@ -329,10 +338,12 @@ class _Segment:
             await events.end(*watchers)
 
     async def _renew(self) -> None:
-        """Keep the lease, and learn from the database what Redis failed to tell."""
+        """Keep the lease, and learn from the database what Redis failed to tell. A worker that cannot keep it
+        stops when it has run out: counted from when it last asked for it, the database counts from later."""
         rung_at: datetime | None = None
         while True:
             await asyncio.sleep(RENEW_S)
+            asked_at = time.monotonic()
             try:
                 news = await database(
                     turns.renew, self._turn.id, fence=self._fence, last_seq=self._log.last_seq
@@ -342,7 +353,11 @@ class _Segment:
                 return
             except OperationalError:
                 logger.warning("turn %s: could not renew the lease", self._turn.id)
-                continue
+                if time.monotonic() < self._kept_at + settings.TURN_LEASE_S:
+                    continue
+                self._stop.set(Why.LOST)
+                return
+            self._kept_at = asked_at
             if news.is_cancelled:
                 self._stop.set(Why.CANCELLED)
             if news.rung_at != rung_at:

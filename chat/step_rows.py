@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from agents.steps.progress import notes_of
 from agents.steps.reply import Reply
 from agents.tool import Intent, NewArtifact, NewPassage, ToolResult, Waiting
 from agents.transcript import Note
 from chat import budgets, fence, markdown, rows, transcripts
+from chat.clock import FromNow
 from chat.models import Artifact, Message, Part, Passage, ToolRun, Turn
 from inference.schema import Usage
 
@@ -113,12 +113,12 @@ def save_waiting(held: Held, intent: Intent, waiting: Waiting) -> datetime | Non
     with it a decision made meanwhile; so does a consent to what then takes its time. Raises TurnLost."""
     with transaction.atomic():
         fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
-        run = ToolRun.objects.filter(**_place(held.turn_id, intent)).get()
+        run = ToolRun.objects.filter(**_place(held.turn_id, intent)).annotate(now=FromNow()).get()
         if run.state == ToolRun.State.WAITING and run.waiting_for == waiting.waiting_for:
             return run.expires_at
         expires_at = None
         if waiting.expires_in_s is not None:
-            expires_at = timezone.now() + timedelta(seconds=waiting.expires_in_s)
+            expires_at = run.now + timedelta(seconds=waiting.expires_in_s)
         changes = {
             "state": ToolRun.State.WAITING,
             "waiting_for": str(waiting.waiting_for),

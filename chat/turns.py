@@ -1,5 +1,4 @@
-"""Every change of a turn's state, one function and one transaction each. Reads no clock but the database's
-rows' own time.
+"""Every change of a turn's state, one function and one transaction each. Reads no clock but the database's.
 
 A worker's writes repeat its fence: a write that changes no row raises TurnLost, and the worker stops at once.
 """
@@ -14,9 +13,8 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, DateTimeField, F, Model, Prefetch, Q, QuerySet, Value, When
+from django.db.models import Case, F, Model, Prefetch, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from agents.limits import Limit, Limits
 from agents.steps.progress import Parked
@@ -24,6 +22,7 @@ from agents.tool import WaitingFor
 from agents.transcript import Note
 from chat import bills, budgets, documents, doorbell, history, openings, search_index, step_rows
 from chat import fence as fences
+from chat.clock import FromNow
 from chat.documents import Shown
 from chat.fence import TurnLost as TurnLost
 from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, ToolRun, Turn
@@ -75,7 +74,6 @@ def start(
     Raises holds.InsufficientFunds, and IntegrityError while another turn of the conversation is open or when
     this one was started before. Call it inside a transaction.
     """
-    now = timezone.now()
     turn = Turn(
         conversation=conversation,
         parent=parent,
@@ -88,7 +86,7 @@ def start(
         tool_terms=dict(question.tool_terms),
         continues=question.continues,
         **asdict(question.limits),
-        wake_at=now + timedelta(seconds=RING_AGAIN_S),
+        wake_at=FromNow(RING_AGAIN_S),
     )
     messages = openings.messages(turn, text=documents.told(question.text, question.documents))
     turn.hold = holds.place(
@@ -101,6 +99,7 @@ def start(
         ttl=timedelta(seconds=question.limits.max_seconds + SPARE_S),
     )
     turn.save(force_insert=True)
+    del turn.wake_at  # the database knows the time: it is read when it is asked for
     message = Message.objects.create(turn=turn, step=0, role=Message.Role.USER)
     Part.objects.create(message=message, position=0, kind=Part.Kind.TEXT, text=question.text)
     search_index.keep_question(turn, question.text)
@@ -108,7 +107,7 @@ def start(
     if question.continues is not None:
         _inherit(turn, question.continues)
     Conversation.objects.filter(id=conversation.id).update(
-        current_turn=turn, archived_at=None, updated_at=now
+        current_turn=turn, archived_at=None, updated_at=FromNow()
     )
     return turn
 
@@ -139,25 +138,25 @@ def limits_of(turn: Turn) -> Limits:
 def claim(turn_id: UUID) -> int | None:
     """Take the lease of an open turn that nobody holds: its fence, for the one worker that got it. A turn
     that waits is only to be had when it is due."""
-    now = timezone.now()
-    row = Turn.objects.filter(id=turn_id).first()
+    row = Turn.objects.filter(id=turn_id).annotate(now=FromNow()).first()
     if row is None or row.status == Turn.Status.FINISHED:
         return None
+    now: datetime = vars(row)["now"]
     is_waiting = row.status == Turn.Status.WAITING
     if is_waiting and (row.wake_at is None or row.wake_at > now):
         return None
-    free = _open().filter(Q(lease_until=None) | Q(lease_until__lte=now), id=turn_id, fence=row.fence)
+    free = _open().filter(Q(lease_until=None) | Q(lease_until__lte=FromNow()), id=turn_id, fence=row.fence)
     # Whoever gives a turn back gives back its lease: one that ran out was a dead worker's.
     was_lost = row.status == Turn.Status.RUNNING and row.lease_until is not None
     taken = free.update(
         fence=row.fence + 1,
-        lease_until=fences.lease(now),
+        lease_until=fences.lease(),
         status=Turn.Status.RUNNING,
         wake_at=None,
         parked_at=None,
         waited_ms=row.waited_ms + (_ms(now - row.parked_at) if row.parked_at else 0),
         num_lost=row.num_lost + was_lost,
-        started_at=Coalesce(F("started_at"), now),
+        started_at=Coalesce(F("started_at"), FromNow()),
     )
     return row.fence + 1 if taken else None
 
@@ -186,29 +185,28 @@ def pause(turn_id: UUID, *, fence: int) -> None:
 def park(turn: Turn, parked: Parked, *, fence: int, last_seq: int, spent: Usage) -> bool:
     """Leave the turn without a worker until it is woken; of its money only what is spent stays held. True
     when it was woken already. Raises TurnLost."""
-    now = timezone.now()
-    wake_at = None if parked.wake_in_s is None else now + timedelta(seconds=parked.wake_in_s)
     with transaction.atomic():
         fences.write(
             turn.id,
             fence,
             status=Turn.Status.WAITING,
             lease_until=None,
-            parked_at=now,
+            parked_at=FromNow(),
             waiting_for=str(parked.waiting_for),
             last_seq=last_seq,
         )
-        # A wake since the claim is not lost: it is due at once.
         row = Turn.objects.filter(id=turn.id)
         if parked.waiting_for is WaitingFor.QUOTA:
-            row.update(quota_since=Coalesce(F("quota_since"), now))
-        row.update(wake_at=Coalesce(F("wake_at"), Value(wake_at, output_field=DateTimeField())))
+            row.update(quota_since=Coalesce(F("quota_since"), FromNow()))
+        if parked.wake_in_s is not None:
+            # A wake since the claim is not lost: it is due at once.
+            row.update(wake_at=Coalesce(F("wake_at"), FromNow(parked.wake_in_s)))
         budgets.settle(turn, 0)
         bills.hold_only(turn, spent)
         if parked.waiting_for is not WaitingFor.AGENTS:
             user_id, lease_id = turn.conversation.user_id, str(turn.id)
             transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
-        return row.filter(wake_at__lte=now).exists()
+        return row.filter(wake_at__lte=FromNow()).exists()
 
 
 def waits_too_long(turn: Turn, parked: Parked) -> bool:
@@ -216,10 +214,9 @@ def waits_too_long(turn: Turn, parked: Parked) -> bool:
     first refusal without an answer since."""
     if parked.waiting_for is not WaitingFor.QUOTA:
         return False
-    now = timezone.now()
-    waited = now - turn.quota_since if turn.quota_since else timedelta()
-    until = waited + timedelta(seconds=parked.wake_in_s or 0)
-    return until > timedelta(seconds=settings.QUOTA_PATIENCE_S)
+    may_have_waited_s = settings.QUOTA_PATIENCE_S - (parked.wake_in_s or 0)
+    since = FromNow(-may_have_waited_s)
+    return may_have_waited_s < 0 or Turn.objects.filter(id=turn.id, quota_since__lt=since).exists()
 
 
 def resumed(turn: Turn, *, fence: int) -> None:
@@ -230,7 +227,7 @@ def resumed(turn: Turn, *, fence: int) -> None:
 def wake(turn_id: UUID) -> None:
     """Have a turn that waits go on; one that is just being driven comes back at once after it has parked.
     Rings on commit."""
-    _open().filter(id=turn_id).update(**_woken(timezone.now()))
+    _open().filter(id=turn_id).update(**_woken())
     transaction.on_commit(lambda: doorbell.ring(turn_id))
 
 
@@ -239,54 +236,53 @@ def add_note(turn_id: UUID, note: Note) -> None:
     with transaction.atomic():
         step_rows.add_note(turn_id, note)
         # Its worker looks for news; a turn that waits goes on waiting.
-        _open().filter(id=turn_id, status=Turn.Status.RUNNING).update(wake_at=timezone.now())
+        _open().filter(id=turn_id, status=Turn.Status.RUNNING).update(wake_at=FromNow())
 
 
 def request_stop(turn_id: UUID) -> None:
     """Note that the person wants the turn and its agents to end, and wake them: their workers see it, or
     whoever claims them next."""
-    now = timezone.now()
-    asked = Coalesce(F("cancel_requested_at"), now)
+    asked = Coalesce(F("cancel_requested_at"), FromNow())
     concerned = _open().filter(Q(id=turn_id) | Q(spawned_by=turn_id))
     for open_id in list(concerned.values_list("id", flat=True)):
-        _open().filter(id=open_id).update(cancel_requested_at=asked, **_woken(now))
+        _open().filter(id=open_id).update(cancel_requested_at=asked, **_woken())
         transaction.on_commit(partial(doorbell.ring, open_id))
 
 
 def take_due() -> list[UUID]:
     """The open turns that nobody drives and that are to be rung for; each is named again only after a
     while."""
-    now = timezone.now()
+    now = FromNow()
     queued = Q(status=Turn.Status.QUEUED)
     left = Q(status=Turn.Status.RUNNING) & (Q(lease_until=None) | Q(lease_until__lte=now))
     is_due = (queued | left) & (Q(wake_at=None) | Q(wake_at__lte=now))
     waiting = Q(status=Turn.Status.WAITING, wake_at__lte=now)
     turn_ids = list(_open().filter(is_due | waiting).values_list("id", flat=True)[:500])
-    return [turn_id for turn_id in turn_ids if _take_due(turn_id, is_due, waiting, now)]
+    return [turn_id for turn_id in turn_ids if _take_due(turn_id, is_due, waiting)]
 
 
-def _take_due(turn_id: UUID, is_due: Q, waiting: Q, now: datetime) -> bool:
+def _take_due(turn_id: UUID, is_due: Q, waiting: Q) -> bool:
     """True for the one sweep that rings for it now."""
     row = _open().filter(id=turn_id)
-    if row.filter(waiting).update(**_due(now)):
+    if row.filter(waiting).update(**_due()):
         return True
-    return row.filter(is_due).update(wake_at=now + timedelta(seconds=RING_AGAIN_S)) == 1
+    return row.filter(is_due).update(wake_at=FromNow(RING_AGAIN_S)) == 1
 
 
-def _woken(now: datetime) -> dict[str, Any]:
+def _woken() -> dict[str, Any]:
     """What wakes a turn, however it is found, in the one UPDATE that finds it: a worker may be parking it at
     this very moment, which then comes back at once."""
-    due = _due(now)
+    due = _due()
     is_waiting, is_driven = Q(status=Turn.Status.WAITING), Q(status=Turn.Status.RUNNING)
     return {
         "status": Case(When(is_waiting, then=Value(due["status"])), default=F("status")),
-        "wake_at": Case(When(is_driven, then=Value(now)), default=Value(due["wake_at"])),
+        "wake_at": Case(When(is_driven, then=FromNow()), default=due["wake_at"]),
     }
 
 
-def _due(now: datetime) -> dict[str, Any]:
+def _due() -> dict[str, Any]:
     """What makes a turn that waits one that wants a worker, and is being rung for."""
-    return {"status": Turn.Status.QUEUED, "wake_at": now + timedelta(seconds=RING_AGAIN_S)}
+    return {"status": Turn.Status.QUEUED, "wake_at": FromNow(RING_AGAIN_S)}
 
 
 def finish(
@@ -303,7 +299,6 @@ def finish(
     `last_seq` is the number of the event that is yet to say so; until `announced`, the sweep sees to it that
     one does.
     """
-    now = timezone.now()
     with transaction.atomic():
         # Rows are locked agents first, then their turn, then the money: nobody waits in a circle.
         _end_agents(turn_id)
@@ -314,8 +309,8 @@ def finish(
             finish_reason=str(finish_reason),
             limit=str(limit or ""),
             error=error[:ERROR_CHARS],
-            finished_at=now,
-            lease_until=fences.lease(now),
+            finished_at=FromNow(),
+            lease_until=fences.lease(),
             last_seq=last_seq,
         )
         # Nobody decides on its calls any more, and the sweep need not look for when that is too late.
@@ -328,7 +323,7 @@ def finish(
         user_id, lease_id = turn.conversation.user_id, str(turn_id)
         transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
         if turn.spawned_by_id is None:
-            Conversation.objects.filter(id=turn.conversation_id).update(updated_at=now)
+            Conversation.objects.filter(id=turn.conversation_id).update(updated_at=FromNow())
             search_index.keep_answer(turn, history.final_text(history.steps_of(turn, with_runs=False)))
     return turn
 
@@ -358,13 +353,10 @@ def announced(turn_id: UUID, *, fence: int) -> None:
 
 def take_unannounced() -> list[Turn]:
     """Finished turns whose worker died before it could say so, each for one caller."""
-    now = timezone.now()
-    left = Turn.objects.filter(status=Turn.Status.FINISHED, lease_until__lte=now)
+    left = Turn.objects.filter(status=Turn.Status.FINISHED, lease_until__lte=FromNow())
     taken = []
     for turn in list(left[:100]):
-        if left.filter(id=turn.id, fence=turn.fence).update(
-            fence=turn.fence + 1, lease_until=fences.lease(now)
-        ):
+        if left.filter(id=turn.id, fence=turn.fence).update(fence=turn.fence + 1, lease_until=fences.lease()):
             taken.append(_said(turn.id))
     return taken
 

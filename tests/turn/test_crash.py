@@ -9,10 +9,10 @@ from uuid import uuid4
 import msgspec
 import pytest
 from asgiref.sync import async_to_sync
-from django.utils import timezone
 
 from agents import custom_tools
 from chat import dispatch, events, history, segment, step_rows, transcripts, turns, warm
+from chat.clock import FromNow
 from chat.frames import TurnSend
 from chat.models import ToolRun, Turn
 from inference.backends.scripted import Reply
@@ -93,7 +93,7 @@ def drive_to_the_end(turn: Turn) -> int:
         except Killed:
             num_deaths += 1
         warm.shelf.take(turn.id, fence=0)  # what the dead one knew is gone
-        Turn.objects.exclude(lease_until=None).update(lease_until=timezone.now())
+        Turn.objects.exclude(lease_until=None).update(lease_until=FromNow())
         for unannounced in turns.take_unannounced():
             async_to_sync(segment.announce)(unannounced)
         turn.refresh_from_db()

@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import async_to_sync
 from django.db.models import Sum
-from django.utils import timezone
 
 from agents.teams.heavy import HINTS
 from chat import conversations, dispatch, history, segment, turns
+from chat.clock import FromNow
 from chat.frames import Limits, TurnSend
 from chat.models import Message, Turn
 from inference.backends.scripted import Reply
@@ -131,7 +131,7 @@ def test_the_rest_is_stopped_once_five_agree(ask: Ask, script: WriteScript) -> N
 def die(turn: Turn) -> None:
     """A worker that claims the turn, and is never heard of again."""
     assert turns.claim(turn.id) is not None
-    Turn.objects.filter(id=turn.id).update(lease_until=timezone.now())
+    Turn.objects.filter(id=turn.id).update(lease_until=FromNow())
 
 
 def test_workers_die_in_the_middle_and_the_same_agents_go_on_and_are_paid_once(
@@ -146,7 +146,7 @@ def test_workers_die_in_the_middle_and_the_same_agents_go_on_and_are_paid_once(
         die(agent)
     for agent in agents[:3]:
         drive_one(agent.id)
-    Turn.objects.filter(id=turn.id).update(wake_at=timezone.now())
+    Turn.objects.filter(id=turn.id).update(wake_at=FromNow())
     die(turn)  # when some have ended
     drive_all()
     die_after = Turn.objects.get(id=turn.id)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.utils import timezone
 from pytest_django import Settings
 
 from agents.limits import Limit
 from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from chat import budgets, dispatch, segment, tasks, turns
+from chat.clock import FromNow
 from chat.frames import Limits
 from chat.models import Message, Turn
 from inference.backends.scripted import Reply
@@ -116,7 +116,7 @@ def test_a_turn_gives_up_once_it_has_waited_for_its_provider_too_long(
     since = turn.quota_since
     assert since is not None
     # Five minutes later it is refused again: that would be ten in all.
-    Turn.objects.update(quota_since=since - timedelta(seconds=300), wake_at=timezone.now())
+    Turn.objects.update(quota_since=since - timedelta(seconds=300), wake_at=FromNow())
     drive_to_the_end(turn)
     assert (turn.finish_reason, turn.limit) == ("length", Limit.QUOTA)
     assert "takes no requests for too long" in turn.error
@@ -130,7 +130,7 @@ def test_a_provider_that_takes_requests_again_is_forgiven(ask: Ask, script: Writ
     turn = ask()
     while turns_driven(turn):
         pass
-    Turn.objects.update(wake_at=timezone.now())
+    Turn.objects.update(wake_at=FromNow())
     script(Reply(step=1, lines=(LOOKS,)), Reply(step=2, lines=("text: There.",)))
     drive_to_the_end(turn)
     assert (turn.finish_reason, turn.quota_since) == ("stop", None)

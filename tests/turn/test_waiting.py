@@ -21,10 +21,11 @@ from agents.steps.progress import Parked
 from agents.tool import Approval, ToolContext, ToolResult, Traits, Waiting, WaitingFor
 from agents.transcript import Note, NoteKind
 from chat import decisions, dispatch, segment, tasks, tool_servers, turns, warm
+from chat.clock import FromNow
 from chat.decisions import Word
 from chat.frames import TurnSend
 from chat.models import Message, ToolRun, Turn
-from chat.turn_store import database
+from chat.own_loop import database
 from inference.backends.scripted import Reply
 from inference.schema import ToolSpec, Usage
 from tests.conftest import WriteScript
@@ -121,7 +122,7 @@ def test_the_sweep_rings_when_it_is_time(turn: Turn, job: Job) -> None:
     job.wake_in_s = 60
     drive(turn)
     assert turns.take_due() == []
-    Turn.objects.update(wake_at=timezone.now())
+    Turn.objects.update(wake_at=FromNow())
     assert turns.take_due() == [turn.id]
     assert turns.take_due() == [], "it is rung for once in a while"
     job.is_done = True
@@ -248,7 +249,7 @@ def test_a_stop_between_the_last_look_and_the_parking_is_not_lost(turn: Turn, jo
 def test_a_waiting_turn_is_stopped_although_every_ring_is_lost(turn: Turn, job: Job) -> None:
     drive(turn)
     turns.request_stop(turn.id)
-    Turn.objects.exclude(wake_at=None).update(wake_at=timezone.now())
+    Turn.objects.exclude(wake_at=None).update(wake_at=FromNow())
     assert turns.take_due() == [turn.id]
     drive(turn)
     assert turn.finish_reason == "cancelled"
