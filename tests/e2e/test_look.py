@@ -200,6 +200,8 @@ def test_the_chat_works_by_keyboard_alone(person: Person, stack: Stack, shots: P
     page.locator("body").press("Tab")
     person.composer.focus()
     page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "attach"
+    page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "long-thinking"
     page.keyboard.press("Space")
     page.keyboard.press("Tab")
