@@ -161,6 +161,14 @@ class _Visit:
         await context.route("**/*", self._decide)
 
     async def shown(self) -> Shown:
+        try:
+            return await self._seen()
+        except PlaywrightError:
+            if not self._leads_on:
+                raise
+            return Shown(leads_on=self._leads_on)  # it has left while it was looked at
+
+    async def _seen(self) -> Shown:
         response = await self._page.goto(self._ask.url, wait_until="commit", timeout=0)
         if response is None:
             return Shown(fault="unreachable")
