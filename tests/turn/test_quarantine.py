@@ -15,7 +15,7 @@ from chat.models import Message, Turn
 from inference.backends.scripted import Reply
 from tests.conftest import WriteScript
 from tests.search import books
-from tests.turn.browser import Tab
+from tests.turn.browser import Frames, Tab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,10 +43,16 @@ def _library(tmp_path: Path, settings: Any) -> Iterator[None]:
     page_tools.library.cache_clear()
 
 
+def results_of(frames: Frames) -> list[str]:
+    """In the order of the calls: those of one step end in any."""
+    ended = sorted(frames.of("tool_call.finished"), key=lambda frame: int(frame["id"].rpartition(":")[2]))
+    return [frame["result"] for frame in ended]
+
+
 def test_in_quarantine_no_text_of_a_page_reaches_the_turn(alice_tab: Tab, script: WriteScript) -> None:
     script(*SCRIPT)
     frames = alice_tab.ask("How long is the bridge?", long_thinking=True, tools={"is_quarantined": True})
-    answered, found, refused = [frame["result"] for frame in frames.of("tool_call.finished")]
+    answered, found, refused = results_of(frames)
     assert answered == "length: 1280 [1]"
     assert "notes/bridge" in found
     assert "no tool" in refused.lower() or "unknown" in refused.lower()
@@ -59,6 +65,6 @@ def test_in_quarantine_no_text_of_a_page_reaches_the_turn(alice_tab: Tab, script
 def test_without_it_pages_are_shown_and_nobody_else_reads_them(alice_tab: Tab, script: WriteScript) -> None:
     script(*SCRIPT)
     frames = alice_tab.ask("How long is the bridge?", long_thinking=True)
-    refused, _, shown = [frame["result"] for frame in frames.of("tool_call.finished")]
+    refused, _, shown = results_of(frames)
     assert "length" not in refused
     assert "1,280 m long" in shown
