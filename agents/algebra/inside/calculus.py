@@ -52,6 +52,7 @@ def approximately(value: Any) -> Any:
     try:
         near = value.evalf(SHOWN_DIGITS)
     except Exception:
+        # The exact value stands above it: what has no number beside it is still answered.
         return ""
     return f" Its value is about {near}." if near.is_number and near.is_finite else ""
 

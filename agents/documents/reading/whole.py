@@ -34,7 +34,9 @@ def _fault(sections: Sections, body: bytes, name: str) -> str:
         return "memory"
     except Exception:
         # The libraries' bugs meet hostile files here: what they raise says nothing to a person.
-        return "" if sections.num_chars else "damaged"
+        if not sections.num_chars:
+            return "damaged"
+        sections.note("broken_off")  # what was read stands, and the person is told that it is not all
     return "" if sections.num_chars else "empty"
 
 
