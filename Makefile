@@ -13,6 +13,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 WORKERS ?= 2
 SEEDS ?= 20
+# How often a test that failed is tried again. A machine that others share may ask for one; each is listed as RERUN.
+RERUNS ?= 0
 
 ifdef PORT
 export PORT
@@ -38,9 +40,9 @@ doctor: $(VENV)/.run ## Say what is missing on this machine, and how to fix it
 
 .PHONY: test
 test: $(VENV)/.dev needs ## Run every test; the database-bound ones on PostgreSQL too, if there is one
-	$(PY) -m pytest -n $(WORKERS) -m "not e2e and not faults"
-	$(PY) -m pytest -m "e2e or faults"
-	@if $(PY) -m tests.services; then TEST_DATABASE=postgres $(PY) -m pytest -n $(WORKERS) \
+	$(PY) -m pytest --reruns $(RERUNS) -n $(WORKERS) -m "not e2e and not faults"
+	$(PY) -m pytest --reruns $(RERUNS) -m "e2e or faults"
+	@if $(PY) -m tests.services; then TEST_DATABASE=postgres $(PY) -m pytest --reruns $(RERUNS) -n $(WORKERS) \
 	  -m "database and not e2e and not faults"; else echo "PostgreSQL is not installed: its tests did not run."; fi
 
 .PHONY: e2e

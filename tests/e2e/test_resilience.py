@@ -129,5 +129,5 @@ def test_what_is_sent_without_a_connection_goes_out_when_it_is_back(visitors: Vi
 
 def _forgive_what_nobody_served(visitors: Visitors) -> None:
     """The browser tells its console whatever it asked for while no web process was there."""
-    away = ("WebSocket", "net::ERR_CONNECTION_REFUSED")
+    away = ("WebSocket", "net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET")
     visitors.complaints[:] = [text for text in visitors.complaints if not any(word in text for word in away)]
