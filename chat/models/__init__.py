@@ -1,7 +1,9 @@
 """The rows of the chat: what is said (`talk`), what people attach to it (`attachments`), the work behind
-it (`work`), what is searched (`search`), and what others may read (`shares`)."""
+it (`work`), what is searched (`search`), what others may read (`shares`), and what is a person's own
+(`personal`)."""
 
 from chat.models.attachments import Attachment, AttachmentPart, TurnDocument
+from chat.models.personal import Draft, Feedback, Memory, Notice, Preferences, Preset, Thinking
 from chat.models.search import SearchEntry
 from chat.models.shares import Share
 from chat.models.talk import Conversation, Folder, Message, Part, Tag, Turn
@@ -12,15 +14,22 @@ __all__ = [
     "Attachment",
     "AttachmentPart",
     "Conversation",
+    "Draft",
     "Fact",
+    "Feedback",
     "Folder",
+    "Memory",
     "Message",
+    "Notice",
     "Part",
     "Passage",
     "PlanItem",
+    "Preferences",
+    "Preset",
     "SearchEntry",
     "Share",
     "Tag",
+    "Thinking",
     "ToolRun",
     "Turn",
     "TurnDocument",

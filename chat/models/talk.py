@@ -46,10 +46,15 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
     def for_user(self, user: User) -> Self:
         return self.filter(user=user)
 
+    def kept(self) -> Self:
+        """Those that are not temporary."""
+        return self.filter(ends_at=None)
+
 
 class Conversation(models.Model):
     """`current_turn` is the leaf of the branch on show. What is archived is out of the sidebar, until it goes
-    on."""
+    on. One with `ends_at` is temporary: it is in no list, and gone then. `origin` names the document that it
+    was made of, so that it is not made twice."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
@@ -63,6 +68,8 @@ class Conversation(models.Model):
     tags = models.ManyToManyField(Tag, blank=True, related_name="conversations")
     pinned_at = models.DateTimeField(null=True, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
+    origin = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
@@ -70,13 +77,25 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ("-updated_at",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=("user", "origin"), condition=~Q(origin=""), name="one_conversation_per_origin"
+            ),
+        ]
         indexes: ClassVar = [
+            models.Index(
+                fields=("ends_at",), condition=Q(ends_at__isnull=False), name="conversations_temporary"
+            ),
             models.Index(fields=("user", "-updated_at"), name="conversations_of_user"),
             models.Index(fields=("user",), condition=Q(pinned_at__isnull=False), name="conversations_pinned"),
         ]
 
     def __str__(self) -> str:
         return self.title or str(self.id)
+
+    @property
+    def is_temporary(self) -> bool:
+        return self.ends_at is not None
 
 
 class TurnQuerySet(models.QuerySet["Turn"]):
