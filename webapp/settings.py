@@ -135,6 +135,7 @@ INSTALLED_APPS = [
     "webapp.accounts",
     "webapp.catalog",
     "webapp.billing",
+    "webapp.webhooks",
     "webapp.api",
     "chat",
 ]
