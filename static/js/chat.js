@@ -6,10 +6,14 @@ import { Attachments, filesOf, sentChips } from "./attachments.js";
 import { Connection } from "./connection.js";
 import { Drafts } from "./drafts.js";
 import { fetchFragment, wake } from "./fragment.js";
+import { act, lazy } from "./lazy.js";
 import { follow } from "./paint.js";
 import { Stream, uuid } from "./stream.js";
-import { TurnView, adorn, setClock } from "./turn.js";
+import { TurnView, adorn, prepare, setClock } from "./turn.js";
 import { clone, say } from "./words.js";
+
+const panel = lazy(() => import("./panel.js"));
+const links = lazy(() => import("./links.js"));
 
 const main = document.getElementById("main");
 const scroller = document.getElementById("scroller");
@@ -26,7 +30,6 @@ const attachments = new Attachments(document.getElementById("composer"), { draft
 const composer = new Composer(document.getElementById("composer"), { drafts, conversation, attachments });
 const scroll = follow(scroller, document.getElementById("jump"));
 const stream = new Stream();
-stream.addEventListener("state", ({ detail }) => detail.isOpen && void import("./markdown.js"), { once: true }); // for the answer to come
 new Connection(stream, { signIn: main.dataset.signIn });
 
 // ---- sending
@@ -86,9 +89,13 @@ stream.addEventListener("accepted", ({ detail: { frame, command } }) => {
 
 /** Another page went on with this conversation meanwhile: show the branch as it is, this turn at its end. */
 async function reread() {
-  const branch = await fetchFragment(`/c/${conversation}/thread/`);
-  thread().replaceWith(branch);
-  wake(branch);
+  try {
+    const branch = await fetchFragment(`/c/${conversation}/thread/`);
+    thread().replaceWith(branch);
+    wake(branch);
+  } catch (error) {
+    console.warn("could not load the branch", error); // a reload shows it
+  }
 }
 
 /** The first message made the conversation: from now on this page is its page. */
@@ -101,7 +108,7 @@ function adopt(id) {
     document.getElementById("head").replaceWith(head);
     document.title = head.dataset.title;
     wake(head);
-  });
+  }, () => {}); // the turn's end brings it
 }
 
 /** The turn that is edited or answered again makes room, with all after it, for its new version. */
@@ -246,7 +253,7 @@ const ACTIONS = {
 
 scroller.addEventListener("click", ({ target }) => {
   const mark = target.closest("[data-goto-step]");
-  if (mark) void import("./panel.js").then(({ goToStep }) => goToStep(mark.closest(".turn"), mark.dataset.gotoStep));
+  if (mark) void act(panel, ({ goToStep }) => goToStep(mark.closest(".turn"), mark.dataset.gotoStep));
   const button = target.closest("[data-action]");
   if (button) ACTIONS[button.dataset.action]?.(button, button.closest(".turn"));
 });
@@ -303,14 +310,14 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest(`a[data-panel], ${ASKS}, a.picture, .answer a[href^='files/']`);
   if (!link) return;
   event.preventDefault();
-  if (link.matches(ASKS)) void import("./links.js").then(({ ask }) => ask(link));
-  else if (link.matches(".picture")) void import("./links.js").then(({ enlarge }) => enlarge(link));
-  else void import("./panel.js").then(({ open, openFile }) => (link.matches("[data-panel]") ? open(link) : openFile(link)));
+  if (link.matches(ASKS)) void act(links, ({ ask }) => ask(link));
+  else if (link.matches(".picture")) void act(links, ({ enlarge }) => enlarge(link));
+  else void act(panel, ({ open, openFile }) => (link.matches("[data-panel]") ? open(link) : openFile(link)));
 });
 
 /** A picture that cannot be shown says so, in place of the browser's torn leaf. */
 function miss(img) {
-  void import("./links.js").then(({ missing }) => missing(img));
+  void links().then(({ missing }) => missing(img));
 }
 
 document.addEventListener("error", ({ target }) => { if (target.matches?.(".answer .picture img")) miss(target); }, true);
@@ -347,3 +354,4 @@ greet();
 const named = location.hash.startsWith("#turn-") ? document.getElementById(location.hash.slice(1)) : null; // by a search
 if (named) scroll.to(named);
 else scroll.toEnd();
+(globalThis.requestIdleCallback ?? setTimeout)(prepare);

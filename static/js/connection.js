@@ -13,7 +13,11 @@ export class Connection {
     this.bar = document.getElementById("connection");
     this.dialog = document.getElementById("signed-out");
     this.signIn = signIn;
-    stream.addEventListener("state", ({ detail }) => (detail.isOpen ? this.#found() : this.#lost(detail.retryAt)));
+    stream.addEventListener("state", ({ detail }) => {
+      if (!detail.isOpen) return this.#lost(detail.retryAt);
+      document.dispatchEvent(new Event("connected"));
+      return this.#found();
+    });
     stream.addEventListener("signed-out", () => this.#signedOut());
     document.addEventListener("signed-out", () => this.#signedOut()); // a fragment could not be had
     this.bar.querySelector("[data-action=reconnect]").addEventListener("click", () => stream.retryNow());

@@ -1,21 +1,32 @@
 // Pieces of a page from our own server, as elements. The one policy under which HTML text becomes nodes without
 // DOMPurify, here and in htmx: what our own templates rendered. It makes no script of any text.
 
+import { Unserved } from "./lazy.js";
+
 const policy = globalThis.trustedTypes?.createPolicy("server-fragment", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
 
 const security = { createHTML: (html) => policy.createHTML(html), createScript: () => "" };
 globalThis.htmx.registerExtension("server-fragment", { init: (htmx) => htmx.initSecurity(security) });
 
-export class SignedOut extends Error {}
+export class SignedOut extends Unserved {}
 
-/** The first element of the fragment at this address. Throws SignedOut, or Error when it cannot be had. */
+/** The first element of the fragment at this address. Throws SignedOut, or Unserved when it cannot be had. */
 export async function fetchFragment(url) {
-  const response = await fetch(url, { headers: { "HX-Request": "true" }, credentials: "same-origin" });
-  if (response.redirected) throw new SignedOut();
-  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   const template = document.createElement("template");
-  template.innerHTML = policy.createHTML(await response.text());
+  template.innerHTML = policy.createHTML(await read(url));
   return template.content.firstElementChild;
+}
+
+async function read(url) {
+  try {
+    const response = await fetch(url, { headers: { "HX-Request": "true" }, credentials: "same-origin" });
+    if (response.redirected) throw new SignedOut();
+    if (!response.ok) throw new Unserved(`${url} answered ${response.status}`);
+    return await response.text();
+  } catch (error) {
+    if (error instanceof TypeError) throw new Unserved(`${url} did not answer`, { cause: error });
+    throw error;
+  }
 }
 
 /** Have htmx find its attributes in an element that was just put on the page. */

@@ -4,6 +4,7 @@
 import { Marked } from "../vendor/marked-18.2.1/index.js";
 import { DOMPurify } from "../vendor/dompurify-3.4.18/index.js";
 import { decorate } from "./code.js";
+import { lazy } from "./lazy.js";
 import { extension } from "./tex.js";
 import { say } from "./words.js";
 
@@ -137,6 +138,7 @@ const formula = (tex, isApart) => `<code class="math${isApart ? " math--apart" :
 const framed = (drawn) => `<div class="formula scroll-x" tabindex="0" role="group" aria-label="${escape(say("formula"))}">${drawn}</div>`;
 marked.use(extension(formula, framed));
 
+const formulas = lazy(() => import("./maths.js"));
 let maths = null; // its module, once the first formula has come
 
 // An image loads from the person's own files, or not at all.
@@ -148,7 +150,7 @@ DOMPurify.addHook("uponSanitizeAttribute", (node, attribute) => {
 export function render(text) {
   const drawn = DOMPurify.sanitize(marked.parse(text), ALLOWED);
   if (maths) maths.draw(drawn);
-  else if (drawn.querySelector("code.math")) void import("./maths.js").then((module) => (maths = module));
+  else if (drawn.querySelector("code.math")) void formulas().then((module) => (maths = module));
   return drawn;
 }
 

@@ -2,6 +2,7 @@
 // field, the arrows choose, Enter does it.
 
 import { fetchFragment, SignedOut } from "./fragment.js";
+import { Unserved } from "./lazy.js";
 
 const WAIT_MS = 120; // after the last letter
 const layer = document.getElementById("layer");
@@ -73,7 +74,13 @@ class Palette {
   async #search() {
     const words = this.field.value.trim();
     this.#filter(words.toLowerCase());
-    const hits = await orReload(fetchFragment(`${this.dialog.dataset.hits}?q=${encodeURIComponent(words)}`));
+    let hits;
+    try {
+      hits = await orReload(fetchFragment(`${this.dialog.dataset.hits}?q=${encodeURIComponent(words)}`));
+    } catch (error) {
+      if (error instanceof Unserved) return; // the next letter asks again
+      throw error;
+    }
     if (words !== this.field.value.trim()) return; // a later one is under way
     this.hits.replaceChildren(hits);
     this.none.hidden = this.options.length > 0;

@@ -70,6 +70,21 @@ export class ReasoningStream {
   }
 }
 
+/** An answer as long as nothing can draw its Markdown. */
+export class PlainStream extends ReasoningStream {
+  text = "";
+  isExact = false;
+
+  constructor(element) {
+    super(element, {});
+  }
+
+  append(piece) {
+    this.text += piece;
+    super.append(piece);
+  }
+}
+
 function* emphasised(text) {
   let done = 0;
   for (const match of text.matchAll(EMPHASIS)) {

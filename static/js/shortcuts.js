@@ -1,5 +1,9 @@
 // Keys that work on every page: Ctrl-K or Command-K for search and commands, ? for the list of keys.
 
+import { act, lazy } from "./lazy.js";
+
+const palettes = lazy(() => import("./palette.js"));
+
 const isTyping = (target) => target.matches?.("input, textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {
@@ -8,7 +12,7 @@ document.addEventListener("keydown", (event) => {
   const isCommand = event.ctrlKey || event.metaKey;
   if (isCommand && !event.shiftKey && key === "k") palette(event);
   else if (isCommand && event.shiftKey && key === "o") go(event);
-  else if (!isCommand && event.key === "?" && !isTyping(event.target) && !isBusy()) void load().then(({ openKeys }) => openKeys());
+  else if (!isCommand && event.key === "?" && !isTyping(event.target) && !isBusy()) void act(palettes, ({ openKeys }) => openKeys());
 });
 
 // The link leads to the page of the search, for who has no script.
@@ -18,13 +22,12 @@ document.addEventListener("click", (event) => {
 });
 
 const isBusy = () => document.querySelector("dialog[open]") !== null;
-const load = () => import("./palette.js");
 
 function palette(event) {
   event.preventDefault();
   const open = document.querySelector("dialog[open]");
   if (open?.matches(".palette")) open.close();
-  else if (!open) void load().then((module) => module.open());
+  else if (!open) void act(palettes, (module) => module.open());
 }
 
 function go(event) {

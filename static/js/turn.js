@@ -2,16 +2,20 @@
 
 import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
+import { lazy } from "./lazy.js";
 import { repaint } from "./paint.js";
-import { ReasoningStream } from "./reasoning.js";
+import { PlainStream, ReasoningStream } from "./reasoning.js";
 import { announce, callLine, clone, duration, figure, gist, inputOf, say } from "./words.js";
 
 // What most turns have not: steps in such numbers that they fold, and all that is neither text nor a call.
 const MOST_OPEN = 30;
 // And what a page that is only read does without.
-const markdown = () => import("./markdown.js");
-const work = () => import("./work.js");
-const folding = () => import("./folding.js");
+const markdown = lazy(() => import("./markdown.js"));
+const work = lazy(() => import("./work.js"));
+const folding = lazy(() => import("./folding.js"));
+
+/** Have at hand what draws the answer to come. */
+export const prepare = () => void markdown();
 
 const OUTCOMES = { error: "failed", cancelled: "stopped" };
 
@@ -25,8 +29,7 @@ export function setClock(serverMs) {
 export class TurnView {
   #steps = new Map(); // number → { element, reasoning, answer, calls }
   #stepAt = 0;
-  #early = []; // events that came before what draws them
-  #Markdown = null;
+  #Text = PlainStream; // what draws answers, until Markdown can be
   #isFresh = true;
   #timer = 0;
 
@@ -37,19 +40,23 @@ export class TurnView {
     this.reply = section.querySelector(".reply");
     this.stepped = this.reply.querySelector(":scope > .stepped");
     this.onFinished = onFinished;
-    void markdown().then(({ MarkdownStream }) => this.#begin(MarkdownStream));
+    void markdown().then(({ MarkdownStream }) => this.#drawBy(MarkdownStream));
   }
 
-  #begin(Markdown) {
-    this.#Markdown = Markdown;
-    this.#early.splice(0).forEach((event) => this.apply(event));
+  #drawBy(Text) {
+    this.#Text = Text;
+    for (const { answer } of this.#steps.values()) {
+      if (!answer) continue;
+      const { text } = answer.stream;
+      answer.element.replaceChildren();
+      answer.stream = new Text(answer.element);
+      answer.stream.append(text);
+      if (answer.isLive) repaint(this);
+      else answer.stream.finish();
+    }
   }
 
   apply(event) {
-    if (!this.#Markdown) {
-      this.#early.push(event);
-      return;
-    }
     if (this.#isFresh) this.#clear(); // what the server had drawn of it comes again, as events
     switch (event.type) {
       case "turn.snapshot":
@@ -232,7 +239,7 @@ export class TurnView {
       const element = document.createElement("div");
       element.className = "answer is-live";
       step.element.append(element);
-      step.answer = { element, stream: new this.#Markdown(element), isLive: true };
+      step.answer = { element, stream: new this.#Text(element), isLive: true };
       announce(say("answering"));
     }
     return step.answer.stream;

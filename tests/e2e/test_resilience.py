@@ -127,7 +127,22 @@ def test_what_is_sent_without_a_connection_goes_out_when_it_is_back(visitors: Vi
     _forgive_what_nobody_served(visitors)
 
 
+def test_an_answer_is_plain_text_until_what_draws_it_can_be_had(visitors: Visitors, stack: Stack) -> None:
+    person = visitors.stranger()
+    person.page.route("**/markdown*.js", lambda route: route.abort())
+    person.sign_up()
+    stack.script("text: This is **strong**.")
+    person.ask("Say it")
+    person.wait_for_text("This is strong.")
+    person.page.keyboard.press("Control+k")
+    expect(person.page.locator("dialog.palette")).to_be_visible()  # other parts come as ever
+    person.page.unroute("**/markdown*.js")
+    with person.page.expect_response("**/markdown*.js"):
+        person.page.evaluate("dispatchEvent(new Event('online'))")
+    _forgive_what_nobody_served(visitors)
+
+
 def _forgive_what_nobody_served(visitors: Visitors) -> None:
     """The browser tells its console whatever it asked for while no web process was there."""
-    away = ("WebSocket", "net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET")
+    away = ("WebSocket", "net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_FAILED")
     visitors.complaints[:] = [text for text in visitors.complaints if not any(word in text for word in away)]
