@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from inference.schema import Usage
 from tests.billing.conftest import TTL
+from webapp.accounts.append_only import RowIsFinal
 from webapp.billing import accounts, estimates, holds, pricing
-from webapp.billing.models import Account, Hold, LedgerEntry, Price, RowIsFinal, UsageRecord
+from webapp.billing.models import Account, Hold, LedgerEntry, Price, UsageRecord
 from webapp.billing.prices import PriceMissing
 
 USAGE = Usage(input_uncached_tokens=1_000, input_cached_tokens=500, output_tokens=2_000, reasoning_tokens=900)

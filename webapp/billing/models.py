@@ -1,13 +1,14 @@
 """Money and what it is spent on. All amounts are whole nano-units of the account's currency (1 USD = 10⁹)."""
 
 import uuid
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from webapp.accounts.append_only import AppendOnly
 from webapp.accounts.models import ApiKey, User
 from webapp.catalog.models import ServedModel
 
@@ -15,10 +16,6 @@ from webapp.catalog.models import ServedModel
 class Currency(models.TextChoices):
     USD = "USD", "USD"
     CNY = "CNY", "CNY"
-
-
-class RowIsFinal(Exception):
-    """This row says what was billed, and so it stays as it is."""
 
 
 class Price(models.Model):
@@ -109,21 +106,6 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} {self.status}"
-
-
-class AppendOnly(models.Model):
-    """Rows that are written once: `save` of an existing one and `delete` are refused."""
-
-    class Meta:
-        abstract = True
-
-    def save(self, **options: Any) -> None:
-        if not self._state.adding:
-            raise RowIsFinal(f"{self._meta.verbose_name} {self.pk} is never edited: add a new row.")
-        super().save(**options)
-
-    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        raise RowIsFinal(f"{self._meta.verbose_name} {self.pk} is never deleted: add a new row.")
 
 
 class LedgerEntry(AppendOnly):
