@@ -229,6 +229,16 @@ CELERY_BEAT_SCHEDULE = {
     # Expired leases, due wake-ups and forgotten holds. A sweep that nobody took within two seconds is void.
     "sweep": {"task": "chat.tasks.sweep", "schedule": 1.0, "options": {"queue": "default", "expires": 2}},
     "tidy": {"task": "chat.tasks.tidy", "schedule": 3_600.0, "options": {"queue": "default", "expires": 600}},
+    "webhooks": {
+        "task": "webapp.webhooks.tasks.sweep",
+        "schedule": 5.0,
+        "options": {"queue": "default", "expires": 10},
+    },
+    "webhook_log": {
+        "task": "webapp.webhooks.tasks.tidy",
+        "schedule": 3_600.0,
+        "options": {"queue": "default", "expires": 600},
+    },
 }
 
 # ---- people
@@ -313,6 +323,9 @@ CONCURRENT_TURNS = number("CONCURRENT_TURNS", 4, minimum=1)
 CONCURRENT_AGENTS = number("CONCURRENT_AGENTS", 16, minimum=1)  # of a user; further ones wait for their turn
 QUOTA_PATIENCE_S = number("QUOTA_PATIENCE_S", 21_600, minimum=1)  # a turn waits for its provider's quota
 EVENT_LOG_TTL_S = number("EVENT_LOG_TTL_S", 86_400, minimum=60)
+
+# ---- webhooks: receivers of the operator's own, as name:port, which may be on a private network
+WEBHOOK_PRIVATE_HOSTS = words("WEBHOOK_PRIVATE_HOSTS")
 
 # ---- traces: OTEL_EXPORTER_OTLP_ENDPOINT switches them on, see webapp/telemetry.py
 TRACING_CAPTURES_CONTENT = flag("TRACING_CAPTURES_CONTENT", default=False)  # what people and models write

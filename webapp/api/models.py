@@ -40,8 +40,9 @@ class ResponseQuerySet(models.QuerySet["Response"]):
 class Response(models.Model):
     """An answer that is kept. One that was asked for in the foreground is stored when it is whole.
 
-    One in the background is stored when it is asked for and answered by a Celery worker, which holds `fence`
-    and the lease and repeats the fence with every write. `request` is the call on the backend, until it is made.
+    One in the background is stored when it is asked for, and answered by a Celery worker, which holds `fence`
+    and the lease, and repeats the fence with every write. `request` is the call on the backend, until it is
+    made.
     An answer that may use our own tools is a turn of the chat, which knows how far it is; here it is brought
     up to date once, when it has ended. `last_number` is the sequence number of the last event.
     """
