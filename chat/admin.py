@@ -1,4 +1,5 @@
-"""The administration of what tools work with: search engines, and a page that tells what is at hand."""
+"""The administration of what tools work with: search engines, and a page that tells what is at hand. That of
+feedback is in `feedback_admin`."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.corpus.index import NoIndex
 from agents.search.provider import Query, SearchFailed
+from chat import feedback_admin as feedback_admin  # registers itself
 from chat import search_tools
 from webapp.catalog.backends import provider_key
 from webapp.catalog.models import SearchEngine

@@ -10,4 +10,5 @@ urlpatterns = [
     path("", include("webapp.accounts.urls")),
     path("", include("chat.urls")),
     path("", include("chat.sharing_urls")),
+    path("", include("chat.personal_urls")),
 ]
