@@ -251,6 +251,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+TEMPORARY_CHAT_HOURS = number("TEMPORARY_CHAT_HOURS", 6, minimum=1)  # after its last use it is gone
 SIGN_UP_OPEN = flag("SIGN_UP_OPEN", default=True)
 DAILY_LIMIT = amount("DAILY_LIMIT", "0") or None  # of an account, in BILLING_CURRENCY; 0: none
 SIGN_UP_CREDIT = amount("SIGN_UP_CREDIT", "5.00")  # in BILLING_CURRENCY
