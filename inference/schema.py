@@ -128,6 +128,8 @@ ResponseFormat = JsonObject | JsonSchema | Regex | Grammar
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call on a backend. `id` is unique per call: it names the request in queue, logs and abort.
 
+    `continues`: the last message is the beginning of the answer, which goes on from there. `cache_key` is the
+    caller's name for what shares a prefix, for providers that ask for one.
     `response_format` binds the content, not the reasoning before it. A higher `priority` is served first;
     an answer that is not done `timeout_s` after it was asked for is ended.
     """
@@ -140,6 +142,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     response_format: ResponseFormat | None = None
     sampling: Sampling = Sampling()
     thinking: Thinking = Thinking()
+    continues: bool = False
+    cache_key: str = ""
     tenant: str = ""
     priority: int = 0
     timeout_s: float | None = None

@@ -1,5 +1,6 @@
 """What a provider that speaks OpenAI's chat completions is asked: a request as the body of the call."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from inference.backends.base import RequestRejected
@@ -14,6 +15,10 @@ from inference.schema import (
     Role,
     ToolSpec,
 )
+from inference.tokenizer import kimi_messages
+
+# The dialects of Moonshot's own API, and of servers that follow it.
+_KIMI = ("always", "thinking_type")
 
 
 def body(request: ChatRequest, *, dialect: str) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def body(request: ChatRequest, *, dialect: str) -> dict[str, Any]:
     messages = reasoning.ask_for(request.messages) if is_led else request.messages
     said: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message) for message in messages],
+        "messages": _messages(messages, request, dialect),
         "tools": [_declaration(tool) for tool in request.tools] or None,
         "tool_choice": _tool_choice(request),
         "response_format": _response_format(request.response_format),
@@ -52,11 +57,15 @@ def _extra(request: ChatRequest, dialect: str) -> dict[str, Any]:
         "min_p": sampling.min_p,
         "repetition_penalty": sampling.repetition_penalty,
     }
+    if dialect in _KIMI and request.cache_key:
+        extra["prompt_cache_key"] = request.cache_key
     if dialect == "thinking_type":
         extra["thinking"] = {"type": "enabled" if enabled else "disabled"}
     if dialect == "template_kwargs":
         # Families of open models read one or the other name.
         extra["chat_template_kwargs"] = {"thinking": enabled, "enable_thinking": enabled}
+        if request.continues:
+            extra |= {"continue_final_message": True, "add_generation_prompt": False}
     return {name: value for name, value in extra.items() if value is not None}
 
 
@@ -77,6 +86,20 @@ def _response_format(asked: ResponseFormat | None) -> dict[str, Any] | None:
         named = {"name": asked.name or "answer", "schema": asked.schema, "strict": True}
         return {"type": "json_schema", "json_schema": named}
     raise RequestRejected("This model's provider takes JSON schemas only: no regular expression, no grammar.")
+
+
+def _messages(messages: Sequence[ChatMessage], request: ChatRequest, dialect: str) -> list[dict[str, Any]]:
+    if dialect not in _KIMI:
+        return [_message(message) for message in messages]
+    # Kimi was trained on ids of one form, and not every server of it renames those of others.
+    sent = [_message(message) for message in kimi_messages.numbered(messages)]
+    for message in sent:
+        if request.thinking.enabled and "tool_calls" in message:
+            # Refused without; where it is lost for good a space stands in its place.
+            message.setdefault("reasoning_content", " ")
+    if request.continues:
+        sent[-1]["partial"] = True
+    return sent
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:

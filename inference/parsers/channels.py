@@ -9,12 +9,14 @@ from inference.schema import ChatDelta, ContentDelta, ReasoningDelta, ToolCallDe
 class Channels:
     """`signs` are marks that stand for themselves in the text, and what each spells when it is only said."""
 
-    def __init__(self, *, is_reasoning: bool, stop: Collection[str], signs: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, is_reasoning: bool, stop: Collection[str], signs: Mapping[str, str], has_begun: bool = False
+    ) -> None:
         self.is_reasoning = is_reasoning
         self._stops = StopStrings(stop)
         self._signs = str.maketrans(dict(signs))
         self._space = ""  # kept back until it is known what it stands before
-        self._is_blank = True  # nothing but space was said in this channel
+        self._is_blank = not has_begun  # nothing but space was said in this channel
         self._out: list[ChatDelta] = []
         self.num_calls = 0
         self.has_content = False

@@ -32,16 +32,20 @@ class StreamParser:
         stop: Collection[str] = (),
         style: CallStyle = CallStyle.JSON,
         marks: Marks = SPELLED,
+        has_begun: bool = False,
     ) -> None:
         """`starts_in_reasoning`: whatever comes before the closing mark is reasoning, an opening mark or none
         before it. A call in JSON that is among the `answered` ones is left out: its result is in the
         conversation already. `marks` are how the text shows the marks of reasoning and of Kimi's calls.
+        `has_begun`: the text goes on with content that was said before.
         """
         self._tools = frozenset(tool.name for tool in tools)
         self._num_calls_before = num_calls_before
         self._answered = frozenset(answered)
         self._marks = marks
-        self._channels = Channels(is_reasoning=starts_in_reasoning, stop=stop, signs=marks.spellings)
+        self._channels = Channels(
+            is_reasoning=starts_in_reasoning, stop=stop, signs=marks.spellings, has_begun=has_begun
+        )
         self._kimi = KimiCalls(
             marks,
             tools={tool.name: tool.parameters for tool in tools},
@@ -51,7 +55,7 @@ class StreamParser:
         self._call_marks = self._marks_of_calls(style) if tools else ()
         # A section may be closed that was never opened.
         self._late_marks = (marks.section_end, marks.call_end) if style is CallStyle.KIMI else ()
-        self._state: State = self._read_start
+        self._state: State = self._read_content if has_begun else self._read_start
         self._starts_in_reasoning = starts_in_reasoning
         self._buffer = ""
         self._is_done = False

@@ -73,6 +73,7 @@ class Answer:
             stop=request.sampling.stop,
             style=tokenizer.call_style,
             marks=tokenizer.marks,
+            has_begun=self._prepared.has_begun,
         )
         self._output_ids: list[int] = []
         self._logprobs: list[TokenLogprob] = []  # of tokens of one channel whose text is not out yet

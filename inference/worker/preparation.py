@@ -11,7 +11,7 @@ from inference.engine import SamplingParams
 from inference.engine import Sequence as EngineSequence
 from inference.parsers import reasoning
 from inference.schema import ChatMessage, ChatRequest, Role, Sampling, ToolSpec
-from inference.tokenizer import marks
+from inference.tokenizer import begun_answer, marks
 from inference.tokenizer.chat_template import Prompt
 from inference.tokenizer.marks import SPELLED, CallStyle
 from inference.tokenizer.tokenizer import Tokenizer
@@ -29,7 +29,8 @@ class PromptRefused(Exception):
 class Prepared:
     """`tools` are those that may be called. `is_led`: the model is led to think, for it does not by itself.
     `reasons_at_once`: its first token is reasoning. `is_reasoning_implied`: and no mark said so.
-    `closing_ids` end its reasoning when `budget_tokens` are spent.
+    `closing_ids` end its reasoning when `budget_tokens` are spent. `has_begun`: its first token goes on with
+    content that stands in the prompt.
     """
 
     sequence: EngineSequence
@@ -40,6 +41,7 @@ class Prepared:
     budget_tokens: int | None
     closing_ids: list[int]
     constraint: Constraint | None
+    has_begun: bool
 
     @property
     def is_bound(self) -> bool:
@@ -55,11 +57,16 @@ def prepare(
     offered = request.tools if template.knows_tools else ()
     tools = offered if request.tool_choice != "none" else ()
     is_kimi = tokenizer.call_style is CallStyle.KIMI
-    is_led = thinking and not template.thinks
-    messages, opening = _lead(request.messages, tools) if is_led else (request.messages, "")
+    begun = request.messages[-1] if request.continues else None
+    is_led = thinking and not template.thinks and begun is None
+    said = request.messages if begun is None else request.messages[:-1]
+    messages, opening = _lead(said, tools) if is_led else (said, "")
     # Kimi keeps sight of tools that it may not call: its calls can be forbidden, and the prompt stays cached.
     shown = offered if is_kimi else tools
     prompt = template.render(messages, tools=shown, thinking=thinking).with_text(opening)
+    if begun is not None:
+        prompt = begun_answer.put(prompt, begun, template=template)
+    has_begun = begun is not None and bool(begun.content)
     sequence = _sequence(request, prompt, tokenizer, context_tokens, defaults, is_led=is_led)
     if shown and not tools:
         sequence = _without_calls(sequence, tokenizer)
@@ -67,6 +74,8 @@ def prepare(
     # What the closing mark stands between, as models of each kind write it.
     closing_ids = tokenizer.encode_trusted(reasoning.CLOSE if is_kimi else reasoning.CLOSING)
     is_open, is_closed = reasoning.is_open(prompt.text), reasoning.is_closed(prompt.text)
+    if begun is not None:
+        is_open, is_closed = template.thinks and not has_begun, has_begun
     is_implied = template.always_thinks and not is_open and not is_closed
     will_open = is_implied or (template.thinks and thinking and not is_open and not is_closed)
     before = FreeReasoning(
@@ -90,6 +99,7 @@ def prepare(
         budget_tokens=budget_tokens,
         closing_ids=closing_ids,
         constraint=constraint,
+        has_begun=has_begun,
     )
 
 

@@ -357,3 +357,10 @@ def test_a_revoked_key_opens_nothing(claude, secret, alice):
 
 def test_openais_client_is_answered_in_its_own_shape_at_the_same_address(client: openai.OpenAI):
     assert client.models.list().data[0].object == "model"
+
+
+def test_a_begun_answer_is_gone_on_with(tell, upstream, scripted_model):
+    scripted_model.thinking_dialect = "thinking_type"
+    scripted_model.save()
+    tell([*QUESTION, {"role": "assistant", "content": "It is"}])
+    assert upstream.bodies[-1]["messages"][-1] == {"role": "assistant", "content": "It is", "partial": True}

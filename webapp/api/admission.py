@@ -14,6 +14,7 @@ from django.db import OperationalError
 from inference.schema import ChatRequest, Usage
 from webapp.accounts import keys
 from webapp.accounts.models import ApiKey
+from webapp.api import lost_reasoning
 from webapp.api.errors import invalid_key, of_refusal, unknown_model
 from webapp.api.question import Decode, Question
 from webapp.billing import estimates, holds, limits
@@ -70,6 +71,7 @@ def look(secret: str, content: bytes, *, decode: Decode, id: str) -> Looked:
     question = decode(content)
     model = _offered(question.model)
     request = question.to_chat_request(id=id, model=model, tenant=str(key.user_id))
+    request = lost_reasoning.repair(request, asker=question.asker)
     try:
         allowance = limits.enter(
             "request",

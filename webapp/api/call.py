@@ -12,12 +12,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from django.db import DatabaseError
 
 from inference.backends.base import BackendError, StreamBroken
 from inference.schema import ChatDelta, Finished, FinishReason, ToolCallDelta, Usage
-from webapp.api import admission, backend_pool, bill, chat_request, database, errors, metrics
+from webapp.api import admission, backend_pool, bill, chat_request, database, errors, lost_reasoning, metrics
 from webapp.api.admission import Admitted
 from webapp.api.bill import Bill
 from webapp.api.chat_reply import Reply
@@ -117,6 +118,8 @@ class _Call:
             await self._exchange.stream(self._writer.piece(reply.index, delta))
 
     async def _end(self) -> None:
+        # Before the last word goes out: the client may come back with its results at once.
+        await self._keep_reasoning()
         usage = self._bill().usage or Usage()
         if self._admitted.question.is_stream:
             last = self._last_ended
@@ -125,6 +128,13 @@ class _Call:
         else:
             await self._exchange.send_json(self._writer.completion(self._replies, usage=usage))
         self._is_delivered = True
+
+    async def _keep_reasoning(self) -> None:
+        asker = self._admitted.question.asker
+        for reply in self._replies:
+            if reply.tool_calls and reply.reasoning:
+                keep = partial(lost_reasoning.keep, reasoning="".join(reply.reasoning), calls=reply.calls)
+                await database.run(keep, self._admitted.request, asker=asker)
 
     async def _fail(self, error: BackendError) -> None:
         """Before the answer has begun, an answer of its own; afterwards the stream's last event."""

@@ -12,6 +12,7 @@ from inference.schema import (
     LikelyToken,
     ReasoningDelta,
     TokenLogprob,
+    ToolCall,
     ToolCallDelta,
     Usage,
 )
@@ -66,6 +67,13 @@ class Reply:
             message["content"] = content or None
             message["tool_calls"] = list(self.tool_calls.values())
         return message
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        return [
+            ToolCall(id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
+            for call in self.tool_calls.values()
+        ]
 
     def estimated_usage(self, *, input_text: str) -> Usage:
         """About what was used, for a reply that was cut before its backend could count."""

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Never
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from inference.schema import ChatMessage, ChatRequest, JsonSchema, Role, Sampling, ToolCall, ToolSpec
-from webapp.api import answer_form, json_body, thinking_switch
+from webapp.api import answer_form, json_body, lost_reasoning, thinking_switch
 from webapp.api.chat_reply import Writer
 from webapp.api.errors import bad_request
 from webapp.catalog.models import ServedModel
@@ -20,6 +21,8 @@ Count = Annotated[int, Meta(ge=1)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
+Name = Annotated[str, Meta(max_length=512)]
+Label = Annotated[str, Meta(max_length=64)]
 MAX_STOPS = 16
 MAX_TOOLS = 128
 MAX_BIASES = 1_024
@@ -64,7 +67,17 @@ class WireTool(Struct):
 
 
 class StreamOptions(Struct):
+    """`include_obfuscation` may be sent: there is nothing to hide here behind padding."""
+
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class Prediction(Struct):
+    """A guess of the answer. The engine makes its own, so it changes nothing."""
+
+    type: Literal["content"]
+    content: str | list[TextPart]
 
 
 class Body(Struct, kw_only=True):
@@ -97,9 +110,36 @@ class Body(Struct, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     logit_bias: Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES)] | None = None
 
+    user: Name | None = None
+    safety_identifier: Name | None = None
+    prompt_cache_key: Name | None = None
+    metadata: Annotated[dict[Label, Annotated[str, Meta(max_length=512)]], Meta(max_length=16)] | None = None
+    modalities: list[Literal["text", "audio"]] | None = None
+    audio: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    # Read for their type alone: the platform has one tier, keeps no answers, and caches by itself.
+    prediction: Prediction | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
+    store: bool | None = None
+    prompt_cache_retention: Literal["in-memory", "in_memory", "24h"] | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
+
     @property
     def is_stream(self) -> bool:
         return bool(self.stream)
+
+    @property
+    def asker(self) -> str:
+        return self.safety_identifier or self.user or ""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the last message is the beginning of the answer, to be gone on with."""
+        return bool(self.messages[-1].partial)
 
     @property
     def includes_usage(self) -> bool:
@@ -144,13 +184,21 @@ def _check(body: Body) -> None:
     """What the fields' types do not say."""
     if body.top_logprobs is not None and not body.logprobs:
         _refuse("top_logprobs", "`top_logprobs` is taken with `logprobs: true` only.")
+    if body.audio is not None or "audio" in (body.modalities or ()):
+        _refuse("modalities", "Answers are text only: leave `audio` out of `modalities`.")
+    if body.functions is not None or body.function_call is not None:
+        _refuse("functions", "`functions` and `function_call` are no more: send `tools` and `tool_choice`.")
+    if body.web_search_options is not None:
+        _refuse("web_search_options", "Answers of this endpoint are made without searching: send a tool.")
+    if body.is_begun and isinstance(body.response_format, answer_form.JsonObjectFormat):
+        _refuse("response_format", "A `partial` answer cannot be bound to `json_object`: leave one out.")
     for index, message in enumerate(body.messages):
-        _check_message(message, f"messages[{index}]")
+        _check_message(message, f"messages[{index}]", is_last=index == len(body.messages) - 1)
 
 
-def _check_message(message: WireMessage, place: str) -> None:
-    if message.partial:
-        _refuse(f"{place}.partial", "Continuing a partial answer is not done here.")
+def _check_message(message: WireMessage, place: str, *, is_last: bool) -> None:
+    if message.partial and not (is_last and message.role == "assistant" and not message.tool_calls):
+        _refuse(f"{place}.partial", "`partial` is for the last message, the assistant's, without calls.")
     if message.role == "tool" and not message.tool_call_id:
         _refuse(f"{place}.tool_call_id", "A tool message names the call that it answers in `tool_call_id`.")
     if message.content is None and not (message.role == "assistant" and message.tool_calls):
@@ -181,6 +229,8 @@ def to_chat_request(body: Body, *, id: str, model: ServedModel, tenant: str) -> 
         thinking=thinking_switch.read(
             body.thinking, body.reasoning_effort, body.chat_template_kwargs, model=model
         ),
+        continues=body.is_begun,
+        cache_key=body.prompt_cache_key or "",
         tenant=tenant,
     )
 
@@ -194,8 +244,8 @@ def of_choice(request: ChatRequest, index: int) -> ChatRequest:
     sampling = request.sampling
     if sampling.seed is not None:
         # After the greatest seed comes the least, as in any 64 bits.
-        sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + index + 2**63) % 2**64 - 2**63)
-    return msgspec.structs.replace(request, id=f"{request.id}-{index}", sampling=sampling)
+        sampling = replace(sampling, seed=(sampling.seed + index + 2**63) % 2**64 - 2**63)
+    return replace(request, id=f"{request.id}-{index}", sampling=sampling)
 
 
 def check_schemas(schemas: list[dict[str, Any]], *, param: str) -> None:
@@ -237,20 +287,20 @@ def _sampling(body: Body, model: ServedModel) -> Sampling:
 
 
 def _messages(messages: list[WireMessage]) -> tuple[ChatMessage, ...]:
-    """Reasoning is kept for the running tool loop only: whatever precedes the last user message is done."""
-    last_user = max((index for index, message in enumerate(messages) if message.role == "user"), default=-1)
-    return tuple(
-        _message(message, keeps_reasoning=index > last_user) for index, message in enumerate(messages)
-    )
+    """Reasoning is kept for the running tool loop only: what comes before its question is done."""
+    said = tuple(_message(message) for message in messages)
+    loop_begins = lost_reasoning.loop_begins(said)
+    done = (replace(message, reasoning="") for message in said[:loop_begins])
+    return (*done, *said[loop_begins:])
 
 
-def _message(message: WireMessage, *, keeps_reasoning: bool) -> ChatMessage:
+def _message(message: WireMessage) -> ChatMessage:
     content = message.content or ""
     calls = message.tool_calls or ()
     return ChatMessage(
         role=Role.SYSTEM if message.role == "developer" else Role(message.role),
         content=content if isinstance(content, str) else "\n".join(part.text for part in content),
-        reasoning=(message.reasoning_content or "") if keeps_reasoning else "",
+        reasoning=message.reasoning_content or "",
         tool_calls=tuple(
             ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments) for call in calls
         ),

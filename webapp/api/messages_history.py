@@ -49,7 +49,7 @@ def check(messages: Sequence[WireMessage]) -> None:
                     _refuse(place, f"Two tool_use blocks have the id {block.id[:80]!r}.")
                 open_ids[block.id] = None
     if messages[-1].role == "assistant":
-        _refuse("messages", "The last message is to be the user's: a begun answer is not continued here.")
+        _check_begun(messages[-1].blocks)
 
 
 def read(
@@ -100,6 +100,15 @@ def _check_places(blocks: list[Block], *, role: str, place: str) -> None:
         if (is_answer and role != "assistant") or (is_ask and role != "user"):
             kind = block.__struct_config__.tag
             _refuse(place, f"A {kind} block has no place in a message of the role {role}.")
+
+
+def _check_begun(blocks: list[Block]) -> None:
+    """The last message, the assistant's, is the beginning of the answer."""
+    if not blocks or any(not isinstance(block, Text | Thinking | RedactedThinking) for block in blocks):
+        _refuse("messages", "The last message is a begun answer, which holds text only, or the user's.")
+    last = blocks[-1]
+    if isinstance(last, Text) and last.text != last.text.rstrip():
+        _refuse("messages", "A begun answer, the assistant's last message, cannot end in space.")
 
 
 def _system(system: str | list[Text] | None) -> list[ChatMessage]:

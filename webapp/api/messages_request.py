@@ -100,6 +100,10 @@ class Prompt(Struct, kw_only=True):
         return 1
 
     @property
+    def asker(self) -> str:
+        return (self.metadata and self.metadata.user_id) or ""
+
+    @property
     def is_one_call_at_most(self) -> bool:
         return bool(self.tool_choice and self.tool_choice.disable_parallel_tool_use)
 
@@ -118,6 +122,7 @@ class Prompt(Struct, kw_only=True):
             response_format=self._format(),
             sampling=self.sampling(model),
             thinking=self._thinking(model),
+            continues=self.messages[-1].role == "assistant",
             tenant=tenant,
         )
 

@@ -43,6 +43,11 @@ class Question(Protocol):
     def num_choices(self) -> int: ...
 
     @property
+    def asker(self) -> str:
+        """The client's own user, where it names one."""
+        ...
+
+    @property
     def is_one_call_at_most(self) -> bool:
         """Whether each choice may call one tool and no more."""
         ...

@@ -1,6 +1,6 @@
 """The Long Thinking switch in the four spellings that clients use, read as one.
 
-thinking: {"type": "enabled" | "disabled", "budget_tokens": 4096}
+thinking: {"type": "enabled" | "disabled", "budget_tokens": 4096, "effort": "low"}
 reasoning_effort: none | minimal | low | medium | high | xhigh | max
 chat_template_kwargs: {"thinking": true} or {"enable_thinking": true}
 (none of these)       the model's own way: one that always thinks does, others answer directly
@@ -28,8 +28,12 @@ BUDGETS: dict[Effort, int | None] = {
 
 
 class ThinkingField(Struct):
-    type: Literal["enabled", "disabled"]
+    """`keep` may be sent and changes nothing: reasoning is kept for the running tool loop."""
+
+    type: Literal["enabled", "disabled"] = "enabled"
     budget_tokens: Annotated[int, Meta(ge=1)] | None = None
+    effort: Effort | None = None
+    keep: Literal["all"] | None = None
 
 
 class TemplateKwargs(Struct):
@@ -60,7 +64,9 @@ def _asked(
     field: ThinkingField | None, effort: Effort | None, kwargs: TemplateKwargs | None
 ) -> tuple[str, Thinking | None]:
     if field is not None:
-        return "thinking", Thinking(enabled=field.type == "enabled", budget_tokens=field.budget_tokens)
+        is_enabled = field.type == "enabled" and field.effort != "none"
+        budget = field.budget_tokens or (BUDGETS.get(field.effort) if field.effort else None)
+        return "thinking", Thinking(enabled=is_enabled, budget_tokens=budget)
     if effort is not None:
         return "reasoning_effort", Thinking(enabled=effort != "none", budget_tokens=BUDGETS.get(effort))
     if kwargs is None or (kwargs.thinking, kwargs.enable_thinking) == (None, None):
