@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from agents.sandbox.wasm import bundle
 from inference import registry
 from tests import services
 
 ROOT = Path(__file__).resolve().parent.parent
+WASM = ROOT / "var" / "sandbox" / "wasm"  # what the second sandbox runs in
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 IS_CONTROLLER = not WORKER
 FOREIGN = (
@@ -39,6 +41,10 @@ def missing() -> list[str]:
     lacks = [
         (services.chromium() is None, "no Chromium: browser tests did not run (apt-get install chromium)"),
         (services.postgres_programs() is None, "no PostgreSQL server: database tests ran on SQLite alone"),
+        (
+            bundle.found(WASM) is None,
+            "no Python in WebAssembly: its sandbox was not tried (manage.py sandbox install-wasm)",
+        ),
     ]
     for name, entry in registry.load().items():
         is_missing = not registry.is_at_hand(entry, models_dir)
@@ -85,6 +91,9 @@ def _prepare_environment() -> None:
     os.environ.setdefault("KERNEL_CACHE", str(ROOT / "var" / "kernels"))
     # Two pytest workers share two cores: threads of torch that wait for one another cost minutes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Triton reads this when a kernel is first imported.
+    if not Path("/dev/nvidia0").exists():
+        os.environ.setdefault("TRITON_INTERPRET", "1")
     os.environ["REDIS_URL"] = services.RedisServer(folder / "redis").url
     os.environ["SCRIPT_FILE"] = str(folder / "script.json")
     os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
