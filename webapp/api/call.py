@@ -124,10 +124,17 @@ class _Call:
         if self._admitted.question.is_stream:
             last = self._last_ended
             piece = self._writer.ending(last, _finished(last), usage=usage)
+            await self._keep()
             await self._exchange.stream(piece, is_last=True)
         else:
-            await self._exchange.send_json(self._writer.completion(self._replies, usage=usage))
+            completion = self._writer.completion(self._replies, usage=usage)
+            await self._keep()
+            await self._exchange.send_json(completion)
         self._is_delivered = True
+
+    async def _keep(self) -> None:
+        if self._writer.keep is not None:
+            await database.run(self._writer.keep)
 
     async def _keep_reasoning(self) -> None:
         asker = self._admitted.question.asker

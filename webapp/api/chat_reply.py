@@ -97,6 +97,8 @@ class Reply:
 class Writer:
     """Writes one call's chunks and completion, all under one id, time and model name."""
 
+    keep = None  # nothing of it lasts
+
     def __init__(self, *, id: str, model: str, includes_usage: bool, shows_logprobs: bool) -> None:
         self._head = {
             "id": id,

@@ -46,6 +46,7 @@ class Exchange:
         self.sent_at = self.started_at
         self.extra_headers: dict[str, str] = {}
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._body: bytes | None = None
         self._receive = receive
         self._send = send
         self._turn = asyncio.Lock()
@@ -68,7 +69,10 @@ class Exchange:
         return self._headers.get(name, b"").decode("latin-1")
 
     async def read_body(self) -> bytes:
-        """The whole body. Raises ApiError 413 past the limit and ClientGone when it never ends."""
+        """The whole body, the same whenever it is asked for. Raises ApiError 413 past the limit and
+        ClientGone when it never ends."""
+        if self._body is not None:
+            return self._body
         body = bytearray()
         num_bytes = 0
         while True:
@@ -84,7 +88,8 @@ class Exchange:
                 break
         if num_bytes > MAX_BODY_BYTES:
             raise _too_large()
-        return bytes(body)
+        self._body = bytes(body)
+        return self._body
 
     async def wait_until_gone(self) -> None:
         """Return when the client hangs up; call it once the body was read."""

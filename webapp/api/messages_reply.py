@@ -29,6 +29,8 @@ class Writer:
     by, and the end's figures, which are cumulative, take its place.
     """
 
+    keep = None  # nothing of it lasts
+
     def __init__(
         self, *, id: str, model: str, estimated_input_tokens: int, sign: Callable[[str], str]
     ) -> None:

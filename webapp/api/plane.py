@@ -8,10 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from webapp.api import chat_completions, errors, messages, metrics, model_list, token_count
+from webapp.api import addresses, chat_completions, errors, messages, metrics, model_list, token_count
+from webapp.api.addresses import Addresses
 from webapp.api.dialects import ANTHROPIC, OPENAI, Dialect
 from webapp.api.errors import ApiError
 from webapp.api.exchange import ClientGone, Exchange, Receive, Scope, Send
+from webapp.api.responses import routes as responses
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ ROUTES: dict[str, tuple[str, Handler]] = {
     "/v1/models": ("GET", model_list.handle),
 }
 OPENAI_ONLY = {"/v1/chat/completions"}
+OTHERS = Addresses(responses.ADDRESSES)  # of OpenAI's dialect, too
 
 
 class DataPlane:
@@ -71,6 +74,8 @@ async def _dispatch(exchange: Exchange) -> None:
     if path.startswith("/v1/models/"):
         _check_method(exchange, "GET")
         return await model_list.handle_one(exchange, unquote(path.removeprefix("/v1/models/")))
+    if exchange.dialect is OPENAI and (found := OTHERS.find(path)) is not None:
+        return await addresses.answer(exchange, found)
     if path not in ROUTES or (path in OPENAI_ONLY and exchange.dialect is ANTHROPIC):
         raise errors.unknown_path(exchange.method, exchange.path)
     method, handler = ROUTES[path]
@@ -107,4 +112,6 @@ def _route(path: str) -> str:
     path = _path(path)
     if path in ROUTES:
         return path
+    if (found := OTHERS.find(path)) is not None:
+        return found.template
     return "/v1/models/NAME" if path.startswith("/v1/models/") else "unknown"

@@ -14,6 +14,12 @@ from webapp.catalog.models import ServedModel
 class Writer(Protocol):
     """Writes one call's stream, or its one answer."""
 
+    @property
+    def keep(self) -> Callable[[], None] | None:
+        """Writes down an answer that lasts. It is called in a thread for the database, once the answer is
+        whole and before anybody is told of its end."""
+        ...
+
     def ping(self) -> bytes:
         """What keeps a silent stream open."""
         ...
