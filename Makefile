@@ -71,6 +71,11 @@ fmt: $(VENV)/.dev ## Format the code and mend what ruff can mend
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+.PHONY: bundle
+bundle: ## Build static/built from our scripts and styles, which is committed: needs Node, running does not
+	@test -d node_modules/rollup || npm ci --silent
+	npm run --silent bundle
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure the engine on the default model [JSON=file]
 	@$(PY) manage.py models pull qwen2.5-coder-1.5b

@@ -1,10 +1,10 @@
 // Writes static/vendor/ and tests/e2e/vendor/ from the exact packages of package-lock.json: one ES module a library,
 // its licence beside it, and SHA256SUMS, which `python -m webapp.vendored` checks without Node.
-import { createHash } from "node:crypto";
-import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { build } from "esbuild";
+import { seal } from "./seal.mjs";
 
 const LANGUAGES = ["bash", "c", "cpp", "css", "go", "java", "javascript", "json", "markdown", "python", "rust", "sql", "typescript", "xml", "yaml"];
 
@@ -102,24 +102,6 @@ async function bundleMaths(folder) {
   await writeFile(path.join(target, "katex.css"), style.replace(/,url\([^)]*\.(?:woff|ttf)\) ?format\("[^"]*"\)/g, ""));
   const isFont = (source) => source.endsWith("fonts") || source.endsWith(".woff2");
   await cp("node_modules/katex/dist/fonts", path.join(target, "fonts"), { recursive: true, filter: isFont });
-}
-
-async function files(folder, inside = "") {
-  const entries = await readdir(path.join(folder, inside), { withFileTypes: true });
-  const found = entries.map((entry) => {
-    const name = path.posix.join(inside, entry.name);
-    return entry.isDirectory() ? files(folder, name) : [name];
-  });
-  return (await Promise.all(found)).flat().sort();
-}
-
-async function seal(folder) {
-  const lines = [];
-  for (const name of await files(folder)) {
-    const digest = createHash("sha256").update(await readFile(path.join(folder, name))).digest("hex");
-    lines.push(`${digest}  ${name}\n`);
-  }
-  await writeFile(path.join(folder, "SHA256SUMS"), lines.join(""));
 }
 
 async function vendor() {

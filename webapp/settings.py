@@ -341,13 +341,15 @@ USE_TZ = True
 
 # ---- static files
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+BUNDLE_DIR = Path(text("BUNDLE_DIR", str(BASE_DIR / "static" / "built")))
+STATICFILES_DIRS = [("built", BUNDLE_DIR), BASE_DIR / "static"]
 STATIC_ROOT = Path(text("STATIC_ROOT", str(VAR_DIR / "static")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "webapp.static_files.StaticFiles"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_IMMUTABLE_FILE_TEST = r"\.[0-9a-f]{8,12}\.[a-z]+(\.map)?$"  # a name made of the content
 
 # ---- logs: events with ids, never message text
 LOGGING = {

@@ -15,3 +15,9 @@ class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  
     """
 
     patterns = (*HashedFilesMixin.patterns, ("js/*.js", _IMPORTS))
+
+    def hashed_name(self, name: str, content: Any = None, filename: str | None = None) -> str:
+        """What was built has its hash in its name, and imports by that name."""
+        if name.startswith("built/"):
+            return name
+        return str(super().hashed_name(name, content, filename))

@@ -1,11 +1,16 @@
-"""Proves that the vendored browser files are what scripts/vendor.mjs wrote: `python -m webapp.vendored`."""
+"""Proves that browser files which no person wrote are what our scripts wrote: `python -m webapp.vendored`.
+
+Those of others come by scripts/vendor.mjs, what is built of ours, as it is now, by scripts/bundle.mjs.
+"""
 
 import hashlib
 import sys
 from pathlib import Path
 
+from webapp import bundles
+
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = (ROOT / "static" / "vendor", ROOT / "tests" / "e2e" / "vendor")
+FOLDERS = (ROOT / "static" / "vendor", bundles.COMMITTED, ROOT / "tests" / "e2e" / "vendor")
 
 
 def faults(folder: Path) -> list[str]:
@@ -18,12 +23,16 @@ def faults(folder: Path) -> list[str]:
     found += [f"{folder / name} is not listed in SHA256SUMS" for name in present.keys() - sums.keys()]
     for name in sums.keys() & present.keys():
         if hashlib.sha256(present[name].read_bytes()).hexdigest() != sums[name]:
-            found.append(f"{folder / name} was changed since it was vendored: run `npm ci && npm run vendor`")
+            found.append(
+                f"{folder / name} was changed by hand: run `npm ci && npm run vendor && make bundle`"
+            )
     return sorted(found)
 
 
 def main() -> int:
     found = [fault for folder in FOLDERS for fault in faults(folder)]
+    if not bundles.is_fresh():
+        found.append(f"{bundles.COMMITTED} is older than its sources: run `make bundle`")
     sys.stderr.writelines(f"{fault}\n" for fault in found)
     return 1 if found else 0
 

@@ -1,5 +1,6 @@
 // The conversation's page: joins the composer, the socket and the turns. Which turn hangs where is the server's to say.
 
+import "./app.js";
 import { copyFrom } from "./clipboard.js";
 import { Composer } from "./composer.js";
 import { Attachments, filesOf, sentChips } from "./attachments.js";

@@ -75,8 +75,7 @@ def _static_is_stale() -> bool:
 
 def _static_state() -> str:
     """Changes whenever a file of ours is added, removed or edited."""
-    files = [
-        path for folder in settings.STATICFILES_DIRS for path in Path(folder).rglob("*") if path.is_file()
-    ]
+    folders = [settings.BUNDLE_DIR, settings.BASE_DIR / "static"]
+    files = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
     newest = max((path.stat().st_mtime_ns for path in files), default=0)
     return f"{len(files)} {newest}"
