@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 MAX_CHARS = 300
 MAX_GIST_CHARS = 60
 _FRAMES = ("[begin ", "[end ")  # lines that tell the model where a stranger's text begins and ends
+NO_RESULT = "…"  # of a call that failed without a word
 _TRACEBACK = "Traceback (most recent call last)"
 
 

@@ -1,19 +1,24 @@
-"""How a long turn is laid out on a page: what stands open, what folds into one line, what was taken back."""
+"""How a long turn is laid out on a page: phases that fold into one line, what stands open, what was taken
+back."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
-from math import ceil
 
-from chat.step_views import StepView
+from chat import call_lines
+from chat.runs import kind_of
+from chat.step_views import StepView, ToolCallView
 
-MOST_OPEN = 24  # steps of a turn that are drawn without a fold
-LAST_OPEN = 4  # of a longer turn
+MOST_OPEN = 12  # steps of a turn that are drawn without a fold
+LAST_OPEN, LAST_OPEN_LIVE = 1, 6  # of a longer turn: its answer; what it is at
 MOST_FOLDS = 12
+FEWEST_IN_A_FOLD = 10
+TITLE_CHARS = 120
 
 
 class Kind(StrEnum):
@@ -24,28 +29,28 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Steps one after another that are shown in one way."""
+class Phase:
+    """Steps that are seen as one piece of work."""
 
-    kind: Kind
+    title: str
     steps: tuple[StepView, ...]
 
     @property
-    def first(self) -> int:
-        return self.steps[0].number
-
-    @property
-    def last(self) -> int:
-        return self.steps[-1].number
+    def calls(self) -> list[ToolCallView]:
+        return [call for step in self.steps for call in step.tool_calls]
 
     @property
     def tally(self) -> list[tuple[str, int]]:
-        """Its tools, the most used first, with how often each was called."""
-        return Counter(call.name for step in self.steps for call in step.tool_calls).most_common(4)
+        """The kinds of its calls (chat.runs.TOOLS), the most frequent first; only thoughts where there are
+        none."""
+        counts = Counter(kind_of(call.name) for call in self.calls)
+        return counts.most_common() or [("think", len(self.steps))]
 
     @property
-    def has_error(self) -> bool:
-        return any(call.is_error for step in self.steps for call in step.tool_calls)
+    def fault(self) -> str:
+        """Why the last of its calls that failed did."""
+        failed = [call for call in self.calls if call.is_error]
+        return call_lines.gist(failed[-1].result) or call_lines.NO_RESULT if failed else ""
 
     @property
     def duration_ms(self) -> int:
@@ -55,26 +60,96 @@ class Stretch:
         )
 
 
-def stretches(steps: Sequence[StepView]) -> list[Stretch]:
+@dataclass(frozen=True, kw_only=True)
+class Stretch(Phase):
+    """Steps one after another that are shown in one way. `title` is what the plan says of them, where it
+    does. `leads` is the phase under way, whose line stands above this stretch; of its steps those that fold
+    are `is_earlier`."""
+
+    kind: Kind
+    leads: Phase | None = None
+    is_earlier: bool = False
+
+    @property
+    def first(self) -> int:
+        return self.steps[0].number
+
+    @property
+    def last(self) -> int:
+        return self.steps[-1].number
+
+
+def stretches(steps: Sequence[StepView], *, is_live: bool) -> list[Stretch]:
     """All of the steps, in order."""
     is_long = len(steps) > MOST_OPEN
-    size = max(10, ceil(len(steps) / MOST_FOLDS))
-    open_from = len(steps) - LAST_OPEN if is_long else 0
-    laid_out = []
-    for kind, members in groupby(
-        enumerate(steps), key=lambda place: _kind(place[1], is_open=place[0] >= open_from)
+    open_from = len(steps) - (LAST_OPEN_LIVE if is_live else LAST_OPEN) if is_long else 0
+    titles = _titles(steps)
+    laid_out: list[Stretch] = []
+    for (kind, title), members in groupby(
+        enumerate(steps), key=lambda place: _kind(place[1], titles, is_open=place[0] >= open_from)
     ):
         run = [step for _, step in members]
-        width = size if kind is Kind.FOLDED else len(run)
+        size = _size(len(steps)) if kind is Kind.FOLDED and not title else len(run)
         laid_out += [
-            Stretch(kind=kind, steps=tuple(run[start : start + width])) for start in range(0, len(run), width)
+            Stretch(kind=kind, steps=tuple(run[start : start + size]), title=title)
+            for start in range(0, len(run), size)
         ]
-    return laid_out
+    return _led(laid_out, titles) if is_long and is_live else laid_out
 
 
-def _kind(step: StepView, *, is_open: bool) -> Kind:
+def _led(laid_out: list[Stretch], titles: dict[int, str]) -> list[Stretch]:
+    """With the line of the phase under way above its first steps."""
+    *before, last = laid_out
+    title = titles.get(last.first, "") if last.kind is Kind.OPEN else ""
+    if not title:
+        return laid_out
+    earlier = before[-1:] if before and (before[-1].kind, before[-1].title) == (Kind.FOLDED, title) else []
+    steps = tuple(step for stretch in [*earlier, last] for step in stretch.steps)
+    phase = Phase(title=title, steps=steps)
+    if not earlier:
+        return [*before, replace(last, leads=phase)]
+    return [*before[:-1], replace(earlier[0], leads=phase, is_earlier=True), last]
+
+
+def _kind(step: StepView, titles: dict[int, str], *, is_open: bool) -> tuple[Kind, str]:
     if step.is_undone:
-        return Kind.UNDONE
+        return Kind.UNDONE, ""
     if step.is_draft:
-        return Kind.DRAFT
-    return Kind.OPEN if is_open else Kind.FOLDED
+        return Kind.DRAFT, ""
+    return (Kind.OPEN, "") if is_open else (Kind.FOLDED, titles.get(step.number, ""))
+
+
+def _size(num_steps: int) -> int:
+    """Of a phase that no plan names. It doubles, so that a fold of a growing turn stays where it is or
+    becomes a half of another."""
+    size = FEWEST_IN_A_FOLD
+    while size * MOST_FOLDS < num_steps:
+        size *= 2
+    return size
+
+
+def _titles(steps: Sequence[StepView]) -> dict[int, str]:
+    """What the plan says of each step: its line under way, or its phase where so many lines would be too
+    many. Empty where the plan says nothing, or too much."""
+    lines, phases = {}, {}
+    line = phase = ""
+    for step in steps:
+        lines[step.number], phases[step.number] = line, phase
+        for call in step.tool_calls:
+            if call.name == "plan" and call.result is not None and not call.is_error:
+                line, phase = _under_way(call.arguments)
+    for titles in (lines, phases):
+        if len(list(groupby(titles.values()))) <= MOST_FOLDS:
+            return titles
+    return {}
+
+
+def _under_way(arguments: str) -> tuple[str, str]:
+    try:
+        written = json.loads(arguments)["lines"]
+        doing = next((line for line in written if line.get("status") == "doing"), None)
+        if doing is None:
+            return "", ""
+        return str(doing["text"])[:TITLE_CHARS], str(doing.get("phase") or doing["text"])[:TITLE_CHARS]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""

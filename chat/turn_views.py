@@ -26,7 +26,7 @@ from chat.forms import ContinueForm, DecisionForm, PlanForm
 from chat.models import Artifact, Turn
 from webapp.accounts.models import User
 
-PARTS = {"plan", "agents", "waits", "notes"}
+PARTS = {"plan", "agents", "waits", "notes", "ahead"}
 
 
 class PageRequest(HttpRequest):
@@ -61,6 +61,13 @@ def _run(request: PageRequest, turn: Turn) -> HttpResponse:
     """How far the turn is, for a page that asks while it works."""
     context = {"run": runs.of(turn, now=timezone.now()), "currency": settings.BILLING_CURRENCY}
     return render(request, "chat/_part.html", context | {"template": "chat/_run.html"})
+
+
+@login_required
+@require_GET
+def folds(request: PageRequest, turn_id: UUID) -> HttpResponse:
+    """What folds of the steps so far, for a page that follows them."""
+    return render(request, "chat/_folds.html", {"view": history.turn_view(_turn(request, turn_id))})
 
 
 @login_required

@@ -4,6 +4,7 @@ from django.urls import path
 
 from chat import (
     attachment_views,
+    call_views,
     organise_views,
     preview_views,
     search_views,
@@ -31,6 +32,9 @@ urlpatterns = [
     path("turns/<uuid:turn_id>/parts/<slug:name>/", turn_views.part, name="turn_part"),
     path("turns/<uuid:turn_id>/steps/<int:first>-<int:last>/", turn_views.steps, name="turn_steps"),
     path("turns/<uuid:turn_id>/figures/", turn_views.figures, name="figures"),
+    path("turns/<uuid:turn_id>/call/", call_views.call, name="call"),
+    path("turns/<uuid:turn_id>/rows/", call_views.rows, name="call_rows"),
+    path("turns/<uuid:turn_id>/folds/", turn_views.folds, name="turn_folds"),
     path("turns/<uuid:turn_id>/result/", turn_views.result, name="turn_result"),
     path("turns/<uuid:turn_id>/decide/", turn_views.decide, name="decide"),
     path("turns/<uuid:turn_id>/plan/", turn_views.plan, name="edit_plan"),

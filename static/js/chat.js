@@ -15,6 +15,7 @@ import { clone, say } from "./words.js";
 
 const panel = lazy(() => import("./panel.js"));
 const links = lazy(() => import("./links.js"));
+const timeline = lazy(() => import("./timeline.js"));
 
 const main = document.getElementById("main");
 const scroller = document.getElementById("scroller");
@@ -255,8 +256,24 @@ const ACTIONS = {
 scroller.addEventListener("click", ({ target }) => {
   const mark = target.closest("[data-goto-step]");
   if (mark) void act(panel, ({ goToStep }) => goToStep(mark.closest(".turn"), mark.dataset.gotoStep));
+  const chip = target.closest("[data-filter]");
+  if (chip) void act(timeline, ({ filter }) => filter(chip));
   const button = target.closest("[data-action]");
   if (button) ACTIONS[button.dataset.action]?.(button, button.closest(".turn"));
+});
+
+/** A call opens in the panel, with all that it was given and brought. */
+scroller.addEventListener("click", (event) => {
+  const row = event.target.closest(".call > summary");
+  if (!row) return;
+  event.preventDefault();
+  void act(panel, ({ openCall }) => openCall(row));
+});
+
+document.addEventListener("keydown", (event) => {
+  const by = { j: 1, k: -1 }[event.key];
+  if (!by || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
+  void act(timeline, ({ step }) => step(by));
 });
 
 function isBusy() {

@@ -1,32 +1,68 @@
-// The earlier steps of a long turn, folded into one line while it runs. Loaded when a turn grows long.
+// The earlier steps of a long turn, folded into phases while it runs. The server lays them out, as it does for a page that
+// comes later; each fold brings its steps when it is opened. Loaded when a turn grows long.
 
+import { restoreFold } from "./folds.js";
+import { fetchFragment, wake } from "./fragment.js";
 import { isFollowing } from "./paint.js";
-import { clone, say } from "./words.js";
 
-const LEFT_OPEN = 10;
-const IN_A_FOLD = 20;
+const busy = new Map(); // turn → whether to look again
 
-/** Fold the oldest open steps, but never under the reader: only while they follow the end, nothing of it open. */
-export function fold(stepped) {
-  if (!isFollowing()) return;
-  const open = [...stepped.children].filter((child) => !child.matches(".fold"));
-  const away = open.slice(0, Math.min(IN_A_FOLD, open.length - LEFT_OPEN));
-  if (away.length < IN_A_FOLD || away.some((child) => child.querySelector("details[open], .is-live") || child.contains(document.activeElement))) return;
-  const numbers = away.map((child) => child.dataset.step).filter(Boolean);
-  const details = clone("fold-template");
-  details.dataset.fold = `live-${numbers[0]}`;
-  details.querySelector(".fold__title").textContent = say("steps", { first: numbers[0], last: numbers.at(-1) });
-  details.querySelector(".fold__tally").textContent = tally(away);
-  if (away.some((child) => child.querySelector(".call--error"))) details.querySelector(".bead").replaceWith(clone("warning-template"));
-  away[0].before(details);
-  details.querySelector(".fold__body").append(...away);
+/** Fold what the server says is past, but never under the reader: only while they follow the end, nothing of it open. */
+export async function fold(view) {
+  if (!isFollowing() || !view.section.isConnected) return;
+  if (busy.has(view.id)) {
+    busy.set(view.id, true);
+    return;
+  }
+  busy.set(view.id, false);
+  try {
+    const fresh = await fetchFragment(`/turns/${view.id}/folds/`);
+    if (view.section.hasAttribute("data-live")) layOut(view, fresh);
+  } catch (error) {
+    console.warn("could not fold earlier steps", error.message); // the next look brings them
+  }
+  const again = busy.get(view.id);
+  busy.delete(view.id);
+  if (again) void fold(view);
 }
 
-function tally(steps) {
-  const counts = new Map();
-  for (const name of steps.flatMap((step) => [...step.querySelectorAll(".call__what b")])) {
-    counts.set(name.textContent, (counts.get(name.textContent) ?? 0) + 1);
+function layOut({ id, stepped }, fresh) {
+  stepped.querySelectorAll(":scope > [data-phase]").forEach((head) => head.remove());
+  let phase = null;
+  for (const piece of [...fresh.children]) {
+    if (piece.matches("[data-phase]")) phase = piece;
+    else if (piece.matches(".fold")) put(stepped, id, piece);
+    const shown = phase && placeOf(stepped, piece);
+    if (!shown) continue;
+    shown.before(phase);
+    phase = null;
   }
-  const most = [...counts].sort((one, other) => other[1] - one[1]).slice(0, 4);
-  return most.map(([name, times]) => (times > 1 ? `${name} ×${times}` : name)).join(", ");
+  const open = [...stepped.children].find((child) => child.matches("[data-step]:not(.fold)"));
+  if (phase && open) open.before(phase);
+}
+
+const placeOf = (stepped, piece) => piece.dataset.fold && stepped.querySelector(`:scope > [data-fold="${CSS.escape(piece.dataset.fold)}"]`);
+
+/** The fold in place of the steps and lesser folds that it holds. */
+function put(stepped, turn, piece) {
+  if (placeOf(stepped, piece)) {
+    placeOf(stepped, piece).className = piece.className;
+    return;
+  }
+  const [first, last] = [Number(piece.dataset.first), Number(piece.dataset.last)];
+  const held = [...stepped.children].filter((child) => {
+    const [from, to] = rangeOf(child);
+    return from >= first && to <= last;
+  });
+  if (!held.length || held.some((child) => child.matches("details[open]") || child.querySelector("details[open], .is-live") || child.contains(document.activeElement))) return;
+  held[0].before(piece);
+  held.forEach((child) => child.remove());
+  restoreFold(turn, piece);
+  wake(piece);
+}
+
+function rangeOf(child) {
+  if (child.dataset.first) return [Number(child.dataset.first), Number(child.dataset.last)];
+  const numbers = [child, ...child.querySelectorAll("[data-step]")].map(({ dataset }) => Number(dataset.step ?? dataset.notes)).filter((number) => !Number.isNaN(number));
+  return numbers.length ? [Math.min(...numbers), Math.max(...numbers)] : [Number.NaN, Number.NaN];
 }

@@ -27,6 +27,14 @@ export async function open(link) {
   pick(url.hash.slice(1));
 }
 
+/** The row of a call: the call itself, with the row marked. */
+export async function openCall(row) {
+  opener = row;
+  const turn = row.closest(".turn").dataset.turn;
+  const call = row.parentElement.dataset.fold.replace(/^call-/, "");
+  await bring(`/turns/${turn}/call/?call=${encodeURIComponent(call)}`);
+}
+
 /** A link of an answer to a file of the conversation. */
 export async function openFile(link) {
   opener = link;
@@ -64,10 +72,20 @@ async function bring(address) {
 
 function put(content) {
   app.dataset.panel = content.dataset.kind ?? "";
+  mark(content.dataset);
   panel.replaceChildren(content);
   panel.setAttribute("aria-label", content.dataset.label ?? "");
   dress(content);
   wake(content);
+}
+
+/** The row whose call stands in the panel, wherever the conversation shows it. */
+function mark({ turn, call }) {
+  document.querySelectorAll(".call > summary[aria-current]").forEach((row) => row.removeAttribute("aria-current"));
+  if (!call) return;
+  const rows = document.querySelectorAll(`[id="turn-${CSS.escape(turn)}"] .call[data-fold="${CSS.escape(`call-${call}`)}"] > summary`);
+  rows.forEach((row) => { row.ariaCurrent = "true"; });
+  if (isWide.matches) [...rows].find((row) => row.checkVisibility())?.scrollIntoView({ block: "nearest" });
 }
 
 function show() {
@@ -83,6 +101,7 @@ function close() {
   main.inert = false;
   shown = "";
   unmark();
+  mark({});
   if (opener?.isConnected) opener.focus({ preventScroll: true });
   opener = null;
 }
@@ -116,7 +135,7 @@ document.addEventListener("work-changed", () => {
 
 async function refresh() {
   const content = panel.firstElementChild;
-  if (panel.hidden || !content?.dataset.version) return;
+  if (panel.hidden || !content?.dataset.version || content.dataset.version === "done") return;
   const address = shown;
   try {
     const fresh = await fetchFragment(address);

@@ -8,7 +8,7 @@ import { PlainStream, ReasoningStream } from "./reasoning.js";
 import { announce, callLine, clone, duration, figure, gist, inputOf, say } from "./words.js";
 
 // What most turns have not: steps in such numbers that they fold, and all that is neither text nor a call.
-const MOST_OPEN = 30;
+const MOST_OPEN = 14;
 // And what a page that is only read does without.
 const markdown = lazy(() => import("./markdown.js"));
 const work = lazy(() => import("./work.js"));
@@ -107,9 +107,8 @@ export class TurnView {
   /** These steps are no part of the answer any more: sent back ("draft"), or undone. They fold away. */
   setAside(kind, first, last) {
     const aside = [...this.#steps].filter(([number, step]) => number >= first && number <= last && !step.isAside);
-    if (aside.length === 0) return;
     const fold = clone(`${kind}-template`);
-    aside[0][1].element.before(fold);
+    aside.find(([, { element }]) => element.isConnected)?.[1].element.before(fold); // others are in folds of the server
     for (const [, step] of aside) {
       this.#endAnswer(step);
       step.isAside = true;
@@ -148,13 +147,18 @@ export class TurnView {
     const { data } = event;
     if (event.kind === "check" && data.must_revise) this.setAside("draft", event.step, event.step);
     if (event.kind === "rollback") this.setAside("undone", data.to_step + 1, event.step);
+    if (event.type === "plan.changed" || event.kind === "rollback") this.#fold(); // a phase may be over
     void work().then(({ happened }) => happened(this, event));
+  }
+
+  #fold() {
+    if (this.stepped.childElementCount > MOST_OPEN / 2) void folding().then(({ fold }) => fold(this));
   }
 
   /** A step begins: what was shown of it or of a later one is void. */
   #startStep({ step, at_ms }) {
     for (const notes of this.stepped.querySelectorAll("[data-notes]")) if (notes.dataset.notes >= step) notes.remove();
-    if (this.stepped.childElementCount > MOST_OPEN) void folding().then(({ fold }) => fold(this.stepped));
+    if (this.stepped.childElementCount > MOST_OPEN) this.#fold();
     for (const [number, shown] of this.#steps) {
       if (number < step) this.#endAnswer(shown);
       else {

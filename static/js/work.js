@@ -38,7 +38,10 @@ export function advance(view) {
     return;
   }
   resting.set(view.id, false);
-  if (view.section.hasAttribute("data-live")) void look(view, "run", 0);
+  if (view.section.hasAttribute("data-live")) {
+    void look(view, "run", 0);
+    void look(view, "ahead", 0);
+  }
   setTimeout(() => {
     const again = resting.get(view.id);
     resting.delete(view.id);
@@ -144,8 +147,12 @@ function swap(old, piece) {
 
 function swapRun(old, piece) {
   const had = old.contains(document.activeElement);
+  const pressed = old.querySelector("[data-filter][aria-pressed=true]")?.dataset.filter;
+  for (const chip of piece.querySelectorAll("[data-filter]")) chip.ariaPressed = String(chip.dataset.filter === (pressed ?? ""));
+  const focused = document.activeElement?.dataset?.filter;
   old.replaceWith(piece);
-  if (had) (piece.querySelector("button") ?? document.getElementById("message")).focus({ preventScroll: true });
+  if (had && focused !== undefined) piece.querySelector(`[data-filter="${focused}"]`)?.focus({ preventScroll: true });
+  else if (had) (piece.querySelector("button") ?? document.getElementById("message")).focus({ preventScroll: true });
 }
 
 function swapHead(old, piece) {
@@ -165,7 +172,8 @@ export async function picture(view, call, element) {
 
 /** The turn is over: its parts as they ended, and the answer with its citations and doubts. */
 export function settle(section, final) {
-  for (const part of ["run", "plan", "agents", "waits"]) patch(slot(section, part), slot(final, part));
+  section.querySelectorAll(".stepped > [data-phase]").forEach((head) => head.remove()); // nothing is under way
+  for (const part of ["run", "plan", "agents", "ahead", "waits"]) patch(slot(section, part), slot(final, part));
   for (const answer of final.querySelectorAll("[data-marked]")) {
     const step = answer.closest("[data-step]").dataset.step;
     section.querySelector(`[data-step="${step}"] > .answer`)?.replaceWith(answer);
