@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
@@ -44,7 +45,8 @@ class Tag(models.Model):
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def for_user(self, user: User) -> Self:
-        return self.filter(user=user)
+        """A temporary one that has ended is nobody's."""
+        return self.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now()), user=user)
 
     def kept(self) -> Self:
         """Those that are not temporary."""
@@ -54,7 +56,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 class Conversation(models.Model):
     """`current_turn` is the leaf of the branch on show. What is archived is out of the sidebar, until it goes
     on. One with `ends_at` is temporary: it is in no list, and gone then. `origin` names the document that it
-    was made of, so that it is not made twice."""
+    was made of, so that it is not made twice. All its turns are asked with its `preset`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
@@ -66,6 +68,7 @@ class Conversation(models.Model):
         Folder, on_delete=models.SET_NULL, null=True, blank=True, related_name="conversations"
     )
     tags = models.ManyToManyField(Tag, blank=True, related_name="conversations")
+    preset = models.ForeignKey("Preset", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     pinned_at = models.DateTimeField(null=True, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
     ends_at = models.DateTimeField(null=True, blank=True)
