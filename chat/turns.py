@@ -25,7 +25,7 @@ from chat import fence as fences
 from chat.clock import FromNow
 from chat.documents import Shown
 from chat.fence import TurnLost as TurnLost
-from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, ToolRun, Turn
+from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, Preset, ToolRun, Turn
 from inference.schema import FinishReason, ToolSpec, Usage
 from webapp.accounts.models import User
 from webapp.billing import estimates, holds, limits
@@ -55,13 +55,26 @@ class Question:
     tool_terms: Mapping[str, Any] = field(default_factory=dict)
     continues: Turn | None = None
     documents: tuple[Shown, ...] = ()
+    instructions: str = ""
+    is_temporary: bool = False
+    preset: Preset | None = None
 
 
-def open_conversation(user: User, *, conversation_id: UUID, text: str) -> Conversation:
-    """A conversation titled by the first words of its first message."""
+def open_conversation(
+    user: User,
+    *,
+    conversation_id: UUID,
+    text: str,
+    ends_at: datetime | None = None,
+    preset: Preset | None = None,
+) -> Conversation:
+    """A conversation titled by the first words of its first message; a temporary one has no title, and is
+    not found by any."""
+    if ends_at is not None:
+        return Conversation.objects.create(id=conversation_id, user=user, ends_at=ends_at, preset=preset)
     words = " ".join(text.split())
     title = words if len(words) <= TITLE_CHARS else f"{words[: TITLE_CHARS - 1].rsplit(' ', 1)[0]}…"
-    conversation = Conversation.objects.create(id=conversation_id, user=user, title=title)
+    conversation = Conversation.objects.create(id=conversation_id, user=user, title=title, preset=preset)
     search_index.keep_title(conversation)
     return conversation
 
@@ -84,6 +97,7 @@ def start(
         team=question.team,
         plan_needs_approval=question.plan_needs_approval,
         tool_terms=dict(question.tool_terms),
+        instructions=question.instructions,
         continues=question.continues,
         **asdict(question.limits),
         wake_at=FromNow(RING_AGAIN_S),
