@@ -107,7 +107,6 @@ def prefetches() -> list[str | Prefetch[Any]]:
         "messages__parts",
         Prefetch("tool_runs", queryset=ToolRun.objects.defer("arguments")),
         "plan_items",
-        "feedback",
         Prefetch("artifacts", queryset=Artifact.objects.defer("text")),
         Prefetch("agents", queryset=_agents()),
     ]

@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_out
 from django.db.models.signals import post_delete
 
 
@@ -8,11 +9,12 @@ class ChatConfig(AppConfig):
     label = "chat"
 
     def ready(self) -> None:
-        from chat import attachments
+        from chat import attachments, temporary
         from chat.models import Attachment
 
         # However its row goes: with its conversation, its account, or alone.
         post_delete.connect(attachments.forget_file, sender=Attachment)
+        user_logged_out.connect(temporary.signed_out)
         if settings.MCP_SERVERS:
             from chat import tool_servers
 

@@ -26,10 +26,15 @@ def delete(conversation: Conversation) -> None:
     """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the
     bill."""
     with transaction.atomic():
-        # All are locked before any is ended, agents first, as their workers lock them.
-        still_open = conversation.turns.select_for_update().exclude(status=Turn.Status.FINISHED)
-        for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True), "created_at")):
-            turns.abandon(turn)
+        stop_turns(conversation)
         transaction.on_commit(partial(workspaces.forget, [conversation.id]))
         transaction.on_commit(partial(documents.forget, conversation.id))
         conversation.delete()
+
+
+def stop_turns(conversation: Conversation) -> None:
+    """End what is under way, at once. Call it inside a transaction."""
+    # All are locked before any is ended, agents first, as their workers lock them.
+    still_open = conversation.turns.select_for_update().exclude(status=Turn.Status.FINISHED)
+    for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True), "created_at")):
+        turns.abandon(turn)

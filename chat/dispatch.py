@@ -7,47 +7,46 @@ Every refusal is one exception with a stable code and a message for the person; 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from datetime import timedelta
 from uuid import UUID, uuid5
 
-import msgspec
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from agents import limits
-from agents.limits import Limits
-from agents.teams.roles import Team
-from chat import attachments, conductors, documents, events, history, segment, tasks, toolsets, turns
+from chat import (
+    attachments,
+    documents,
+    drafts,
+    events,
+    history,
+    memory_tools,
+    preferences,
+    presets,
+    segment,
+    tasks,
+    temporary,
+    toolsets,
+    turns,
+    wishes,
+)
 from chat.frames import TurnContinue, TurnRegenerate, TurnSend
 from chat.models import Attachment, Conversation, Turn
+from chat.refusals import Refusal as Refusal
 from chat.turns import Question
 from inference.backends.base import BackendError, ChatBackend
 from webapp.accounts.models import User
 from webapp.billing import limits as rates
-from webapp.billing import pricing
 from webapp.billing.holds import InsufficientFunds
 from webapp.billing.prices import PriceMissing
 from webapp.catalog import backends
 from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
-
-MAX_LIMITED_TOOLS, TOOL_NAME_CHARS = 100, 64
-
-MAX_GRANTED = 50
-
-
-class Refusal(Exception):
-    """A command was not carried out. `code` is stable, `message` says what happened and what to do."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def submit_turn(user: User, command: TurnSend) -> Turn:
@@ -56,8 +55,12 @@ def submit_turn(user: User, command: TurnSend) -> Turn:
     if (started := _started(user, client_id)) is not None:
         return started
     model = _model(command.model)
-    team = _team(command)
-    limits_asked = _limits(command, model)
+    team = wishes.team_of(command)
+    own = preferences.of(user)
+    limits_asked = wishes.limits_of(command, model, own)
+    conversation = _conversation(user, command.conversation)
+    is_temporary = conversation.is_temporary if conversation else command.is_temporary
+    preset = conversation.preset if conversation else presets.chosen(user, command.preset)
     question = Question(
         text=_text(command.text),
         model=model,
@@ -67,9 +70,11 @@ def submit_turn(user: User, command: TurnSend) -> Turn:
         limits=team.bounded(limits_asked) if team else limits_asked,
         team=command.team,
         plan_needs_approval=command.plan_needs_approval,
-        tool_terms=_terms(command),
+        tool_terms=wishes.terms_of(command, preset),
+        instructions=preferences.told(user, preset=preset, is_temporary=is_temporary),
+        is_temporary=is_temporary,
+        preset=preset,
     )
-    conversation = _conversation(user, command.conversation)
     parent = _parent(conversation, command)
     attached = _attached(user, command.attachments, conversation)
     shown = documents.chosen(
@@ -83,7 +88,9 @@ def submit_turn(user: User, command: TurnSend) -> Turn:
         )
     )
     question = replace(question, documents=shown)
-    return _start(user, question, conversation=conversation, parent=parent)
+    turn = _start(user, question, conversation=conversation, parent=parent)
+    drafts.sent(user, conversation if command.conversation else None, text=command.text)
+    return turn
 
 
 def regenerate(user: User, command: TurnRegenerate) -> Turn:
@@ -106,6 +113,8 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
         tool_terms=first.tool_terms,
         continues=first.continues,
         documents=documents.again(first),
+        instructions=first.instructions,
+        is_temporary=first.conversation.is_temporary,
     )
     return _start(user, question, conversation=first.conversation, parent=first.parent)
 
@@ -120,7 +129,7 @@ def continue_turn(user: User, command: TurnContinue) -> Turn:
         raise unknown_conversation()
     if not ended.limit or ended.status != Turn.Status.FINISHED:
         raise Refusal("nothing_to_continue", _("No limit ended this answer: ask a further question instead."))
-    steps = _within(command.steps, command.steps, most=limits.HIGHEST.max_steps)
+    steps = wishes.within(command.steps, command.steps, most=limits.HIGHEST.max_steps)
     is_heavy = ended.effort == Turn.Effort.HEAVY
     question = Question(
         text=_("Go on."),
@@ -132,6 +141,8 @@ def continue_turn(user: User, command: TurnContinue) -> Turn:
         limits=replace(turns.limits_of(ended), max_steps=steps),
         tool_terms=ended.tool_terms,
         continues=ended,
+        instructions=ended.instructions,
+        is_temporary=ended.conversation.is_temporary,
     )
     return _start(user, question, conversation=ended.conversation, parent=ended)
 
@@ -167,10 +178,19 @@ def _start(user: User, question: Question, *, conversation: Conversation | None,
     _check_backend(question.model)
     new_id = _new_conversation_id(user, question.client_id)
     tools = toolsets.specs_for(question.model, long_thinking=question.long_thinking)
+    tools += memory_tools.specs(user, is_temporary=question.is_temporary) if tools else ()
     try:
         with transaction.atomic():
-            target = conversation or turns.open_conversation(user, conversation_id=new_id, text=question.text)
+            target = conversation or turns.open_conversation(
+                user,
+                conversation_id=new_id,
+                text=question.text,
+                ends_at=timezone.now() + temporary.time_to_live() if question.is_temporary else None,
+                preset=question.preset,
+            )
             turn = turns.start(target, question, parent=parent, tools=tools)
+            if question.is_temporary:
+                temporary.prolong(target.pk, by=timedelta(seconds=question.limits.max_seconds))
             rates.enter("turn", user_id=user.pk, lease_id=str(turn.id), ttl_s=turns.PLACE_S)
             transaction.on_commit(lambda: tasks.ring(turn.id))
     except (InsufficientFunds, PriceMissing, rates.RateLimited) as fault:
@@ -244,7 +264,9 @@ def _conversation(user: User, conversation_id: str | None) -> Conversation | Non
     if conversation_id is None:
         return None
     key = _uuid(conversation_id, fault=unknown_conversation())
-    conversation = Conversation.objects.filter(user=user, id=key).select_related("current_turn").first()
+    conversation = (
+        Conversation.objects.for_user(user).filter(id=key).select_related("current_turn", "preset").first()
+    )
     if conversation is None:
         raise unknown_conversation()
     return conversation
@@ -272,93 +294,6 @@ def _turn(user: User, turn_id: str) -> Turn:
     if turn is None:
         raise unknown_conversation()
     return turn
-
-
-def _limits(command: TurnSend, model: ServedModel) -> Limits:
-    """The preset of the effort, with what the person set instead; without Long Thinking there is nothing to
-    set."""
-    preset = limits.preset(
-        command.effort, long_thinking=command.long_thinking, reply_tokens=model.max_output_tokens
-    )
-    if not command.long_thinking:
-        return preset
-    wanted, highest = command.limits, limits.HIGHEST
-    if wanted.published is not None:
-        preset = limits.published(wanted.published, reply_tokens=model.max_output_tokens)
-    return replace(
-        preset,
-        max_steps=_within(wanted.max_steps, preset.max_steps, most=highest.max_steps),
-        max_seconds=_within(wanted.max_seconds, preset.max_seconds, most=highest.max_seconds),
-        max_reasoning_tokens=_within(
-            wanted.max_reasoning_tokens,
-            preset.max_reasoning_tokens,
-            fewest=0,
-            most=highest.max_reasoning_tokens,
-        ),
-        max_cost_nano=_cost_nano(wanted.max_cost, preset.max_cost_nano),
-        max_total_tokens=_up_to(wanted.max_total_tokens, preset.max_total_tokens, highest.max_total_tokens),
-        max_sandbox_seconds=_up_to(
-            wanted.max_sandbox_seconds, preset.max_sandbox_seconds, highest.max_sandbox_seconds
-        ),
-        max_fetched_bytes=_up_to(
-            wanted.max_fetched_bytes, preset.max_fetched_bytes, highest.max_fetched_bytes
-        ),
-        max_calls_per_tool={
-            tool[:TOOL_NAME_CHARS]: _within(most, most, fewest=0, most=limits.MOST_CALLS_OF_A_TOOL)
-            for tool, most in list((wanted.max_calls_per_tool or {}).items())[:MAX_LIMITED_TOOLS]
-        },
-    )
-
-
-def _up_to(wanted: int | None, preset: int | None, most: int | None) -> int | None:
-    return preset if wanted is None else _within(wanted, wanted, most=most or wanted)
-
-
-def _terms(command: TurnSend) -> dict[str, Any]:
-    """On which terms the turn uses tools, as it is stored."""
-    if len(command.tools.granted) > MAX_GRANTED:
-        raise Refusal("bad_tools", _("So many tools cannot be allowed at once: choose fewer."))
-    terms: dict[str, Any] = msgspec.to_builtins(command.tools)
-    return terms
-
-
-def _team(command: TurnSend) -> Team | None:
-    """The team that was asked for, if any; it works with Long Thinking only."""
-    if not command.team:
-        return None
-    team = conductors.teams().teams.get(command.team)
-    if team is None or not command.long_thinking:
-        raise Refusal(
-            "bad_team",
-            _("There is no team %(name)s, or Long Thinking is off. Choose a team and switch it on.")
-            % {"name": command.team[:40]},
-        )
-    return team
-
-
-def _within(wanted: int | None, preset: int, *, fewest: int = 1, most: int) -> int:
-    if wanted is None:
-        return preset
-    if not fewest <= wanted <= most:
-        raise Refusal(
-            "bad_limits",
-            _("A limit of %(wanted)s is not possible: choose from %(fewest)d to %(most)d.")
-            % {"wanted": str(wanted)[:20], "fewest": fewest, "most": most},
-        )
-    return wanted
-
-
-def _cost_nano(wanted: str | None, preset: int | None) -> int | None:
-    """None or an empty text takes the preset."""
-    if not wanted:
-        return preset
-    try:
-        nano = pricing.to_nano(Decimal(wanted))
-    except (InvalidOperation, ValueError):
-        nano = 0
-    if not 0 < nano <= (limits.HIGHEST.max_cost_nano or 0):
-        raise Refusal("bad_limits", _("The cost limit must be an amount of money above zero, like 0.50."))
-    return nano
 
 
 def _check_backend(model: ServedModel) -> None:

@@ -71,6 +71,14 @@ async def ask_to_stop(turn_id: UUID) -> None:
         await pipe.execute()
 
 
+async def forget(turn_ids: Sequence[UUID]) -> None:
+    """Remove the logs of turns that are gone."""
+    if turn_ids:
+        async with client() as connection:
+            keys = [key for turn_id in turn_ids for key in (log_key(turn_id), cancel_key(turn_id))]
+            await connection.delete(*keys)
+
+
 async def read(
     connection: "redis.asyncio.Redis[bytes]", turn_id: UUID, *, after: int = 0, count: int | None = None
 ) -> list[bytes]:

@@ -32,7 +32,7 @@ def export(request: PageRequest, conversation_id: UUID, ending: str) -> HttpResp
     """The branch on show, reasoning and cited web pages included."""
     if ending not in FORMS:
         raise Http404
-    mine = Conversation.objects.filter(user=request.user)
+    mine = Conversation.objects.for_user(request.user).kept()
     conversation = get_object_or_404(mine, pk=conversation_id)
     try:
         snapshot = snapshots.of_branch(conversation, with_reasoning=True)

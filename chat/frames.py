@@ -37,11 +37,13 @@ class Granted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ToolTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """On which terms a turn uses tools. `is_fresh`: nothing that was found before is used again.
-    `is_quarantined`: pages are read by another call of the model, which answers questions about them."""
+    `is_quarantined`: pages are read by another call of the model, which answers questions about them. `only`:
+    no tools but these."""
 
     is_fresh: bool = False
     is_quarantined: bool = False
     granted: list[Granted] = []
+    only: list[str] | None = None
 
 
 # ---- browser → server
@@ -50,7 +52,8 @@ class ToolTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
     """Start a turn. `client_id` makes a resend harmless; `conversation` None opens one; with `is_branch` the
     turn hangs on `parent` (null: the root) beside what is there already, else on the leaf of the branch on
-    show. `attachments` are ids of uploaded files."""
+    show. `attachments` are ids of uploaded files, `preset` is one of the person's. `is_temporary` of a chat
+    that is opened: nothing of it stays."""
 
     client_id: str
     text: str
@@ -65,6 +68,8 @@ class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
     plan_needs_approval: bool = False
     tools: ToolTerms = ToolTerms()
     attachments: list[str] = []
+    preset: str = ""
+    is_temporary: bool = False
 
 
 class TurnAttach(msgspec.Struct, frozen=True, tag_field="op", tag="turn.attach"):

@@ -94,7 +94,7 @@ def branch(conversation: Conversation) -> list[TurnView]:
     """The turns of the branch on show, first to last."""
     family = branches.family(conversation)
     path = branches.path(family, conversation.current_turn_id)
-    asked = Turn.objects.select_related("model", "conversation")
+    asked = Turn.objects.select_related("model", "conversation", "feedback")
     turns = asked.prefetch_related(*activity.prefetches(), "documents__attachment").in_bulk(path)
     bills = UsageRecord.objects.filter(hold__turn__in=path).in_bulk(field_name="hold_id")
     found = [_view(turns[turn_id], bills.get(turns[turn_id].hold_id), family) for turn_id in path]

@@ -123,7 +123,7 @@ def _changed(request: SignedInRequest, conversation: Conversation) -> HttpRespon
 
 
 def _conversation(request: SignedInRequest, conversation_id: UUID) -> Conversation:
-    return get_object_or_404(Conversation.objects.for_user(request.user), pk=conversation_id)
+    return get_object_or_404(Conversation.objects.for_user(request.user).kept(), pk=conversation_id)
 
 
 def _folder(request: SignedInRequest, folder_id: int) -> Folder:

@@ -155,5 +155,5 @@ def _rows(text: str, *, delimiter: str) -> list[list[str]]:
 
 
 def _conversation(request: PageRequest, conversation_id: UUID) -> Conversation:
-    mine = Conversation.objects.filter(user=request.user)
+    mine = Conversation.objects.for_user(request.user)
     return get_object_or_404(mine, pk=conversation_id)

@@ -27,7 +27,7 @@ def keep_answer(turn: Turn, text: str) -> None:
 
 def _keep(turn: Turn, kind: SearchEntry.Kind, text: str) -> None:
     """Once per turn and kind; a turn that ends twice ends with the same words."""
-    if turn.spawned_by_id is not None or not text:
+    if turn.spawned_by_id is not None or turn.conversation.is_temporary or not text:
         return
     entry = SearchEntry(
         turn=turn,

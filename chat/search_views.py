@@ -65,7 +65,7 @@ def hits(request: SignedInRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "chats": search.chats(request.user, query, limit=PALETTE_CHATS),
         "found": search.messages(request.user, query, limit=PALETTE_MESSAGES),
-        "recent": [] if query.words else Conversation.objects.for_user(request.user)[:PALETTE_CHATS],
+        "recent": [] if query.words else Conversation.objects.for_user(request.user).kept()[:PALETTE_CHATS],
     }
     return render(request, "chat/_hits.html", context)
 

@@ -37,7 +37,7 @@ class PageRequest(HttpRequest):
 @require_http_methods(["GET", "POST"])
 def share(request: PageRequest, conversation_id: UUID) -> HttpResponse:
     """The dialog; then the link, which is shown this once."""
-    mine = Conversation.objects.for_user(request.user)
+    mine = Conversation.objects.for_user(request.user).kept()
     conversation = get_object_or_404(mine, pk=conversation_id)
     form = ShareForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

@@ -55,7 +55,7 @@ def page(user: User, *, now: datetime, before: datetime | None = None) -> Page:
 
 def folders(user: User) -> list[Folder]:
     """Each with `num_chats`, which are not archived."""
-    kept = Q(conversations__archived_at=None)
+    kept = Q(conversations__archived_at=None, conversations__ends_at=None)
     return list(Folder.objects.filter(user=user).annotate(num_chats=Count("conversations", filter=kept)))
 
 
@@ -63,7 +63,7 @@ def listed(user: User, *, is_archived: bool = False) -> "QuerySet[Conversation]"
     """Those that are not archived, or those that are, as a row shows them."""
     open_turns = Turn.objects.filter(conversation=OuterRef("pk")).exclude(status=Turn.Status.FINISHED)
     asking = open_turns.filter(status=Turn.Status.WAITING, waiting_for__in=activity.OF_A_PERSON)
-    mine = Conversation.objects.filter(user=user, archived_at__isnull=not is_archived)
+    mine = Conversation.objects.for_user(user).kept().filter(archived_at__isnull=not is_archived)
     rows = mine.annotate(is_running=Exists(open_turns), is_waiting=Exists(asking))
     return rows.only("id", "title", "updated_at", "pinned_at")
 

@@ -23,6 +23,7 @@ from chat import (
     own_loop,
     segment,
     shares,
+    temporary,
     turns,
     workspaces,
 )
@@ -123,6 +124,7 @@ SWEPT: tuple[Callable[[], object], ...] = (
     _announce_all,
     decisions.expire_due,
     holds.release_expired,
+    temporary.clear_ended,
     attachments.ring_due,
     attachments.clean_up,
 )

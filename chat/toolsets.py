@@ -30,6 +30,7 @@ from chat import (
     code_tools,
     conductors,
     document_tools,
+    memory_tools,
     own_loop,
     page_tools,
     search_tools,
@@ -96,6 +97,8 @@ async def opened(
         ]
     # The platform's first: of two tools with one name the first is kept.
     tools = [*page_tools.allowed(turn, platform), *added]
+    if terms.only is not None:
+        tools = [tool for tool in tools if tool.spec.name in terms.only]
     if (allowed := conductors.tools_of(turn)) is not None:
         tools = [tool for tool in tools if tool.spec.name in allowed]
     policy = replace(
@@ -104,7 +107,9 @@ async def opened(
         grants=tuple(Grant(tool=one.tool, arguments=one.arguments) for one in terms.granted),
     )
     async with own_loop.kept("tool cache", partial(RedisToolCache.opened, settings.REDIS_URL)) as tool_cache:
-        yield Toolset(tools, policy=policy, cache=tool_cache, is_fresh=terms.is_fresh)
+        # Of a temporary chat nothing stays, its results neither.
+        cache = None if turn.conversation.is_temporary else tool_cache
+        yield Toolset(tools, policy=policy, cache=cache, is_fresh=terms.is_fresh)
 
 
 async def _platform(turn: Turn, sandbox: TurnSandbox) -> list[Tool]:
@@ -112,6 +117,7 @@ async def _platform(turn: Turn, sandbox: TurnSandbox) -> list[Tool]:
     asking: list[Tool] = [] if turn.spawned_by_id else [AskUser()]
     looking = await own_loop.database(search_tools.tools, turn.model)
     looking += await own_loop.database(document_tools.tools_of, turn)
+    looking += await own_loop.database(memory_tools.tools_of, turn)
     calculator = await asyncio.to_thread(code_tools.calculator)
     return [calculator, *asking, *looking, *await asyncio.to_thread(code_tools.tools_of, sandbox)]
 

@@ -17,7 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
 from agents import limits
-from chat import composer, conductors, conversations, history
+from chat import composer, conductors, conversations, history, preferences, presets, temporary
 from chat import sidebar as sidebars
 from chat.forms import RenameForm
 from chat.models import Conversation, Turn
@@ -92,7 +92,10 @@ def delete(request: PageRequest, conversation_id: UUID) -> HttpResponse:
     if request.method == "GET":
         return render(request, "chat/_delete.html", {"conversation": found})
     is_current = _is_current(request, found)
-    conversations.delete(found)
+    if found.is_temporary:
+        temporary.end(found)
+    else:
+        conversations.delete(found)
     if is_current or not request.htmx:
         home = reverse("chat")
         return HttpResponseClientRedirect(home) if request.htmx else HttpResponseRedirect(home)
@@ -123,6 +126,10 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
         "max_file_mb": settings.ATTACHMENT_MB,
         "max_files": settings.ATTACHMENTS_OF_A_MESSAGE,
         "now_ms": int(timezone.now().timestamp() * 1000),
+        "own": preferences.of(request.user),
+        "own_presets": presets.of_user(request.user) if conversation is None else [],
+        "is_temporary": conversation.is_temporary if conversation else "temporary" in request.GET,
+        "temporary_hours": settings.TEMPORARY_CHAT_HOURS,
     }
     return render(request, "chat/page.html", context)
 
@@ -132,7 +139,7 @@ def _thread(request: PageRequest, shown: Conversation) -> HttpResponse:
 
 
 def _conversation(request: PageRequest, conversation_id: UUID) -> Conversation:
-    mine = Conversation.objects.filter(user=request.user).select_related("current_turn")
+    mine = Conversation.objects.for_user(request.user).select_related("current_turn", "preset")
     return get_object_or_404(mine, pk=conversation_id)
 
 

@@ -81,4 +81,4 @@ def _kept(response: StreamingHttpResponse, name: str) -> HttpResponse:
 
 
 def _conversation(request: PageRequest, conversation_id: UUID) -> Conversation:
-    return get_object_or_404(Conversation.objects.filter(user=request.user), pk=conversation_id)
+    return get_object_or_404(Conversation.objects.for_user(request.user), pk=conversation_id)

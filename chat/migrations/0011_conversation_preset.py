@@ -5,15 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('chat', '0010_personal'),
+        ("chat", "0010_personal"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='conversation',
-            name='preset',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='chat.preset'),
+            model_name="conversation",
+            name="preset",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="chat.preset",
+            ),
         ),
     ]

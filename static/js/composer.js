@@ -59,6 +59,8 @@ export class Composer extends EventTarget {
       limits: isOn ? this.#chosenLimits() : {},
       team: isOn ? this.team?.value ?? "" : "",
       plan_needs_approval: isOn && this.planFirst.checked,
+      preset: this.form.dataset.preset ?? "",
+      is_temporary: document.querySelector("#main[data-temporary]") !== null,
     };
   }
 
