@@ -38,8 +38,8 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, *, scale: float) ->
     num_kv_heads, num_positions, _ = keys.shape
     grouped = queries.float().view(num_queries, num_kv_heads, num_heads // num_kv_heads, head_dim)
     scores = torch.einsum("qhgd,hkd->qhgk", grouped, keys.float()) * scale
-    query_positions = torch.arange(num_positions - num_queries, num_positions)
-    is_future = torch.arange(num_positions) > query_positions.unsqueeze(-1)
+    positions = torch.arange(num_positions, device=queries.device)
+    is_future = positions > positions[num_positions - num_queries :].unsqueeze(-1)
     scores = scores.masked_fill(is_future[:, None, None, :], float("-inf"))
     attended = torch.einsum("qhgk,hkd->qhgd", scores.softmax(dim=-1), values.float())
     return attended.reshape(num_queries, num_heads, -1)
@@ -75,7 +75,7 @@ def route(logits: Tensor, choice_bias: Tensor, experts: Experts) -> tuple[Tensor
     if experts.num_groups > 1:
         grouped = choice.view(logits.shape[0], experts.num_groups, -1)
         best_groups = grouped.topk(2, dim=2).values.sum(2).topk(experts.num_groups_chosen, dim=1).indices
-        is_open = torch.zeros(grouped.shape[:2], dtype=torch.bool).scatter_(1, best_groups, value=True)
+        is_open = torch.zeros_like(grouped[..., 0], dtype=torch.bool).scatter_(1, best_groups, value=True)
         choice = grouped.masked_fill(~is_open.unsqueeze(2), float("-inf")).view(choice.shape)
     chosen = choice.topk(experts.num_per_token, dim=1).indices
     weights = scores.gather(1, chosen)

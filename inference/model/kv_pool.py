@@ -12,21 +12,32 @@ BLOCK_TOKENS = 64
 
 
 class KVPool:
-    """`layers[i]` holds layer i's part of every block; its memory is taken as blocks are first written.
+    """`layers[i]` holds layer i's part of every block. On a CPU its memory is taken as blocks are first written,
+    on another device at once.
 
     grouped-query attention  [num_blocks, 2, num_kv_heads, BLOCK_TOKENS, head_dim]: keys, then values
     latent attention         [num_blocks, BLOCK_TOKENS, kv_lora_rank + qk_rope_head_dim]: the normed latent,
                              then the rotated key that all heads share
     """
 
-    def __init__(self, config: ModelConfig, *, num_blocks: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        num_blocks: int,
+        dtype: torch.dtype,
+        device: torch.device | None = None,
+    ) -> None:
         self.num_blocks = num_blocks
         self.dtype = dtype
         shape = (num_blocks, *block_shape(config))
         num_bytes = math.prod(shape) * dtype.itemsize
-        self.layers: list[Tensor] = [
-            pages.zeroed(num_bytes).view(dtype).view(shape) for _ in range(config.num_layers)
-        ]
+        self.layers: list[Tensor] = []
+        for _ in range(config.num_layers):
+            if device is None or device.type == "cpu":
+                self.layers.append(pages.zeroed(num_bytes).view(dtype).view(shape))
+            else:
+                self.layers.append(torch.zeros(shape, dtype=dtype, device=device))
 
 
 def block_shape(config: ModelConfig) -> tuple[int, ...]:

@@ -128,11 +128,12 @@ def down(
     return shares
 
 
-def combine(shares: Tensor, num_per_token: int, added: Tensor | None = None) -> Tensor:
+def combine(shares: Tensor, num_per_token: int, added: Tensor | None, chosen: Tensor) -> Tensor:
     """The sum of each token's shares in the order of its choices, and of `added`.
 
     shares  fp32 [num_tokens * num_per_token, hidden_size]
     added   fp32 [num_tokens, hidden_size], as what is returned
+    chosen  int32 [num_tokens, num_per_token]; a share whose expert is -1 was never written and counts nothing
     """
     num_tokens, size = shares.shape[0] // num_per_token, shares.shape[1]
     total = torch.empty(num_tokens, size, dtype=torch.float32, device=shares.device)
@@ -140,6 +141,7 @@ def combine(shares: Tensor, num_per_token: int, added: Tensor | None = None) -> 
     _combine[(num_tokens, triton.cdiv(size, block))](
         shares,
         shares if added is None else added,
+        chosen,
         total,
         size,
         num_per_token,
@@ -321,13 +323,15 @@ def _store_shares(shares, product, route_weights, pairs, columns, size):
 
 
 @triton.jit
-def _combine(shares, added, total, size, num_per_token, HAS_ADDED: tl.constexpr, BLOCK: tl.constexpr):
+def _combine(shares, added, chosen, total, size, num_per_token, HAS_ADDED: tl.constexpr, BLOCK: tl.constexpr):
     token = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < size
     value = tl.zeros([BLOCK], dtype=tl.float32)
     for choice in range(0, num_per_token):
-        value += tl.load(shares + (token * num_per_token + choice) * size + columns, mask=inside, other=0.0)
+        pair = token * num_per_token + choice
+        is_written = tl.zeros([BLOCK], dtype=tl.int32) + tl.load(chosen + pair) >= 0
+        value += tl.load(shares + pair * size + columns, mask=inside & is_written, other=0.0)
     if HAS_ADDED:
         value += tl.load(added + token * size + columns, mask=inside, other=0.0)
     tl.store(total + token * size + columns, value, mask=inside)

@@ -35,10 +35,13 @@ def max_blocks(num_pairs: int, num_experts: int, rows_per_block: int) -> int:
     return min(num_pairs, (num_pairs + num_busy * (rows_per_block - 1)) // rows_per_block)
 
 
-def route(logits: Tensor, choice_bias: Tensor, experts: Experts) -> tuple[Tensor, Tensor]:
+def route(
+    logits: Tensor, choice_bias: Tensor, experts: Experts, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """As `reference.route` for a router without groups, with int32 ids. Equal scores: the lower id.
 
-    A token whose logits are NaN gets some experts and weights of NaN.
+    A token whose logits are NaN gets some experts and weights of NaN. A row whose `lengths` (int32
+    [num_tokens]) is 0 only fills the batch up: its experts are -1, which makes no work.
     """
     assert experts.num_groups == 1, "routers with groups are computed by the twin"
     num_tokens, num_experts = logits.shape
@@ -47,12 +50,14 @@ def route(logits: Tensor, choice_bias: Tensor, experts: Experts) -> tuple[Tensor
     _route[(num_tokens,)](
         logits,
         choice_bias,
+        chosen if lengths is None else lengths,
         weights,
         chosen,
         num_experts,
         experts.scaling_factor,
         NUM_PER_TOKEN=experts.num_per_token,
         NORMALIZES=experts.normalizes_weights,
+        HAS_LENGTHS=lengths is not None,
         WIDTH=triton.next_power_of_2(num_experts),
         CHOICES=triton.next_power_of_2(experts.num_per_token),
         num_warps=1 if num_experts <= 64 else 4,
@@ -64,12 +69,14 @@ def route(logits: Tensor, choice_bias: Tensor, experts: Experts) -> tuple[Tensor
 def _route(
     logits,
     bias,
+    lengths,
     weights,
     chosen,
     num_experts,
     scaling,
     NUM_PER_TOKEN: tl.constexpr,
     NORMALIZES: tl.constexpr,
+    HAS_LENGTHS: tl.constexpr,
     WIDTH: tl.constexpr,
     CHOICES: tl.constexpr,
 ):
@@ -89,6 +96,8 @@ def _route(
         open_choice = tl.where(ids == best, float("-inf"), open_choice)
     if NORMALIZES:
         gathered = gathered / (tl.sum(gathered, axis=0) + 1e-20)
+    if HAS_LENGTHS:
+        picked = tl.where(tl.load(lengths + token) > 0, picked, -1)
     is_place = places < NUM_PER_TOKEN
     tl.store(weights + token * NUM_PER_TOKEN + places, gathered * scaling, mask=is_place)
     tl.store(chosen + token * NUM_PER_TOKEN + places, picked, mask=is_place)
@@ -116,7 +125,7 @@ def gather_work(chosen: Tensor, num_experts: int, *, rows_per_block: int) -> Wor
         num_blocks,
         ROWS=rows_per_block,
         PAIRS=_PAIRS_AT_ONCE,
-        WIDTH=triton.next_power_of_2(num_experts),
+        WIDTH=triton.next_power_of_2(num_experts + 1),
     )
     return WorkList(order, block_expert, rows_per_block)
 

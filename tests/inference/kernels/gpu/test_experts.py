@@ -35,7 +35,7 @@ def test_a_layer_of_experts_agrees_with_fp64(
     planes = experts.to_planes(x.to(device))
     activated = experts.gate_up(planes, gate_up, work, num_per_token, config)
     shares = experts.down(activated, weights.to(device), down, work, config)
-    mixed = experts.combine(shares, num_per_token, added.to(device))
+    mixed = experts.combine(shares, num_per_token, added.to(device), chosen.to(device))
 
     expected = _by_hand(x, drawing.dense(gate_up), drawing.dense(down), chosen, weights) + added
     assert drawing.distance(mixed, expected) < 5e-3
