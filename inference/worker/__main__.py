@@ -60,7 +60,7 @@ def _parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--models-dir", type=Path, default=os.environ.get("MODELS_DIR", var / "models"))
     parser.add_argument(
-        "--redis-url", default=os.environ.get("REDIS_URL", f"unix://{(var / 'redis.sock').absolute()}?db=0")
+        "--redis-url", default=os.environ.get("REDIS_URL") or f"unix://{(var / 'redis.sock').absolute()}?db=0"
     )
     parser.add_argument("--threads", type=_at_least(1), help="cores to compute on; by default all")
     parser.add_argument(

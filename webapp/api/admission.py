@@ -19,7 +19,7 @@ from webapp.api.errors import invalid_key, of_refusal, unknown_model
 from webapp.api.question import Decode, Question
 from webapp.billing import estimates, holds, limits
 from webapp.billing.holds import InsufficientFunds
-from webapp.billing.limits import Allowance, RateLimited
+from webapp.billing.limits import Lease, LimitsUnknown, RateLimited
 from webapp.billing.models import UsageRecord
 from webapp.billing.prices import PriceMissing
 from webapp.catalog.models import ServedModel
@@ -39,7 +39,7 @@ class Looked:
     question: Question
     request: ChatRequest
     model: ServedModel
-    allowance: Allowance | None
+    lease: Lease
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,8 @@ class Admitted:
     question: Question
     request: ChatRequest
     model: ServedModel
-    user_id: int
     hold_id: UUID
-    lease_id: str
-    allowance: Allowance | None
+    lease: Lease
 
 
 def authenticate(secret: str) -> ApiKey:
@@ -73,21 +71,22 @@ def look(secret: str, content: bytes, *, decode: Decode, id: str) -> Looked:
     request = question.to_chat_request(id=id, model=model, tenant=str(key.user_id))
     request = lost_reasoning.repair(request, asker=question.asker)
     try:
-        allowance = limits.enter(
+        lease = limits.take(
             "request",
-            user_id=key.user_id,
+            limits.by_settings("request", key.user_id, key.id),
             lease_id=id,
             ttl_s=LIVES_FOR.total_seconds(),
-            key_id=key.id,
+            tokens=_most_tokens(request, model, num_choices=question.num_choices),
+            fails_closed=getattr(key, "fails_closed", False),
         )
-    except RateLimited as refusal:
+    except (RateLimited, LimitsUnknown) as refusal:
         raise of_refusal(refusal) from None
-    return Looked(key=key, question=question, request=request, model=model, allowance=allowance)
+    return Looked(key=key, question=question, request=request, model=model, lease=lease)
 
 
 def leave(looked: Looked) -> None:
-    """Give the place back; again is harmless."""
-    limits.leave("request", user_id=looked.key.user_id, lease_id=looked.request.id)
+    """Give the place back, and all tokens; again is harmless."""
+    limits.give_back(looked.lease, used_tokens=0)
 
 
 def admit(secret: str, content: bytes, *, decode: Decode, id: str) -> Admitted:
@@ -104,28 +103,21 @@ def admit(secret: str, content: bytes, *, decode: Decode, id: str) -> Admitted:
         question=looked.question,
         request=looked.request,
         model=looked.model,
-        user_id=looked.key.user_id,
         hold_id=hold_id,
-        lease_id=id,
-        allowance=looked.allowance,
+        lease=looked.lease,
     )
 
 
 def renew(admitted: Admitted) -> None:
     """Say that the request is still under way."""
     holds.keep(admitted.hold_id, ttl=LIVES_FOR)
-    limits.renew(
-        "request",
-        user_id=admitted.user_id,
-        lease_id=admitted.lease_id,
-        ttl_s=LIVES_FOR.total_seconds(),
-    )
+    limits.keep(admitted.lease, ttl_s=LIVES_FOR.total_seconds())
 
 
 def close(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool) -> None:
     """Give the place back, and bill the usage, or nothing when there is none. Again is harmless."""
     # The place first: a client that asks again at once must not find it still taken.
-    limits.leave("request", user_id=admitted.user_id, lease_id=admitted.lease_id)
+    limits.give_back(admitted.lease, used_tokens=usage.total_tokens if usage else 0)
     _settle(admitted, usage=usage, finish_reason=finish_reason, is_estimated=is_estimated)
 
 
@@ -140,6 +132,13 @@ def _offered(name: str) -> ServedModel:
     if model is None:
         raise unknown_model(name)
     return model
+
+
+def _most_tokens(request: ChatRequest, model: ServedModel, *, num_choices: int) -> int:
+    """What counts in the rates of tokens until it is known better: the prompt, and all that may be said."""
+    asked = sum(estimates.estimated_tokens(message.content) for message in request.messages)
+    most = request.sampling.max_tokens
+    return asked + num_choices * (model.max_output_tokens if most is None else most)
 
 
 def _hold(key: ApiKey, request: ChatRequest, model: ServedModel, *, num_choices: int) -> UUID:

@@ -34,11 +34,13 @@ RENEW_EVERY_S = 40.0
 async def answer(exchange: Exchange, *, decode: Decode, id_prefix: str) -> None:
     """Raises ApiError before the answer has begun; afterwards a fault is the stream's last event."""
     secret = exchange.secret
+    if not exchange.is_short:
+        await database.run(admission.authenticate, secret)  # nobody's 32 MB are read for nothing
     content = await exchange.read_body()
     id = f"{id_prefix}{exchange.id}"
     admitted = await database.run(admission.admit, secret, content, decode=decode, id=id)
-    if admitted.allowance:
-        exchange.extra_headers |= exchange.dialect.allowance_headers(admitted.allowance)
+    if admitted.lease.allowance:
+        exchange.extra_headers |= exchange.dialect.allowance_headers(admitted.lease.allowance)
     with metrics.under_way.track_inprogress():
         await _Call(exchange, admitted).run()
 

@@ -32,16 +32,19 @@ class OpenAI:
     def headers(self, request_id: str, *, elapsed_ms: float) -> dict[str, str]:
         return {
             "x-request-id": request_id,
+            "x-trace-id": request_id.removeprefix("req_"),
             "openai-processing-ms": f"{elapsed_ms:.0f}",
             "openai-version": "2020-10-01",
         }
 
     def allowance_headers(self, allowance: Allowance) -> dict[str, str]:
-        return {
-            "x-ratelimit-limit-requests": str(allowance.limit),
-            "x-ratelimit-remaining-requests": str(allowance.remaining),
-            "x-ratelimit-reset-requests": f"{allowance.reset_s:.3f}s",
-        }
+        told = {}
+        for what, rate in (("requests", allowance.requests), ("tokens", allowance.tokens)):
+            if rate is not None:
+                told[f"x-ratelimit-limit-{what}"] = str(rate.limit)
+                told[f"x-ratelimit-remaining-{what}"] = str(rate.remaining)
+                told[f"x-ratelimit-reset-{what}"] = go_duration(rate.reset_s)
+        return told
 
     def status(self, error: ApiError) -> int:
         return error.status
@@ -75,12 +78,16 @@ class Anthropic:
         return {"request-id": request_id}
 
     def allowance_headers(self, allowance: Allowance) -> dict[str, str]:
-        reset_at = timezone.now() + timedelta(seconds=allowance.reset_s)
-        return {
-            "anthropic-ratelimit-requests-limit": str(allowance.limit),
-            "anthropic-ratelimit-requests-remaining": str(allowance.remaining),
-            "anthropic-ratelimit-requests-reset": f"{reset_at:%Y-%m-%dT%H:%M:%SZ}",
-        }
+        told = {}
+        # Input and output share one rate here.
+        tokens = dict.fromkeys(("tokens", "input-tokens", "output-tokens"), allowance.tokens)
+        for what, rate in {"requests": allowance.requests, **tokens}.items():
+            if rate is not None:
+                reset_at = timezone.now() + timedelta(seconds=rate.reset_s)
+                told[f"anthropic-ratelimit-{what}-limit"] = str(rate.limit)
+                told[f"anthropic-ratelimit-{what}-remaining"] = str(rate.remaining)
+                told[f"anthropic-ratelimit-{what}-reset"] = f"{reset_at:%Y-%m-%dT%H:%M:%SZ}"
+        return told
 
     def status(self, error: ApiError) -> int:
         if error.status == 503:  # not a status of theirs
@@ -101,6 +108,18 @@ class Anthropic:
 
     def fault_event(self, error: ApiError, *, request_id: str) -> bytes:
         return sse.named_event(self.fault(error, request_id=request_id))
+
+
+def go_duration(seconds: float) -> str:
+    """As Go writes it, and OpenAI with it: 12ms, 1.5s, 6m0s, 1h0m0s."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    minutes, seconds = divmod(round(seconds, 3), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    rest = f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{rest}"
+    return f"{minutes}m{rest}" if minutes else rest
 
 
 OPENAI = OpenAI()

@@ -12,11 +12,12 @@ from inference.backends.base import (
     PromptTooLong,
     RequestRejected,
 )
+from webapp.billing import pricing
 from webapp.billing.holds import DailyLimitReached, InsufficientFunds
-from webapp.billing.limits import RateLimited
+from webapp.billing.limits import LimitsUnknown, RateLimited
 from webapp.billing.prices import PriceMissing
 
-Refusal = InsufficientFunds | RateLimited | PriceMissing
+Refusal = InsufficientFunds | RateLimited | LimitsUnknown | PriceMissing
 
 
 class ApiError(Exception):
@@ -32,6 +33,7 @@ class ApiError(Exception):
         param: str | None = None,
         retry_after_s: float | None = None,
         headers: dict[str, str] | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -40,12 +42,13 @@ class ApiError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.headers = headers or {}
+        self.details = details
 
     @property
     def body(self) -> dict[str, Any]:
-        return {
-            "error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code},
-        }
+        error = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
+        # Which limit refused, for programs: beside the four keys that every fault has.
+        return {"error": error | ({"details": self.details} if self.details else {})}
 
     @property
     def should_retry(self) -> bool:
@@ -87,10 +90,21 @@ def of_refusal(refusal: Refusal) -> ApiError:
         wait_s = max((refusal.renews_at - timezone.now()).total_seconds(), 1.0)
         headers = {"retry-after": str(math.ceil(wait_s))}  # for people: no client should wait so long
         return ApiError(
-            429, str(refusal), kind="insufficient_quota", code="daily_limit_reached", headers=headers
+            429,
+            str(refusal),
+            kind="insufficient_quota",
+            code="daily_limit_reached",
+            headers=headers,
+            details={**_of_money(refusal), "reset_s": math.ceil(wait_s), "remedy": "wait_or_raise_limit"},
         )
     if isinstance(refusal, InsufficientFunds):
-        return ApiError(429, str(refusal), kind="insufficient_quota", code="insufficient_quota")
+        return ApiError(
+            429,
+            str(refusal),
+            kind="insufficient_quota",
+            code="insufficient_quota",
+            details={**_of_money(refusal), "reset_s": None, "remedy": "add_credit"},
+        )
     if isinstance(refusal, RateLimited):
         return ApiError(
             429,
@@ -98,8 +112,29 @@ def of_refusal(refusal: Refusal) -> ApiError:
             kind="rate_limit_error",
             code="rate_limit_exceeded",
             retry_after_s=refusal.retry_after_s,
+            details={
+                "scope": refusal.scope,
+                "limit_of": refusal.which,
+                "limit": refusal.limit,
+                "used": refusal.used,
+                "reset_s": refusal.retry_after_s,
+                "remedy": "ask_for_less" if refusal.retry_after_s is None else "wait",
+            },
         )
+    if isinstance(refusal, LimitsUnknown):
+        return ApiError(503, str(refusal), kind="server_error", code="limits_unknown", retry_after_s=2.0)
     return ApiError(503, str(refusal), kind="server_error", code="price_missing")
+
+
+def _of_money(refusal: InsufficientFunds) -> dict[str, Any]:
+    """Amounts as text: no float holds them."""
+    return {
+        "scope": "account",
+        "needed": str(pricing.to_decimal(refusal.needed_nano)),
+        "available": str(pricing.to_decimal(refusal.available_nano)),
+        "held": str(pricing.to_decimal(refusal.held_nano)),
+        "currency": refusal.currency,
+    }
 
 
 def of_backend(error: BackendError) -> ApiError:

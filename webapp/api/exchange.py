@@ -21,6 +21,10 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_READ_BYTES = 4 * MAX_BODY_BYTES
+# A body that is read before anybody asks whose it is: it lies in the socket's buffer as it is.
+SHORT_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024
+BODY_WITHIN_S = 120.0
 # A client that takes nothing for so long is gone, for all that a model should care.
 TAKEN_WITHIN_S = 60.0
 
@@ -57,7 +61,11 @@ class Exchange:
 
     @property
     def secret(self) -> str:
-        """The key, of the Authorization header or of x-api-key. Raises ApiError 401 without one."""
+        """The key, of the Authorization header or of x-api-key. Raises ApiError 401 without one, and 431
+        where the headers are so long that nobody means well.
+        """
+        if sum(len(name) + len(value) for name, value in self._headers.items()) > MAX_HEADER_BYTES:
+            raise _headers_too_large()
         scheme, _, secret = self._header(b"authorization").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             secret = self._header(b"x-api-key")
@@ -65,14 +73,28 @@ class Exchange:
             raise invalid_key()
         return secret.strip()
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the client says that its body is short."""
+        length = self._header(b"content-length")
+        return length.isascii() and length.isdigit() and int(length[:9]) <= SHORT_BYTES
+
     def _header(self, name: bytes) -> str:
         return self._headers.get(name, b"").decode("latin-1")
 
     async def read_body(self) -> bytes:
-        """The whole body, the same whenever it is asked for. Raises ApiError 413 past the limit and
-        ClientGone when it never ends."""
-        if self._body is not None:
-            return self._body
+        """The whole body, the same whenever it is asked for. Raises ApiError 413 past the limit, 408 when it
+        takes too long to come, and ClientGone when it never ends.
+        """
+        if self._body is None:
+            try:
+                async with asyncio.timeout(BODY_WITHIN_S):
+                    self._body = await self._read_body()
+            except TimeoutError:
+                raise _too_slow() from None
+        return self._body
+
+    async def _read_body(self) -> bytes:
         body = bytearray()
         num_bytes = 0
         while True:
@@ -88,8 +110,7 @@ class Exchange:
                 break
         if num_bytes > MAX_BODY_BYTES:
             raise _too_large()
-        self._body = bytes(body)
-        return self._body
+        return bytes(body)
 
     async def wait_until_gone(self) -> None:
         """Return when the client hangs up; call it once the body was read."""
@@ -137,6 +158,21 @@ class Exchange:
         sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own.items()]
         headers = [(b"content-type", content_type), *headers, *sent]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _headers_too_large() -> ApiError:
+    return ApiError(
+        431, f"The headers are longer than {MAX_HEADER_BYTES // 1024} KB.", code="headers_too_large"
+    )
+
+
+def _too_slow() -> ApiError:
+    return ApiError(
+        408,
+        f"The request's body did not come within {BODY_WITHIN_S:.0f} seconds. Send it again.",
+        code="request_timeout",
+        retry_after_s=1.0,
+    )
 
 
 def _too_large() -> ApiError:

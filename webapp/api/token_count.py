@@ -23,6 +23,8 @@ WITHIN_S = 30.0
 async def handle(exchange: Exchange) -> None:
     """`estimated` stands beside a number that no tokenizer counted."""
     secret = exchange.secret
+    if not exchange.is_short:
+        await database.run(admission.authenticate, secret)
     content = await exchange.read_body()
     decode = messages_request.decode_prompt
     looked = await database.run(admission.look, secret, content, decode=decode, id=f"count_{exchange.id}")
