@@ -12,6 +12,7 @@ from agents.sandbox import libraries, packages, tiers
 from agents.sandbox.sessions import Launcher
 from agents.sandbox.tiers import Tier
 from agents.sandbox.turn_sandbox import Pool, TurnSandbox
+from agents.sandbox.wasm import bundle
 from agents.tool import Tool
 from agents.tools import run_python
 from agents.tools.calculate import Calculate
@@ -31,12 +32,23 @@ from inference.schema import ToolSpec
 
 logger = logging.getLogger(__name__)
 
+MAX_WASM_SESSIONS = 4  # an idle one takes 200 MB
 FILE_TOOLS = (ReadFile, WriteFile, EditFile, SearchFiles, ApplyPatch)
 
 
 def tier() -> Tier:
     """Which sandbox this machine has, and why. Blocking: the first call tries it."""
-    return tiers.active(kept_in=_folder() / "tier.json")
+    return tiers.active(kept_in=_folder() / "tier.json", bundle_in=wasm_folder())
+
+
+def known_tier() -> Tier | None:
+    """The same without trying it: None where no process has yet."""
+    return tiers.kept(_folder() / "tier.json", bundle_in=wasm_folder())
+
+
+def wasm_folder() -> Path:
+    """Of what the second sandbox runs in, where `manage.py sandbox install-wasm` has brought it."""
+    return _folder() / "wasm"
 
 
 def packages_folder() -> Path:
@@ -49,7 +61,12 @@ def _folder() -> Path:
 
 def specs() -> tuple[ToolSpec, ...]:
     """What they add to a prompt at most: whether the sandbox works is found out where it is used."""
-    running = (run_python.spec(has_packages=has_packages()), Shell.spec, RunTests.spec, RenameSymbol.spec)
+    running = (
+        run_python.spec(packages.SHOWN if has_packages() else ""),
+        Shell.spec,
+        RunTests.spec,
+        RenameSymbol.spec,
+    )
     return (*running, *(tool.spec for tool in FILE_TOOLS))
 
 
@@ -57,8 +74,9 @@ def tools_of(sandbox: TurnSandbox) -> list[Tool]:
     """They share the turn's work folder. Blocking: the first call tries the sandbox."""
     tools: list[Tool] = [tool(sandbox.files) for tool in FILE_TOOLS]
     if tier().is_offered:
-        tools += [RunPython(sandbox, has_packages=has_packages()), Shell(sandbox)]
-        tools += [RunTests(sandbox), RenameSymbol(sandbox)]
+        tools.append(RunPython(sandbox, packages=packages_shown()))
+    if tier().has_programs:
+        tools += [Shell(sandbox), RunTests(sandbox), RenameSymbol(sandbox)]
     return tools
 
 
@@ -76,8 +94,7 @@ def files_of(turn: Turn) -> TurnFiles:
 
 def calculator() -> Calculate:
     """With algebra where the sandbox works. Blocking: the first call tries the sandbox."""
-    is_offered = tiers.active(kept_in=_folder() / "tier.json").is_offered
-    return Calculate(_algebra() if is_offered else None)
+    return Calculate(_algebra() if tier().has_programs else None)
 
 
 @cache
@@ -89,19 +106,27 @@ def _algebra() -> Algebra:
 @cache
 def extractor() -> Extractor:
     """What reads people's files here. Of this process; blocking: the first call tries the sandbox."""
-    is_offered = tier().is_offered
-    return SandboxExtractor() if is_offered else BoundedExtractor()
+    return SandboxExtractor() if tier().has_programs else BoundedExtractor()
 
 
 @cache
 def _pool() -> Pool:
     """Of this process. Its sandboxes end with it."""
+    if (wasm := tier().wasm) is not None:
+        return Pool(Launcher(wasm=wasm), max_sessions=MAX_WASM_SESSIONS)
     shown: dict[str, Path] = {}
     try:
         shown = libraries.places(*libraries.TESTING, *libraries.RENAMING)
     except libraries.LibraryMissing:  # code runs without them, too
         logger.exception("run_tests and rename_symbol will not work")
     return Pool(Launcher(packages.installed(packages_folder()), libraries=shown))
+
+
+def packages_shown() -> str:
+    """What code finds besides the standard library, in words; empty when that is nothing."""
+    if tier().wasm is not None:
+        return bundle.SHOWN
+    return packages.SHOWN if has_packages() else ""
 
 
 @cache

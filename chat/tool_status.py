@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from agents.corpus.index import Corpus, NoIndex
+from agents.sandbox.wasm import bundle
 from agents.search import minilm_files
 from agents.tool import Tool
 from chat import code_tools, page_tools, search_tools, tool_servers
@@ -68,20 +69,19 @@ def status() -> Status:
 def _lines() -> Iterator[Line]:
     tier = code_tools.tier()
     sandbox = _("apt-get install bubblewrap python3; in a container, allow it user namespaces")
+    without = _("where that cannot be: %(command)s") % {"command": bundle.lacks(code_tools.wasm_folder())}
     yield Line(
         subject=_("Code"),
         is_on=tier.is_offered,
         says=f"{tier.name}: {tier.reason}",
-        fix="" if tier.is_offered else sandbox,
+        fix="" if tier.is_offered else f"{sandbox}; {without}",
     )
-    has_packages = code_tools.has_packages()
+    packages = code_tools.packages_shown()
     yield Line(
         subject=_("Packages for code"),
-        is_on=has_packages,
-        says=str(code_tools.packages_folder())
-        if has_packages
-        else _("Code finds the standard library only."),
-        fix="" if has_packages else "manage.py sandbox install",
+        is_on=bool(packages),
+        says=packages or _("Code finds the standard library only."),
+        fix="" if packages else "manage.py sandbox install",
     )
     yield _pages()
     missing = page_tools.no_browser()

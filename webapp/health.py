@@ -12,6 +12,7 @@ from django.urls import path
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from chat import code_tools
 from chat.tasks import HEARTBEAT_KEY
 from inference.request_queue import census
 from inference.request_queue.messages import Heartbeat, WorkerState
@@ -115,11 +116,20 @@ def check_backend() -> Part:
     return Part(ok=True, detail="; ".join([names, *(_kernel(one) for one in workers if one.model in local)]))
 
 
+def check_code() -> Part:
+    """Which sandbox code of models runs in. Without one, questions are answered without such tools."""
+    tier = code_tools.known_tier()
+    if tier is None:
+        return Part(ok=True, detail="no sandbox has passed its test: code tools are not offered before")
+    return Part(ok=True, detail=f"{tier.name}: {tier.reason}")
+
+
 CHECKS: dict[str, Callable[[], Part]] = {
     "database": check_database,
     "redis": check_redis,
     "celery": check_celery,
     "backend": check_backend,
+    "code": check_code,
 }
 
 

@@ -1,5 +1,6 @@
-"""One program in the sandbox with the whole profile: a user of its own, its own namespaces, no network, a
-filter of system calls, limits, a group that the kernel counts, and nothing of this machine but its programs.
+"""One program in the sandbox: its group, its channel, how it is stopped and ended. `bubble` starts it with
+the whole profile: a user of its own, its own namespaces, no network, a filter of system calls, and
+nothing of this machine but its programs.
 
 Used by the launcher alone, in a process with one thread.
 """
@@ -11,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,38 +70,27 @@ class Place:
     libraries: Path | None = None
 
 
-class Cell:
-    """A running program. `output` is what it writes to its standard streams, `channel` a socket to it, whose
-    number in the program stands for {channel} in its command."""
+# Starts the program: its end of the channel, where its output goes, the group that it joins.
+Start = Callable[[socket.socket, int, Group], "subprocess.Popen[bytes]"]
 
-    def __init__(self, place: Place, command: tuple[str, ...], limits: Limits) -> None:
+
+class Cell:
+    """A running program. `output` is what it writes to its standard streams, `channel` a socket to it."""
+
+    def __init__(self, name: str, limits: Limits, start: Start) -> None:
         self.group = cgroups.create(
-            place.name, memory_bytes=limits.memory_bytes, num_processes=limits.num_processes
+            name, memory_bytes=limits.memory_bytes, num_processes=limits.num_processes
         )
         self.channel, theirs = socket.socketpair()
         self.output, output = os.pipe()
-        filter_fd = _pipe_with(seccomp.program())
         try:
-            words = [*_words(place, filter_fd), *_counted(place, limits), *command]
-            self._process = subprocess.Popen(
-                [word.replace("{channel}", str(theirs.fileno())) for word in words],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # Inside, /proc/1/environ shows the environment of bubblewrap itself, --clearenv or not.
-                env={},
-                cwd="/",
-                pass_fds=(filter_fd, *((theirs.fileno(),) if "{channel}" in command else ())),
-                start_new_session=True,
-                preexec_fn=partial(_become, place.uid, self.group, limits, parent=os.getpid()),
-            )
+            self._process = start(theirs, output, self.group)
         except BaseException:
             self.group.remove()
             raise
         finally:
             theirs.close()
             os.close(output)
-            os.close(filter_fd)
         os.set_blocking(self.output, False)
         # A program that does not read must not hold up whoever writes to it.
         self.channel.settimeout(CHANNEL_S)
@@ -115,6 +105,10 @@ class Cell:
         pids = self.pids()
         # The exact count takes the kernel long, and the rough one is never below it.
         return sum(map(_resident_bytes, pids)) > num_bytes and sum(map(_own_bytes, pids)) > num_bytes
+
+    def num_tasks(self) -> int:
+        """What counts against the limit of processes."""
+        return len(self.pids())
 
     def is_counted(self) -> bool:
         return self.group.version is not Version.NONE
@@ -156,6 +150,31 @@ class Cell:
             os.close(self.output)
 
 
+def bubble(place: Place, command: tuple[str, ...], limits: Limits) -> Cell:
+    """Run the command in bubblewrap; the number of its socket stands for {channel} in it."""
+
+    def start(theirs: socket.socket, output: int, group: Group) -> "subprocess.Popen[bytes]":
+        filter_fd = _pipe_with(seccomp.program())
+        try:
+            words = [*_words(place, filter_fd), *_counted(place, limits), *command]
+            return subprocess.Popen(
+                [word.replace("{channel}", str(theirs.fileno())) for word in words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Inside, /proc/1/environ shows the environment of bubblewrap itself, --clearenv or not.
+                env={},
+                cwd="/",
+                pass_fds=(filter_fd, *((theirs.fileno(),) if "{channel}" in command else ())),
+                start_new_session=True,
+                preexec_fn=partial(become, place.uid, group, _resources(limits), parent=os.getpid()),
+            )
+        finally:
+            os.close(filter_fd)
+
+    return Cell(place.name, limits, start)
+
+
 def _words(place: Place, filter_fd: int) -> list[str]:
     words = [
         place.bwrap,
@@ -189,21 +208,26 @@ def _counted(place: Place, limits: Limits) -> tuple[str, ...]:
     return () if place.uid is not None else ("/usr/bin/prlimit", f"--nproc={limits.num_processes}", "--")
 
 
-def _become(uid: int | None, group: Group, limits: Limits, *, parent: int) -> None:
+def _resources(limits: Limits) -> dict[int, tuple[int, int]]:
+    return {
+        resource.RLIMIT_CPU: (limits.cpu_s, limits.cpu_s + 1),
+        resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
+        resource.RLIMIT_NOFILE: (limits.num_files, limits.num_files),
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_MEMLOCK: (0, 0),
+        resource.RLIMIT_AS: (4 * limits.memory_bytes, 4 * limits.memory_bytes),
+        resource.RLIMIT_NPROC: (limits.num_processes, limits.num_processes),
+    }
+
+
+def become(uid: int | None, group: Group, resources: dict[int, tuple[int, int]], *, parent: int) -> None:
     """Between fork and exec: join the group, take the limits on, and stop being root."""
     group.join()
-    for which, soft, hard in (
-        (resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1),
-        (resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes),
-        (resource.RLIMIT_NOFILE, limits.num_files, limits.num_files),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_MEMLOCK, 0, 0),
-        (resource.RLIMIT_AS, 4 * limits.memory_bytes, 4 * limits.memory_bytes),
-    ):
-        resource.setrlimit(which, (soft, hard))
-    if uid is not None:
+    for which, (soft, hard) in resources.items():
         # Of a user with nothing else running, and only then: it counts all that a user has.
-        resource.setrlimit(resource.RLIMIT_NPROC, (limits.num_processes, limits.num_processes))
+        if which != resource.RLIMIT_NPROC or uid is not None:
+            resource.setrlimit(which, (soft, hard))
+    if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)

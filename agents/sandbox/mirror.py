@@ -66,42 +66,43 @@ class Mirror:
         known_target: dict[str, Seen],
         owner: int | None,
     ) -> Difference:
-        found, left_out = _found(source)
+        here, left_out = found(source)
         written = {}
         left_bytes = MAX_BYTES
-        gone = tuple(path for path in known_source if path not in found)
+        gone = tuple(path for path in known_source if path not in here)
         for path in gone:
-            _remove(target, path)
+            remove(target, path)
             known_source.pop(path)
             known_target.pop(path, None)
-        for path, seen in found.items():
-            left_bytes -= seen.size
+        for path, now in here.items():
+            left_bytes -= now.size
             if left_bytes < 0:
                 left_out.append(f"{path} (all files together are larger than {MAX_BYTES >> 20} MiB)")
                 break
-            if known_source.get(path) == seen:
+            if known_source.get(path) == now:
                 continue
             try:
-                copied = _carried(source, target, path, max_bytes=left_bytes + seen.size, owner=owner)
+                copied = _carried(source, target, path, max_bytes=left_bytes + now.size, owner=owner)
             except OSError as fault:
                 left_out.append(f"{path} ({fault.strerror or fault})")
                 continue
-            known_source[path], known_target[path], written[path] = seen, copied, copied.size
+            known_source[path], known_target[path], written[path] = now, copied, copied.size
         return Difference(written, gone, tuple(left_out))
 
 
-def _found(folder: int) -> tuple[dict[str, Seen], list[str]]:
-    found: dict[str, Seen] = {}
+def found(folder: int) -> tuple[dict[str, Seen], list[str]]:
+    """Every file below that can be kept, and in words what cannot."""
+    here: dict[str, Seen] = {}
     left_out: list[str] = []
     for path, about in _entries(folder):
         if isinstance(about, str):
             if len(left_out) < 10:
                 left_out.append(f"{path} ({about})")
-        elif len(found) < MAX_FILES:
-            found[path] = about
+        elif len(here) < MAX_FILES:
+            here[path] = about
         else:
-            return found, [*left_out, f"{path} and what follows (there are more than {MAX_FILES} files)"]
-    return found, left_out
+            return here, [*left_out, f"{path} and what follows (there are more than {MAX_FILES} files)"]
+    return here, left_out
 
 
 def _entries(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Seen | str]]:
@@ -112,7 +113,7 @@ def _entries(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[st
         path = f"{prefix}{name}"
         if name.startswith(TEMPORARY):
             continue
-        if not name.isprintable() or len(name) > MAX_NAME_CHARS:
+        if not _is_name(name):
             yield f"{path!a:.200}", "a name that cannot be kept"
             continue
         try:
@@ -120,7 +121,7 @@ def _entries(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[st
         except FileNotFoundError:
             continue
         if stat.S_ISREG(about.st_mode):
-            yield path, _seen(about)
+            yield path, seen(about)
         elif not stat.S_ISDIR(about.st_mode):
             yield path, "neither a file nor a folder"
         elif depth == MAX_DEPTH:
@@ -130,33 +131,62 @@ def _entries(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[st
                 yield from _entries(inner, f"{path}/", depth + 1)
 
 
-def _seen(about: os.stat_result) -> Seen:
+def is_kept(path: str) -> bool:
+    """Whether a file of that path can be: what a program says is a path may be anything."""
+    names = path.split("/")
+    return len(names) <= MAX_DEPTH + 1 and all(_is_name(name) for name in names)
+
+
+def _is_name(name: str) -> bool:
+    is_odd = name in ("", ".", "..") or name.startswith(TEMPORARY)
+    return not is_odd and name.isprintable() and len(name) <= MAX_NAME_CHARS
+
+
+def seen(about: os.stat_result) -> Seen:
     return Seen(about.st_size, about.st_mtime_ns, about.st_ino, bool(about.st_mode & stat.S_IXUSR))
 
 
 def _carried(source: int, target: int, path: str, *, max_bytes: int, owner: int | None) -> Seen:
     """Copy one file; how it now looks in the target. What grows meanwhile is cut at `max_bytes`."""
+    with opened(source, path) as reading:
+        is_executable = bool(os.fstat(reading).st_mode & stat.S_IXUSR)
+        with arriving(target, path, is_executable=is_executable, owner=owner) as writing:
+            _pour(reading, writing, max_bytes)
+            return seen(os.fstat(writing))
+
+
+@contextmanager
+def opened(source: int, path: str) -> Iterator[int]:
+    """A regular file of the folder, to read. Raises OSError."""
     *folders, name = path.split("/")
-    with _inside(source, folders) as origin, _inside(target, folders, owner=owner, makes=True) as place:
+    with _inside(source, folders) as origin:
         reading = os.open(name, _READ, dir_fd=origin)
+    try:
+        if not stat.S_ISREG(os.fstat(reading).st_mode):
+            raise OSError(f"{path} is no file any more")
+        yield reading
+    finally:
+        os.close(reading)
+
+
+@contextmanager
+def arriving(target: int, path: str, *, is_executable: bool, owner: int | None = None) -> Iterator[int]:
+    """A file to write, which takes its place in the folder when it is whole. Raises OSError."""
+    *folders, name = path.split("/")
+    with _inside(target, folders, owner=owner, makes=True) as place:
         temporary = f"{TEMPORARY}{os.urandom(8).hex()}"
         writing = os.open(temporary, _CREATE, 0o644, dir_fd=place)
         try:
-            about = os.fstat(reading)
-            if not stat.S_ISREG(about.st_mode):
-                raise OSError(f"{path} is no file any more")
-            _pour(reading, writing, max_bytes)
-            os.fchmod(writing, 0o755 if about.st_mode & stat.S_IXUSR else 0o644)
+            os.fchmod(writing, 0o755 if is_executable else 0o644)
             if owner is not None:
                 os.fchown(writing, owner, owner)
+            yield writing
             os.rename(temporary, name, src_dir_fd=place, dst_dir_fd=place)
-            return _seen(os.fstat(writing))
-        except OSError:
+        except BaseException:
             with suppress(OSError):
                 os.unlink(temporary, dir_fd=place)
             raise
         finally:
-            os.close(reading)
             os.close(writing)
 
 
@@ -164,11 +194,15 @@ def _pour(reading: int, writing: int, max_bytes: int) -> None:
     left = max_bytes
     while left > 0 and (chunk := os.read(reading, min(CHUNK, left))):
         left -= len(chunk)
-        while chunk:
-            chunk = chunk[os.write(writing, chunk) :]
+        write_all(writing, chunk)
 
 
-def _remove(target: int, path: str) -> None:
+def write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def remove(target: int, path: str) -> None:
     """The file, and the folders that are empty without it."""
     *folders, name = path.split("/")
     with suppress(OSError):

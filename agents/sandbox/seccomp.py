@@ -120,8 +120,9 @@ class UnknownMachine(Exception):
     """The numbers of this machine's system calls are not known here."""
 
 
-def program(machine: str | None = None) -> bytes:
-    """The filter as the kernel and bubblewrap read it. Raises UnknownMachine.
+def program(machine: str | None = None, *, has_sockets: bool = True) -> bytes:
+    """The filter as the kernel and bubblewrap read it; without `has_sockets` no socket of any family can be
+    made. Raises UnknownMachine.
 
     Calls in another machine's numbering end the process. clone3 is missing rather than refused: libc then
     uses clone, whose flags can be looked at.
@@ -145,7 +146,9 @@ def program(machine: str | None = None) -> bytes:
     lines += _section(about.clone, [_line(_LOAD, _FIRST), *_if_any(_NAMESPACES, _REFUSE)])
     terminal = [line for call in _TERMINAL_CALLS for line in _if_equal(call, _REFUSE)]
     lines += _section(about.ioctl, [_line(_LOAD, _SECOND), *terminal])
-    families = [line for family in _SOCKET_FAMILIES for line in _if_equal(family, _ALLOW)]
+    families = [
+        line for family in (_SOCKET_FAMILIES if has_sockets else ()) for line in _if_equal(family, _ALLOW)
+    ]
     lines += _section(about.socket, [_line(_LOAD, _FIRST), *families, _line(_RETURN, _REFUSE)])
     return b"".join([*lines, _line(_RETURN, _ALLOW)])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.sandbox import system, wire
-from agents.sandbox.cell import PYTHON, Cell, Limits, Place
+from agents.sandbox.cell import PYTHON, Cell, Limits, Place, bubble
 from agents.sandbox.mirror import Difference, Mirror
 from agents.sandbox.watching import Ending, Watched, watch
 
@@ -32,10 +32,11 @@ class NoSlot(Exception):
 
 def serve(client: socket.socket, place: Place, *, is_root: bool) -> None:
     """Answer one client's requests until it goes or is silent for too long."""
+    place = replace(place, name=f"{place.name}-{os.getpid()}")
     system.own_mounts(as_root=True)
     slot = None
     if is_root:
-        slot, uid = _free_slot()
+        slot, uid = free_slot()
         place = replace(place, uid=uid)
     owner = "" if place.uid is None else f",uid={place.uid},gid={place.uid}"
     system.mount_memory(place.files, f"size={WORK_BYTES},nr_inodes={WORK_FILES},mode=0700{owner}")
@@ -55,7 +56,7 @@ def serve(client: socket.socket, place: Place, *, is_root: bool) -> None:
             slot.close()
 
 
-def _free_slot() -> tuple[socket.socket, int]:
+def free_slot() -> tuple[socket.socket, int]:
     """A user that no other sandbox on this machine has, ours while the socket is open."""
     for uid in range(FIRST_UID, FIRST_UID + NUM_SLOTS):
         lock = socket.socket(socket.AF_UNIX)
@@ -83,6 +84,20 @@ def _end_all_of(uid: int) -> None:
     os.waitpid(child, 0)
 
 
+def told(watched: Watched, changed: Difference, left_out: list[str], *, begun_at: float) -> dict[str, Any]:
+    """What came of a call, as it is sent to the client."""
+    return {
+        "ending": watched.ending,
+        "status": watched.status,
+        "output": watched.output.decode(errors="replace"),
+        "num_output_bytes": watched.num_output_bytes,
+        "written": dict(list(changed.written.items())[:MAX_NAMES]),
+        "removed": list(changed.removed[:MAX_NAMES]),
+        "left_out": left_out[: 2 * MAX_NAMES],
+        "wall_ms": round(1_000 * (time.monotonic() - begun_at)),
+    }
+
+
 class Session:
     def __init__(self, client: socket.socket, place: Place, files: Path) -> None:
         self._client = client
@@ -101,17 +116,8 @@ class Session:
         watched, said = runs[request["kind"]](request, limits)
         self.is_abandoned = watched.ending is Ending.ABANDONED
         changed = Difference() if self.is_abandoned else self._mirror.bring_out()
-        return {
-            **said,
-            "ending": watched.ending,
-            "status": watched.status,
-            "output": watched.output.decode(errors="replace"),
-            "num_output_bytes": watched.num_output_bytes,
-            "written": dict(list(changed.written.items())[:MAX_NAMES]),
-            "removed": list(changed.removed[:MAX_NAMES]),
-            "left_out": [*brought.left_out[:MAX_NAMES], *changed.left_out[:MAX_NAMES]],
-            "wall_ms": round(1_000 * (time.monotonic() - begun_at)),
-        }
+        left_out = [*brought.left_out[:MAX_NAMES], *changed.left_out]
+        return {**said, **told(watched, changed, left_out, begun_at=begun_at)}
 
     def end(self) -> None:
         if self._notebook is not None:
@@ -147,7 +153,7 @@ class Session:
 
     def _cell(self, command: tuple[str, ...], limits: Limits) -> Cell:
         self._num_cells += 1
-        return Cell(replace(self._place, name=f"{self._place.name}-{self._num_cells}"), command, limits)
+        return bubble(replace(self._place, name=f"{self._place.name}-{self._num_cells}"), command, limits)
 
     def _watch(
         self, cell: Cell, request: dict[str, Any], limits: Limits, *, talks: bool, wall_s: float

@@ -35,6 +35,14 @@ class SandboxFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wasm:
+    """Where Deno is, and the folder of Python for it (agents.sandbox.wasm.bundle)."""
+
+    deno: Path
+    bundle: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a call brought. `is_new`: its Python had no variables of earlier calls. `written` has the bytes of
     each new or changed file by its path."""
@@ -55,7 +63,8 @@ class Outcome:
 class Launcher:
     """The launcher process, and new sessions of it. `packages` is the folder of Python packages that the
     sandbox may read, `libraries` are modules of ours by their names (agents.sandbox.libraries), `python` is
-    what the launcher is run with."""
+    what the launcher is run with. With `wasm` its sandboxes are Deno's rather than bubblewrap's: they run
+    Python alone, and find the bundle's packages alone."""
 
     def __init__(
         self,
@@ -63,8 +72,10 @@ class Launcher:
         *,
         libraries: Mapping[str, Path] = MappingProxyType({}),
         python: tuple[str, ...] = (sys.executable,),
+        wasm: Wasm | None = None,
     ) -> None:
         self._packages = packages
+        self._wasm = wasm
         self._libraries = dict(libraries)
         self._python = python
         self._lock = threading.Lock()
@@ -126,7 +137,7 @@ class Launcher:
         return self._control
 
     def _started(self) -> socket.socket:
-        bwrap = launch.fence().bwrap
+        about = self._about()
         control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -138,12 +149,18 @@ class Launcher:
                 start_new_session=True,
             )
         control.settimeout(START_S)
-        packages = str(self._packages) if self._packages else None
-        libraries = {name: str(place) for name, place in self._libraries.items()}
-        wire.send(control, {"bwrap": bwrap, "packages": packages, "libraries": libraries})
+        wire.send(control, about)
         wire.receive(control)
         control.settimeout(None)
         return control
+
+    def _about(self) -> dict[str, Any]:
+        """Where things are, for the launcher. Raises launch.SandboxMissing."""
+        if self._wasm is not None:
+            return {"wasm": {"deno": str(self._wasm.deno), "bundle": str(self._wasm.bundle)}}
+        packages = str(self._packages) if self._packages else None
+        libraries = {name: str(place) for name, place in self._libraries.items()}
+        return {"bwrap": launch.fence().bwrap, "packages": packages, "libraries": libraries}
 
 
 class Session:

@@ -10,7 +10,8 @@ _NEW_USERS = 0x10000000
 _READ_ONLY, _NO_SETUID, _NO_DEVICES, _REMOUNT = 1, 2, 4, 32
 _BIND, _RECURSIVE, _PRIVATE = 4_096, 16_384, 1 << 18
 _DETACH = 2
-_DIE_WITH_PARENT, _NO_NEW_PRIVILEGES = 1, 38
+_DIE_WITH_PARENT, _NO_NEW_PRIVILEGES, _FILTER_CALLS = 1, 38, 22
+_BY_A_PROGRAM = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -45,6 +46,19 @@ def die_with_parent() -> None:
 
 def gain_no_privileges() -> None:
     _call("prctl", _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_char_p))
+
+
+def filter_calls(program: bytes) -> None:
+    """A filter of agents.sandbox.seccomp, of this process and all that it becomes. It may gain no privileges
+    any more."""
+    about = _Program(len(program) // 8, program)
+    if _libc.prctl(_FILTER_CALLS, ctypes.c_ulong(_BY_A_PROGRAM), ctypes.byref(about), 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl: {os.strerror(number)}")
 
 
 def _call(name: str, *arguments: int | bytes | None) -> None:

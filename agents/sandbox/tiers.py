@@ -21,7 +21,9 @@ from pathlib import Path
 from agents.sandbox import cgroups, launch, seccomp
 from agents.sandbox.cell import PYTHON, Limits
 from agents.sandbox.cgroups import Version
-from agents.sandbox.sessions import Launcher, SandboxFailed, Session
+from agents.sandbox.sessions import Launcher, SandboxFailed, Session, Wasm
+from agents.sandbox.wasm import bundle
+from agents.sandbox.wasm import trial as wasm_trial
 from agents.sandbox.watching import Ending
 
 TRIAL_S = 20.0
@@ -29,63 +31,95 @@ TRIAL_LIMITS = Limits(memory_bytes=192 * 2**20)
 
 
 class Name(StrEnum):
+    """From the strongest to none."""
+
     BUBBLEWRAP = "bubblewrap"
+    WASM = "deno-pyodide"
     NONE = "none"
 
 
 @dataclass(frozen=True)
 class Tier:
-    """`reason` says in a sentence why it is this one. NONE: code tools are not offered."""
+    """`reason` says in a sentence why it is this one. NONE: code tools are not offered; WASM: those that run
+    Python alone. `wasm` is then what it runs in."""
 
     name: Name
     reason: str
+    wasm: Wasm | None = None
 
     @property
     def is_offered(self) -> bool:
         return self.name is not Name.NONE
 
+    @property
+    def has_programs(self) -> bool:
+        """Whether all that the system has can be run, the shell and compiled libraries among it."""
+        return self.name is Name.BUBBLEWRAP
+
 
 _lock = threading.Lock()
 
 
-def active(*, kept_in: Path | None = None) -> Tier:
-    """Tried once in a process; with `kept_in`, a file, what has passed is not tried again until the machine
-    is started anew or something changes that it depends on. A worker that takes over from a dead one need
-    not wait then."""
+def active(*, kept_in: Path | None = None, bundle_in: Path | None = None) -> Tier:
+    """bubblewrap, else Deno with what lies in the folder `bundle_in`, else none. Tried once in a process;
+    with `kept_in`, a file, what has passed is not tried again until the machine is started anew or something
+    changes that it depends on. A worker that takes over from a dead one need not wait then."""
     with _lock:
-        return _tried_once(kept_in)
+        return _tried_once(kept_in, bundle_in)
+
+
+def kept(kept_in: Path, *, bundle_in: Path) -> Tier | None:
+    """What passed its test and would pass it again, tried by whichever process; None: nobody has tried."""
+    return _kept(kept_in, bundle.found(bundle_in))
 
 
 @functools.cache
-def _tried_once(kept_in: Path | None) -> Tier:
+def _tried_once(kept_in: Path | None, bundle_in: Path | None) -> Tier:
+    wasm = bundle.found(bundle_in) if bundle_in else None
     if kept_in is None:
-        return tried()
-    circumstances = _circumstances()
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(kept_in.read_bytes())
-        if kept["circumstances"] == circumstances:
-            return Tier(Name.BUBBLEWRAP, str(kept["reason"]))
-    tier = tried()
+        return best(wasm)
+    if (known := _kept(kept_in, wasm)) is not None:
+        return known
+    tier = best(wasm)
     if tier.is_offered:
-        content = json.dumps({"circumstances": circumstances, "reason": tier.reason})
+        content = {"circumstances": _circumstances(wasm), "name": tier.name, "reason": tier.reason}
         temporary = kept_in.with_name(f"{kept_in.name}.{secrets.token_hex(4)}")
         kept_in.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(content)
+        temporary.write_text(json.dumps(content))
         temporary.replace(kept_in)
     return tier
 
 
-def _circumstances() -> str:
+def _kept(kept_in: Path, wasm: Wasm | None) -> Tier | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(kept_in.read_bytes())
+        if content["circumstances"] == _circumstances(wasm):
+            name = Name(content["name"])
+            return Tier(name, str(content["reason"]), wasm if name is Name.WASM else None)
+    return None
+
+
+def best(wasm: Wasm | None) -> Tier:
+    """Try now, the strongest first."""
+    tier = tried()
+    if tier.is_offered or wasm is None:
+        return tier
+    second = tried_wasm(wasm)
+    return Tier(second.name, f"{second.reason} ({tier.reason.rstrip('.')})", second.wasm)
+
+
+def _circumstances(wasm: Wasm | None) -> str:
     """Changes with this start of the machine, its kernel, who we are, the programs used, and this code."""
     digest = hashlib.sha256()
     with contextlib.suppress(OSError):
         digest.update(Path("/proc/sys/kernel/random/boot_id").read_bytes())
     digest.update(f"{os.uname().release} {os.geteuid()} {sys.executable}".encode())
-    for path in (shutil.which("bwrap", path=launch.SYSTEM_PATH) or "bwrap", PYTHON):
+    parts = () if wasm is None else (wasm.deno, wasm.bundle, wasm.bundle / "pyodide.asm.wasm")
+    for path in (shutil.which("bwrap", path=launch.SYSTEM_PATH) or "bwrap", PYTHON, *parts):
         with contextlib.suppress(OSError):
             about = os.stat(path)
             digest.update(f"{path} {about.st_mtime_ns} {about.st_size}".encode())
-    for ours in sorted(Path(__file__).parent.glob("*.py")):
+    for ours in sorted([*Path(__file__).parent.rglob("*.py"), *Path(__file__).parent.rglob("*.mjs")]):
         digest.update(ours.read_bytes())
     return digest.hexdigest()
 
@@ -105,6 +139,21 @@ def tried(launcher: Launcher | None = None) -> Tier:
     if faults:
         return Tier(Name.NONE, f"The sandbox failed its test: {', '.join(faults)}.")
     return Tier(Name.BUBBLEWRAP, f"bubblewrap passed its test; {_counting()}")
+
+
+def tried_wasm(wasm: Wasm, *, python: tuple[str, ...] = (sys.executable,)) -> Tier:
+    """Try now what runs in Deno."""
+    trial = Launcher(wasm=wasm, python=python)
+    try:
+        seccomp.program()
+        faults = wasm_trial.faults(trial)
+    except (SandboxFailed, seccomp.UnknownMachine) as fault:
+        return Tier(Name.NONE, str(fault))
+    finally:
+        trial.close()
+    if faults:
+        return Tier(Name.NONE, f"Deno's sandbox failed its test: {', '.join(faults)}.")
+    return Tier(Name.WASM, f"Python in Deno passed its test; {wasm_trial.described()}", wasm)
 
 
 def _lacks() -> str:

@@ -117,7 +117,7 @@ class _Watcher:
         return Ending.CRASHED if is_early else Ending.DONE
 
     def _overuse(self) -> Ending | None:
-        if len(self._cell.pids()) > self._limits.num_processes + 2:
+        if self._cell.num_tasks() > self._limits.num_processes + 2:
             return Ending.PROCESSES
         return Ending.MEMORY if self._cell.uses_more_than(self._limits.memory_bytes) else None
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agents.sandbox.packages import SHOWN
 from agents.sandbox.sessions import SandboxFailed
 from agents.sandbox.turn_sandbox import TurnSandbox
 from agents.tool import Effect, Fault, ToolContext, ToolResult, Traits, Trust
@@ -17,7 +16,7 @@ value of the last expression is shown, so print() is rarely needed. The current 
 you write there stay and are given to the user. Open matplotlib figures are saved as PNG files. There is no
 network and no input(); what the code leaves running ends with the call. {packages} Example: {{"code":
 "total = sum(range(10))\\ntotal"}}"""
-WITH_PACKAGES = f"Besides the standard library there are {SHOWN}."
+WITH_PACKAGES = "Besides the standard library there are {}."
 WITHOUT_PACKAGES = "There is the standard library only; nothing can be installed."
 LOST = (
     "[The variables and imports of earlier calls are gone: the Python that held them has ended. Files are "
@@ -25,11 +24,12 @@ LOST = (
 )
 
 
-def spec(*, has_packages: bool) -> ToolSpec:
-    packages = WITH_PACKAGES if has_packages else WITHOUT_PACKAGES
+def spec(packages: str) -> ToolSpec:
+    """`packages` names what there is besides the standard library; empty: nothing."""
+    told = WITH_PACKAGES.format(packages) if packages else WITHOUT_PACKAGES
     return ToolSpec(
         name="run_python",
-        description=" ".join(DESCRIPTION.format(packages=packages).split()),
+        description=" ".join(DESCRIPTION.format(packages=told).split()),
         parameters={
             "type": "object",
             "properties": {
@@ -50,8 +50,8 @@ def spec(*, has_packages: bool) -> ToolSpec:
 class RunPython:
     traits = Traits(effect=Effect.LOCAL, trust=Trust.USER, timeout_s=LONGEST_TIMEOUT_S + 60.0)
 
-    def __init__(self, sandbox: TurnSandbox, *, has_packages: bool) -> None:
-        self.spec = spec(has_packages=has_packages)
+    def __init__(self, sandbox: TurnSandbox, *, packages: str) -> None:
+        self.spec = spec(packages)
         self._sandbox = sandbox
 
     def resources(self, arguments: Mapping[str, Any]) -> frozenset[str]:

@@ -38,7 +38,7 @@ class Desk:
         self.sandbox = TurnSandbox(pool, "turn", at_hand(Workspace(root)))
         self.workspace = self.sandbox.files.at_hand
         self.files = self.workspace.files
-        self._python = RunPython(self.sandbox, has_packages=False)
+        self._python = RunPython(self.sandbox, packages="")
         self._shell = Shell(self.sandbox)
 
     async def python(self, code: str, *, timeout_s: int = 20, step: int = 1) -> ToolResult:

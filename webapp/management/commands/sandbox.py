@@ -1,4 +1,5 @@
-"""`manage.py sandbox test|install`: the fence around code that models write, and the packages it finds."""
+"""`manage.py sandbox test|install|install-wasm`: the fence around code that models write, the packages that
+it finds, and a second fence for machines where the first cannot be had."""
 
 import argparse
 from typing import Any
@@ -7,22 +8,43 @@ from django.core.management.base import BaseCommand, CommandError
 
 from agents.sandbox import packages, tiers
 from agents.sandbox.packages import InstallFailed
+from agents.sandbox.wasm import bundle
 from chat import code_tools
+
+_ACTIONS = "`install` brings 500 MB of wheels, `install-wasm` what the second sandbox runs in (80 MB)"
 
 
 class Command(BaseCommand):
     help = "The sandbox for code that models write: try it, or install the Python packages that code finds."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("action", choices=("test", "install"), help="`install` brings 500 MB of wheels")
+        parser.add_argument("action", choices=("test", "install", "install-wasm"), help=_ACTIONS)
 
     def handle(self, *, action: str, **_options: Any) -> None:
-        tier = tiers.active()
+        if action == "install-wasm":
+            self._install_wasm()
+        tier = tiers.active(bundle_in=code_tools.wasm_folder())
         if not tier.is_offered:
             raise CommandError(f"Code tools are not offered here. {tier.reason}")
         self.stdout.write(f"{tier.name}: {tier.reason}")
         if action == "install":
+            if not tier.has_programs:
+                raise CommandError("These packages are for bubblewrap's sandbox: Deno's has its own already.")
             self._install()
+
+    def _install_wasm(self) -> None:
+        folder = code_tools.wasm_folder()
+        if not bundle.lacks(folder):
+            self.stdout.write(f"Python in WebAssembly is there already: {folder}")
+            return
+        if not bundle.has_deno():
+            raise CommandError("Deno is missing: pip install '.[wasm]'")
+        self.stdout.write("Bringing Pyodide and packages of pure Python (48 MB).")
+        try:
+            bundle.install(folder)
+        except bundle.InstallFailed as fault:
+            raise CommandError(f"Not installed: {fault}") from fault
+        self.stdout.write(f"It is in {folder}; restart the platform to use it.")
 
     def _install(self) -> None:
         folder = code_tools.packages_folder()
