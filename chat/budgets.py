@@ -7,7 +7,8 @@ itself. What a dead worker set aside is given back when its turn is driven again
 """
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -21,22 +22,19 @@ from agents import budget
 from agents.budget import CallPrice, Grant
 from agents.limits import Limit
 from agents.store import BudgetExhausted
-from chat import own_loop
+from chat import own_loop, rows
 from chat.models import Turn
+from chat.rows import Formula
 from inference.schema import Usage
 from webapp.billing import holds, pricing
 from webapp.billing.pricing import Rates
 
-# Both are said once a step, in SQL: the ORM would take longer to write them than the database to do them.
+# Said once a step, in SQL: the ORM would take longer to write it than the database to do it.
 _TURNS = Turn._meta.db_table
 _SET_ASIDE = (
     f"UPDATE {_TURNS} SET budget_reserved_nano = budget_reserved_nano - call_reserved_nano + %s, "
     "call_reserved_nano = %s WHERE id = %s AND fence = %s AND status = %s AND (max_cost_nano IS NULL "
     "OR max_cost_nano >= budget_spent_nano + budget_reserved_nano - call_reserved_nano + %s)"
-)
-_SETTLE = (
-    f"UPDATE {_TURNS} SET budget_reserved_nano = budget_reserved_nano - call_reserved_nano, "
-    "call_reserved_nano = 0, budget_spent_nano = budget_spent_nano + %s WHERE id = %s"
 )
 
 Sleep = Callable[[float], Coroutine[Any, Any, None]]
@@ -140,16 +138,35 @@ def spent_by_agents(turn: Turn) -> int | None:
 def settle(turn: Turn, cost_nano: int) -> None:
     """Count what the turn's last call cost, and give back what was set aside for it. Call it in the
     transaction that keeps the reply; with 0 when the turn ends."""
-    row = Turn.objects.filter(id=turn.id)
+    with settled(turn, cost_nano) as sums:
+        if sums:
+            rows.update(Turn, {"id": turn.id}, sums)
+
+
+@contextmanager
+def settled(turn: Turn, cost_nano: int) -> Generator[Mapping[str, Formula], None, None]:
+    """As `settle`, for whoever writes the turn's row anyhow: the sums that are to be written with the rest.
+    Those of an agent stand in two rows, which are written here, in one transaction with what is written
+    within."""
     if turn.spawned_by_id is None:
-        with connection.cursor() as cursor:
-            cursor.execute(_SETTLE, [cost_nano, Turn._meta.pk.get_db_prep_value(turn.id, connection)])
+        yield {
+            "budget_reserved_nano": Formula("budget_reserved_nano - call_reserved_nano"),
+            "call_reserved_nano": Formula("0"),
+            "budget_spent_nano": Formula("budget_spent_nano + %s", (cost_nano,)),
+        }
         return
+    with transaction.atomic():
+        _settle_agent(turn, turn.spawned_by_id, cost_nano)
+        yield {}
+
+
+def _settle_agent(turn: Turn, top_id: UUID, cost_nano: int) -> None:
+    row = Turn.objects.filter(id=turn.id)
     set_aside = row.values_list("call_reserved_nano", flat=True).get()
     if not set_aside and not cost_nano:
         return
     row.update(call_reserved_nano=0, budget_spent_nano=F("budget_spent_nano") + cost_nano)
-    Turn.objects.filter(id=turn.spawned_by_id).update(
+    Turn.objects.filter(id=top_id).update(
         budget_reserved_nano=F("budget_reserved_nano") - set_aside,
         budget_spent_nano=F("budget_spent_nano") + cost_nano,
     )
@@ -158,7 +175,7 @@ def settle(turn: Turn, cost_nano: int) -> None:
 def spend(turn: Turn, fee_nano: int) -> None:
     """Count what a tool cost. What is set aside for a model call stays: one may be under way beside it."""
     for turn_id in (turn.id, turn.spawned_by_id):
-        if turn_id is not None:
+        if turn_id is not None and fee_nano:
             Turn.objects.filter(id=turn_id).update(budget_spent_nano=F("budget_spent_nano") + fee_nano)
 
 

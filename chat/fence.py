@@ -14,16 +14,21 @@ class TurnLost(Exception):
     written."""
 
 
-def write(turn_id: UUID, fence: int, **changes: object) -> None:
-    """Change the turn's row, as the worker that holds it. Raises TurnLost."""
+def write(turn_id: UUID, fence: int, *writes: rows.Write, **changes: object) -> None:
+    """Change the turn's row and, with it, these; as the worker that holds it. Raises TurnLost."""
     held = {"id": turn_id, "fence": fence, "status": Turn.Status.RUNNING}
-    if rows.update(Turn, held, changes) == 0:
+    is_held = (
+        rows.write_if(rows.Update(Turn, held, changes), *writes)
+        if writes
+        else rows.update(Turn, held, changes)
+    )
+    if not is_held:
         raise TurnLost(f"turn {turn_id} is no more at fence {fence}")
 
 
-def keep(turn_id: UUID, fence: int, **changes: object) -> None:
+def keep(turn_id: UUID, fence: int, *writes: rows.Write, **changes: object) -> None:
     """As `write`, for another lease's time. Raises TurnLost."""
-    write(turn_id, fence, lease_until=lease(), **changes)
+    write(turn_id, fence, *writes, lease_until=lease(), **changes)
 
 
 def lease() -> FromNow:

@@ -5,10 +5,11 @@ Takes columns by their attribute's name; fills in the models' own defaults. Sign
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from chat.clock import FromNow
@@ -27,6 +28,61 @@ _PLAIN_FIELDS = {
 }
 
 
+@dataclass(frozen=True)
+class Formula:
+    """What a column is to be, said of the row's columns in SQL."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Insert:
+    """One INSERT; a row that breaks a constraint raises IntegrityError."""
+
+    model: type[models.Model]
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Update:
+    """Set these columns where all of `where` is equal. A column may be set to a time that the database's
+    clock shows, or to a formula."""
+
+    model: type[models.Model]
+    where: Mapping[str, Any]
+    changes: Mapping[str, Any]
+
+
+Write = Insert | Update
+
+
+def write(*writes: Write) -> None:
+    """Do these, in their order."""
+    for one in writes:
+        if isinstance(one, Insert):
+            insert(one.model, one.rows)
+        else:
+            update(one.model, one.where, one.changes)
+
+
+def write_if(guard: Update, *writes: Write) -> bool:
+    """Do the guard's update and then these, or nothing of it all: False, when the guard finds no row.
+
+    PostgreSQL is told all of it in one statement, which is its own transaction: of each further one, the way
+    there and back would cost more than what it does.
+    """
+    if connection.vendor == "postgresql":
+        from chat import one_statement  # psycopg is not there without PostgreSQL
+
+        return one_statement.write_if(guard, *writes)
+    with transaction.atomic():
+        if update(guard.model, guard.where, guard.changes) == 0:
+            return False
+        write(*writes)
+    return True
+
+
 def insert(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> None:
     """One INSERT; a row that breaks a constraint raises IntegrityError."""
     for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -34,24 +90,28 @@ def insert(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> None
 
 
 def update(model: type[models.Model], where: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
-    """Set these columns where all of `where` is equal: how many rows were changed. A time to be set may be
-    one that the database's clock shows."""
-    fields = _fields(model)
-    values = [_stored(fields[name], value) for name, value in (*changes.items(), *where.items())]
-    sets = tuple((name, _placeholder(value)) for name, value in changes.items())
+    """As `Update`: how many rows were changed."""
+    statement, values = update_sql(Update(model, where, changes))
     with connection.cursor() as cursor:
-        cursor.execute(_update_sql(model, sets, tuple(where)), values)
+        cursor.execute(statement, values)
         return int(cursor.rowcount)
+
+
+def update_sql(one: Update) -> tuple[str, list[Any]]:
+    """The statement and what belongs into its places."""
+    fields = _fields(one.model)
+    values: list[Any] = []
+    for name, value in one.changes.items():
+        values += value.parameters if type(value) is Formula else (_stored(fields[name], value),)
+    values += [_stored(fields[name], value) for name, value in one.where.items()]
+    sets = tuple((name, _placeholder(value)) for name, value in one.changes.items())
+    return _update_sql(one.model, sets, tuple(one.where)), values
 
 
 def _insert(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> None:
     now = timezone.now()
-    columns = _columns(model)
-    values = [
-        _stored(field, row[name] if name in row else _default(field, now))
-        for row in rows
-        for name, field in columns
-    ]
+    fields = columns(model)
+    values = [_stored(field, value_of(field, row, now)) for row in rows for field in fields]
     with connection.cursor() as cursor:
         cursor.execute(_insert_sql(model, len(rows)), values)
 
@@ -66,7 +126,14 @@ def _stored(field: "models.Field[Any, Any]", value: Any) -> Any:
 
 
 def _placeholder(value: Any) -> str:
+    if type(value) is Formula:
+        return value.text
     return value.sql(connection) if type(value) is FromNow else "%s"
+
+
+def value_of(field: "models.Field[Any, Any]", row: Mapping[str, Any], now: Any) -> Any:
+    """What the row says of this column, or the model's default."""
+    return row[field.attname] if field.attname in row else _default(field, now)
 
 
 def _default(field: "models.Field[Any, Any]", now: Any) -> Any:
@@ -79,12 +146,12 @@ def _fields(model: type[models.Model]) -> "dict[str, models.Field[Any, Any]]":
 
 
 @cache
-def _columns(model: type[models.Model]) -> "list[tuple[str, models.Field[Any, Any]]]":
+def columns(model: type[models.Model]) -> "list[models.Field[Any, Any]]":
     """All but a key that the database counts up by itself."""
-    return [item for item in _fields(model).items() if not isinstance(item[1], models.AutoField)]
+    return [field for field in _fields(model).values() if not isinstance(field, models.AutoField)]
 
 
-def _column(field: "models.Field[Any, Any]") -> str:
+def column(field: "models.Field[Any, Any]") -> str:
     assert field.column is not None, "concrete fields have a column"
     return field.column
 
@@ -92,10 +159,10 @@ def _column(field: "models.Field[Any, Any]") -> str:
 @cache
 def _insert_sql(model: type[models.Model], num_rows: int) -> str:
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(_column(field)) for _, field in _columns(model))
-    row = f"({', '.join(['%s'] * len(_columns(model)))})"
+    names = ", ".join(quote(column(field)) for field in columns(model))
+    row = f"({', '.join(['%s'] * len(columns(model)))})"
     table = quote(model._meta.db_table)
-    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * num_rows)}"
+    return f"INSERT INTO {table} ({names}) VALUES {', '.join([row] * num_rows)}"
 
 
 @cache
@@ -104,6 +171,6 @@ def _update_sql(
 ) -> str:
     quote = connection.ops.quote_name
     fields = _fields(model)
-    sets = ", ".join(f"{quote(_column(fields[name]))} = {value}" for name, value in changes)
-    conditions = " AND ".join(f"{quote(_column(fields[name]))} = %s" for name in where)
+    sets = ", ".join(f"{quote(column(fields[name]))} = {value}" for name, value in changes)
+    conditions = " AND ".join(f"{quote(column(fields[name]))} = %s" for name in where)
     return f"UPDATE {quote(model._meta.db_table)} SET {sets} WHERE {conditions}"

@@ -3,6 +3,7 @@ the worker's fence, in as few statements as there are tables."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from agents.transcript import Note
 from chat import budgets, fence, markdown, rows, transcripts
 from chat.clock import FromNow
 from chat.models import Artifact, Message, Part, Passage, ToolRun, Turn
+from chat.rows import Formula, Insert, Update
 from inference.schema import Usage
 
 _HEARD: Mapping[str, Any] = {"num_lost": 0, "quota_since": None}  # the model has answered
@@ -39,9 +41,9 @@ class Held:
     def turn_id(self) -> UUID:
         return self.turn.id
 
-    def settle(self, cost_nano: int) -> None:
-        if self.counts:
-            budgets.settle(self.turn, cost_nano)
+    def settled(self, cost_nano: int) -> AbstractContextManager[Mapping[str, Formula]]:
+        """As `budgets.settled`."""
+        return budgets.settled(self.turn, cost_nano) if self.counts else nullcontext({})
 
 
 def save_reply(held: Held, reply: Reply, intents: Sequence[Intent], *, cost_nano: int = 0) -> None:
@@ -51,20 +53,21 @@ def save_reply(held: Held, reply: Reply, intents: Sequence[Intent], *, cost_nano
         {"message_id": message_id, "position": position, **part}
         for position, part in enumerate(_parts(reply))
     ]
-    with transaction.atomic():
-        fence.keep(held.turn_id, held.fence, next_step=reply.step + 1, last_seq=held.last_seq, **_HEARD)
-        held.settle(cost_nano)
-        rows.insert(Message, [_reply(held.turn_id, message_id, reply)])
-        rows.insert(Part, parts)
-        rows.insert(ToolRun, [_run(held.turn_id, intent) for intent in intents])
+    writes = (
+        Insert(Message, [_reply(held.turn_id, message_id, reply)]),
+        Insert(Part, parts),
+        Insert(ToolRun, [_run(held.turn_id, intent) for intent in intents]),
+    )
+    changes = {"next_step": reply.step + 1, "last_seq": held.last_seq, **_HEARD}
+    with held.settled(cost_nano) as sums:
+        fence.keep(held.turn_id, held.fence, *writes, **changes, **sums)
 
 
 def save_aside(held: Held, reply: Reply, *, cost_nano: int) -> None:
     """Count what a call on the side used, as soon as it is known: nothing that dies afterwards can leave it
     out of the bill or of the budget. Raises TurnLost."""
-    with transaction.atomic():
-        fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
-        held.settle(cost_nano)
+    with transaction.atomic(), held.settled(cost_nano) as sums:
+        fence.keep(held.turn_id, held.fence, last_seq=held.last_seq, **sums)
         step = reply.step - 1
         aside = {**_reply(held.turn_id, uuid4(), reply), "role": Message.Role.ASIDE, "step": step}
         rows.insert(Message, [{**aside, "position": _note_position(held.turn_id, step)}])
@@ -72,9 +75,8 @@ def save_aside(held: Held, reply: Reply, *, cost_nano: int) -> None:
 
 def begin(held: Held, intent: Intent) -> None:
     """Note that the call may have an effect outside from here on. Raises TurnLost."""
-    with transaction.atomic():
-        fence.keep(held.turn_id, held.fence)
-        rows.update(ToolRun, _place(held.turn_id, intent), {"state": ToolRun.State.BEGUN})
+    begun = Update(ToolRun, _place(held.turn_id, intent), {"state": ToolRun.State.BEGUN})
+    fence.keep(held.turn_id, held.fence, begun)
 
 
 def save_result(
@@ -95,14 +97,19 @@ def save_result(
         "role": Message.Role.TOOL,
         "duration_ms": duration_ms,
     }
+    writes = (
+        Insert(Message, [message]),
+        Insert(Part, _result_parts(message_id, intent, result, duration_ms=duration_ms)),
+        Update(ToolRun, _place(held.turn_id, intent), _done(result)),
+        Insert(Passage, list(_passages(held.turn_id, intent, result, first=first_passage))),
+    )
+    if not (result.usage.cost_nano or result.artifacts or result.notes):
+        fence.keep(held.turn_id, held.fence, *writes, last_seq=held.last_seq)
+        return []
     with transaction.atomic():
         fence.keep(held.turn_id, held.fence, last_seq=held.last_seq)
-        if result.usage.cost_nano:
-            budgets.spend(held.turn, result.usage.cost_nano)
-        rows.insert(Message, [message])
-        rows.insert(Part, _result_parts(message_id, intent, result, duration_ms=duration_ms))
-        rows.update(ToolRun, _place(held.turn_id, intent), _done(result))
-        rows.insert(Passage, list(_passages(held.turn_id, intent, result, first=first_passage)))
+        budgets.spend(held.turn, result.usage.cost_nano)
+        rows.write(*writes)
         for artifact in result.artifacts:
             _save_artifact(held.turn_id, intent, artifact)
         return [_insert_note(held.turn_id, note) for note in notes_of(intent, result)]
