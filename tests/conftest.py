@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.utils import translation
 
 from inference.backends.scripted import Reply, Script
@@ -38,6 +39,23 @@ def pytest_configure() -> None:
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    _let_tests_empty_the_database()
+
+
+def _let_tests_empty_the_database() -> None:
+    """Rows that are never deleted are, between tests: on SQLite the triggers stand aside for that."""
+    flush = DatabaseOperations.execute_sql_flush
+
+    def execute(operations: Any, statements: list[str]) -> None:
+        with operations.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '%_is_kept'"
+            )
+            kept = cursor.fetchall()
+        drops = [f"DROP TRIGGER {name}" for name, _ in kept]
+        flush(operations, [*drops, *statements, *(create for _, create in kept)])
+
+    DatabaseOperations.execute_sql_flush = execute  # type: ignore[method-assign]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

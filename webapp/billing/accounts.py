@@ -1,4 +1,5 @@
-"""Opening accounts, crediting them, and the ledger of every movement of their money."""
+"""Opening accounts, crediting them, and the ledger of every movement of their money. A person has one from
+the start, a team from its first need; what a key of a project costs is paid by the project's team."""
 
 from decimal import Decimal
 
@@ -6,9 +7,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 
-from webapp.accounts.models import User
+from webapp.accounts.models import Project, Team, User
 from webapp.billing import pricing
 from webapp.billing.models import Account, LedgerEntry
+
+Kind, Book = LedgerEntry.Kind, LedgerEntry.Book
 
 
 def open_for(user: User, *, credit: Decimal) -> Account:
@@ -18,7 +21,7 @@ def open_for(user: User, *, credit: Decimal) -> Account:
             user=user, defaults={"currency": settings.BILLING_CURRENCY}
         )
         if is_new and credit:
-            add(account, pricing.to_nano(credit), kind=LedgerEntry.Kind.CREDIT, note="Sign-up credit")
+            add(account, pricing.to_nano(credit), kind=Kind.CREDIT, book=Book.GIFTS, note="Sign-up credit")
             account.refresh_from_db()
         return account
 
@@ -29,6 +32,18 @@ def of(user: User) -> Account:
         return Account.objects.get(user=user)
     except Account.DoesNotExist:
         return open_for(user, credit=sign_up_credit())
+
+
+def of_team(team: Team) -> Account:
+    account, _is_new = Account.objects.get_or_create(
+        team=team, defaults={"currency": settings.BILLING_CURRENCY}
+    )
+    return account
+
+
+def paying(user: User, project: Project | None) -> Account:
+    """Whose money pays for what the user does, for this project or for themselves."""
+    return of(user) if project is None else of_team(project.team)
 
 
 def open_for_new_user(*, instance: User, created: bool, raw: bool = False, **_signal: object) -> None:
@@ -42,17 +57,45 @@ def sign_up_credit() -> Decimal:
 
 
 def credit(user: User, amount: Decimal, note: str) -> LedgerEntry:
-    """Add money to the user's account, in its own currency. Raises ValueError unless there is some to add."""
+    """Give the user's account money, in its own currency. Raises ValueError unless there is some to add."""
+    return give(of(user), amount, note)
+
+
+def give(account: Account, amount: Decimal, note: str) -> LedgerEntry:
+    """Add money that nobody paid for. Raises ValueError unless there is some to add."""
+    return _put(account, amount, kind=Kind.CREDIT, book=Book.GIFTS, note=note)
+
+
+def top_up(account: Account, amount: Decimal, note: str) -> LedgerEntry:
+    """Add money that was paid for. Raises ValueError unless there is some to add."""
+    return _put(account, amount, kind=Kind.TOP_UP, book=Book.CASH, note=note)
+
+
+def correct(account: Account, amount_nano: int, note: str) -> LedgerEntry:
+    """Give money, or take it back when negative. Raises IntegrityError for more than is free."""
+    with transaction.atomic():
+        return add(account, amount_nano, kind=Kind.CORRECTION, book=Book.CORRECTIONS, note=note)
+
+
+def _put(account: Account, amount: Decimal, *, kind: str, book: str, note: str) -> LedgerEntry:
     if amount <= 0:
         raise ValueError("A credit is more than zero; a correction takes money back.")
     with transaction.atomic():
-        return add(of(user), pricing.to_nano(amount), kind=LedgerEntry.Kind.CREDIT, note=note)
+        return add(account, pricing.to_nano(amount), kind=kind, book=book, note=note)
 
 
-def add(account: Account, amount_nano: int, *, kind: str, note: str) -> LedgerEntry:
+def add(account: Account, amount_nano: int, *, kind: str, book: str, note: str) -> LedgerEntry:
     """One movement: the balance and its ledger entry change together. Call it inside a transaction."""
     Account.objects.filter(pk=account.pk).update(balance_nano=F("balance_nano") + amount_nano)
-    return LedgerEntry.objects.create(account=account, kind=kind, amount_nano=amount_nano, note=note)
+    return LedgerEntry.objects.create(
+        account=account, kind=kind, book=book, amount_nano=amount_nano, note=note
+    )
+
+
+def topped_up_nano(account: Account) -> int:
+    """All that was paid into it, cash and vouchers: what plans go by."""
+    paid = account.ledger.filter(kind__in=(Kind.TOP_UP, Kind.VOUCHER))
+    return paid.aggregate(total=Sum("amount_nano"))["total"] or 0
 
 
 def ledger_total_nano(account: Account) -> int:

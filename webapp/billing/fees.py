@@ -3,9 +3,9 @@
 from django.db import transaction
 
 from webapp.accounts.models import User
-from webapp.billing import accounts, daily
-from webapp.billing.holds import DailyLimitReached, InsufficientFunds
-from webapp.billing.models import Account, LedgerEntry
+from webapp.billing import accounts, budgets, daily
+from webapp.billing.holds import BudgetReached, DailyLimitReached, InsufficientFunds
+from webapp.billing.models import Account, Budget, LedgerEntry
 
 
 def require(user: User, amount_nano: int) -> None:
@@ -16,6 +16,10 @@ def require(user: User, amount_nano: int) -> None:
     today = daily.of(account)
     if today.left_nano is not None and today.left_nano < amount_nano:
         raise DailyLimitReached(needed_nano=amount_nano, account=account, today=today)
+    for budget in _budgets(user, account):
+        state = budgets.state(budget)
+        if state.left_nano is not None and state.left_nano < amount_nano:
+            raise BudgetReached(needed_nano=amount_nano, account=account, state=state)
 
 
 def charge(user: User, amount_nano: int, *, note: str) -> int:
@@ -29,5 +33,13 @@ def charge(user: User, amount_nano: int, *, note: str) -> int:
         daily.count(account, charged_nano)
         account.save(update_fields=["balance_nano", "spent_on", "spent_today_nano"])
         kind = LedgerEntry.Kind.USAGE
-        LedgerEntry.objects.create(account=account, kind=kind, amount_nano=-charged_nano, note=note)
+        book = LedgerEntry.Book.REVENUE
+        LedgerEntry.objects.create(
+            account=account, kind=kind, book=book, amount_nano=-charged_nano, note=note
+        )
+        budgets.spend(_budgets(user, account), charged_nano)
         return charged_nano
+
+
+def _budgets(user: User, account: Account) -> list[Budget]:
+    return budgets.standing(budgets.scopes_of(user), currency=account.currency)

@@ -5,6 +5,7 @@ what is not there. `settle` happens at most once a hold, whatever is called twic
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,9 +18,10 @@ from django.utils.translation import gettext as _
 
 from inference.schema import Usage
 from webapp.accounts.models import ApiKey, User
-from webapp.billing import accounts, daily, prices, pricing
+from webapp.billing import accounts, budgets, daily, prices, pricing
+from webapp.billing.budgets import BudgetIsSpent, State
 from webapp.billing.daily import Today
-from webapp.billing.models import Account, Hold, LedgerEntry, UsageRecord
+from webapp.billing.models import Account, Budget, Hold, LedgerEntry, Scope, UsageRecord
 from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,37 @@ class DailyLimitReached(InsufficientFunds):
         self.args = (text % values,)
 
 
+class BudgetReached(InsufficientFunds):
+    """A hard budget of the key, the user, the project or the team does not cover the hold."""
+
+    code = "budget_reached"
+
+    def __init__(self, *, needed_nano: int, account: Account, state: State) -> None:
+        super().__init__(needed_nano=needed_nano, account=account)
+        budget = state.budget
+        self.scope, self.subject = budget.scope, budget.subject
+        self.limit_nano, self.spent_nano = budget.hard_nano or 0, state.spent_nano
+        self.available_nano, self.held_nano = state.left_nano or 0, budget.held_nano
+        self.renews_at = state.renews_at
+        text = _(
+            "This request may cost up to %(needed)s %(currency)s, but the budget of this %(scope)s is "
+            "%(limit)s %(currency)s a %(period)s, of which %(spent)s are spent and %(held)s held by requests "
+            "under way. It renews at %(renews)s (%(zone)s); whoever keeps the budget can raise it."
+        )
+        values = {
+            "needed": _show(needed_nano),
+            "limit": _show(self.limit_nano),
+            "spent": _show(self.spent_nano),
+            "held": _show(self.held_nano),
+            "currency": budget.currency,
+            "scope": Scope(budget.scope).label,
+            "period": Budget.Period(budget.period).label,
+            "renews": date_format(timezone.localtime(state.renews_at), "DATETIME_FORMAT"),
+            "zone": timezone.get_current_timezone_name(),
+        }
+        self.args = (text % values,)
+
+
 class HoldIsSettled(Exception):
     """The hold was billed: its turn is over, and who still spends on it has lost it to another worker."""
 
@@ -102,24 +135,32 @@ def place(
 ) -> Hold:
     """Set aside the most that one call can cost, at today's price; a free model holds 0.
 
-    Raises InsufficientFunds or prices.PriceMissing, having changed nothing.
+    With a project's key its team pays. Raises InsufficientFunds or prices.PriceMissing, having changed
+    nothing.
     """
-    account = accounts.of(user)
+    project = api_key.project if api_key else None
+    account = accounts.paying(user, project)
+    scopes = budgets.scopes_of(user, api_key=api_key, project=project)
+    counted = budgets.standing(scopes, currency=account.currency)
     now = timezone.now()
     price = prices.price_for(model, account.currency, now)
     amount_nano = pricing.most_nano(
         prices.rates_of(price), max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens
     )
     with transaction.atomic():
-        _reserve(account.pk, amount_nano)
-        return Hold.objects.create(
+        _reserve(account.pk, amount_nano, counted)
+        hold = Hold.objects.create(
             account=account,
             price=price,
             model=model,
             api_key=api_key,
+            user=user,
+            project=project,
             amount_nano=amount_nano,
             expires_at=now + ttl,
         )
+        budgets.link(hold, counted)
+        return hold
 
 
 def extend(
@@ -158,16 +199,21 @@ def cover(hold_id: UUID, amount_nano: int, *, expires_at: datetime) -> None:
         )
         if (row := cursor.fetchone()) is None:
             raise UnknownHold(f"no hold {hold_id}")
-        status, held_nano, account_id = row
+        status, held_nano, account_id, is_budgeted = row
         if status == Hold.Status.SETTLED:
             raise HoldIsSettled(f"hold {hold_id} is settled")
-        _reserve(account_id, amount_nano - (held_nano if status == Hold.Status.OPEN else 0))
+        counted = budgets.of_hold(hold_id) if is_budgeted else []
+        _reserve(account_id, amount_nano - (held_nano if status == Hold.Status.OPEN else 0), counted)
         expires = Hold._meta.get_field("expires_at").get_db_prep_save(expires_at, connection)
         cursor.execute(_COVER, [amount_nano, expires, Hold.Status.OPEN.value, key])
 
 
 _HOLDS, _ACCOUNTS = Hold._meta.db_table, Account._meta.db_table
-_FIND = f"SELECT status, amount_nano, account_id FROM {_HOLDS} WHERE id = %s "
+_LINKS = Hold.budgets.through._meta.db_table
+_FIND = (
+    "SELECT status, amount_nano, account_id,"
+    f" EXISTS (SELECT 1 FROM {_LINKS} WHERE hold_id = {_HOLDS}.id) FROM {_HOLDS} WHERE id = %s "
+)
 _MOVE = f"UPDATE {_ACCOUNTS} SET held_nano = held_nano + %s WHERE id = %s AND balance_nano >= held_nano + %s"
 # What is held counts for the day it will be billed on, which may be today.
 _TODAY = "CASE WHEN spent_on = %s THEN spent_today_nano ELSE 0 END + held_nano + %s"
@@ -200,6 +246,9 @@ def settle(
     reference: str,
     finish_reason: str,
     num_steps: int = 1,
+    num_tool_calls: int = 0,
+    first_token_ms: int | None = None,
+    duration_ms: int | None = None,
     is_estimated: bool = False,
 ) -> UsageRecord:
     """Bill this usage at the hold's price and what its tools cost, give back the rest, record it. Again:
@@ -216,8 +265,9 @@ def settle(
         hold.status = Hold.Status.SETTLED
         hold.save(update_fields=["status"])
         return UsageRecord.objects.create(
-            user_id=hold.account.user_id,
+            user_id=_whose(hold),
             api_key_id=hold.api_key_id,
+            project_id=hold.project_id,
             model=hold.model,
             source=source,
             hold=hold,
@@ -228,6 +278,9 @@ def settle(
             output_tokens=usage.output_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             num_steps=num_steps,
+            num_tool_calls=num_tool_calls,
+            first_token_ms=first_token_ms,
+            duration_ms=duration_ms,
             is_estimated=is_estimated,
             price=hold.price,
             currency=hold.account.currency,
@@ -244,7 +297,7 @@ def release(hold_id: UUID) -> bool:
             return False
         hold.status = Hold.Status.RELEASED
         hold.save(update_fields=["status"])
-        _reserve(hold.account_id, -hold.amount_nano)
+        _reserve(hold.account_id, -hold.amount_nano, budgets.of_hold(hold_id))
         return True
 
 
@@ -269,12 +322,22 @@ def _locked(hold_id: UUID) -> Hold:
         raise UnknownHold(f"no hold {hold_id}") from None
 
 
-def _reserve(account_id: int, amount_nano: int) -> None:
+def _reserve(account_id: int, amount_nano: int, counted: Sequence[Budget]) -> None:
     """Move free money of the account into its holds (back, when negative), or raise InsufficientFunds; a
-    daily limit stands in the way of more, never of less. Said to the database itself: it is done before each
-    model call."""
+    daily limit or a budget stands in the way of more, never of less. The account first, then its budgets:
+    nobody waits in a circle."""
     if amount_nano == 0:
         return
+    _reserve_of_account(account_id, amount_nano)
+    try:
+        budgets.reserve(counted, amount_nano)
+    except BudgetIsSpent as fault:
+        account = Account.objects.get(pk=account_id)
+        raise BudgetReached(needed_nano=amount_nano, account=account, state=fault.state) from None
+
+
+def _reserve_of_account(account_id: int, amount_nano: int) -> None:
+    """Said to the database itself: it is done before each model call."""
     statement = _MOVE
     values: list[Any] = [amount_nano, account_id, amount_nano]
     if amount_nano > 0:
@@ -293,6 +356,11 @@ def _reserve(account_id: int, amount_nano: int) -> None:
     raise InsufficientFunds(needed_nano=amount_nano, account=account)
 
 
+def _whose(hold: Hold) -> int:
+    assert hold.user_id is not None  # NULL was before holds named their user, and was filled in
+    return hold.user_id
+
+
 def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
     """Take the usage's cost and the fees from the account, with the hold's reservation: what was taken."""
     held_nano = hold.amount_nano if hold.status == Hold.Status.OPEN else 0
@@ -309,10 +377,12 @@ def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
     account.held_nano -= held_nano
     daily.count(account, charged_nano)
     account.save(update_fields=["balance_nano", "held_nano", "spent_on", "spent_today_nano"])
+    budgets.spend(budgets.of_hold(hold.id), charged_nano, held_nano=held_nano)
     if charged_nano:
         LedgerEntry.objects.create(
             account=account,
             kind=LedgerEntry.Kind.USAGE,
+            book=LedgerEntry.Book.REVENUE,
             amount_nano=-charged_nano,
             hold=hold,
             note=hold.model.name,

@@ -21,6 +21,11 @@ from webapp.billing.models import Account, Hold, LedgerEntry
 class CreditForm(forms.Form):
     amount = forms.DecimalField(label=_("Amount"), min_value=0, max_digits=12, decimal_places=6)
     note = forms.CharField(label=_("Note"), max_length=200)
+    is_paid = forms.BooleanField(
+        label=_("It was paid for"),
+        required=False,
+        help_text=_("A top-up, which counts for the plan of the account. Otherwise it is a gift."),
+    )
 
     def clean_amount(self) -> Any:
         amount = self.cleaned_data["amount"]
@@ -42,11 +47,15 @@ class DailyLimitForm(forms.Form):
 
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
-    list_display = ("user", "currency", "balance", "held", "daily_limit", "spent_today")
+    list_display = ("owner", "currency", "balance", "held", "daily_limit", "spent_today")
     list_filter = ("currency",)
-    list_select_related = ("user",)
-    search_fields = ("user__username", "user__email")
-    fields = ("user", "currency", "balance", "held", "daily_limit", "own_daily_limit", "spent_today")
+    list_select_related = ("user", "team")
+    search_fields = ("user__username", "user__email", "team__name")
+    fields = ("owner", "plan", "currency", "balance", "held", "daily_limit", "own_daily_limit", "spent_today")
+
+    @admin.display(description=_("whose"), ordering="user__username")
+    def owner(self, account: Account) -> str:
+        return str(account.owner)
 
     @admin.display(description=_("balance"), ordering="balance_nano")
     def balance(self, account: Account) -> str:
@@ -87,14 +96,14 @@ class AccountAdmin(ReadOnlyAdmin):
         form = DailyLimitForm(request.POST or None, initial={"amount": now})
         if request.method == "POST" and form.is_valid():
             return self._limit(request, account, form.cleaned_data["amount"])
-        title, action = _("Daily limit of %(user)s") % {"user": account.user}, gettext("Daily limit")
+        title, action = _("Daily limit of %(user)s") % {"user": account.owner}, gettext("Daily limit")
         return self._page(request, account, form, title=title, action=action)
 
     def _limit(self, request: HttpRequest, account: Account, amount: Decimal | None) -> HttpResponse:
         daily.set_limit(account, amount)
         shown = "as for everybody" if amount is None else f"{amount} {account.currency}"
         self.log_change(request, account, f"Daily limit: {shown}")
-        text = _("The daily limit of %(user)s was changed.") % {"user": account.user}
+        text = _("The daily limit of %(user)s was changed.") % {"user": account.owner}
         self.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:billing_account_change", args=[account.pk]))
 
@@ -104,13 +113,13 @@ class AccountAdmin(ReadOnlyAdmin):
         form = CreditForm(request.POST or None)
         if form.is_valid():
             return self._credit(request, account, form)
-        title = _("Credit %(user)s") % {"user": account.user}
+        title = _("Credit %(user)s") % {"user": account.owner}
         return self._page(request, account, form, title=title, action=gettext("Credit"))
 
     def _changeable(self, request: HttpRequest, account_id: int) -> Account:
         if not request.user.has_perm("billing.change_account"):
             raise PermissionDenied
-        return get_object_or_404(Account.objects.select_related("user"), pk=account_id)
+        return get_object_or_404(Account.objects.select_related("user", "team"), pk=account_id)
 
     def _page(
         self, request: HttpRequest, account: Account, form: forms.Form, *, title: str, action: str
@@ -128,22 +137,23 @@ class AccountAdmin(ReadOnlyAdmin):
 
     def _credit(self, request: HttpRequest, account: Account, form: CreditForm) -> HttpResponse:
         amount, note = form.cleaned_data["amount"], form.cleaned_data["note"]
-        accounts.credit(account.user, amount, note)
+        put = accounts.top_up if form.cleaned_data["is_paid"] else accounts.give
+        put(account, amount, note)
         self.log_change(request, account, f"Credited {amount} {account.currency}: {note}")
         text = _("%(user)s was credited %(amount)s %(currency)s.")
-        values = {"user": account.user, "amount": amount, "currency": account.currency}
+        values = {"user": account.owner, "amount": amount, "currency": account.currency}
         self.message_user(request, text % values, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:billing_account_change", args=[account.pk]))
 
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "account", "kind", "amount", "note")
-    list_filter = ("kind", "created_at")
-    list_select_related = ("account__user",)
-    search_fields = ("account__user__username", "note")
+    list_display = ("created_at", "account", "kind", "book", "amount", "note")
+    list_filter = ("kind", "book", "created_at")
+    list_select_related = ("account__user", "account__team")
+    search_fields = ("account__user__username", "account__team__name", "note")
     date_hierarchy = "created_at"
-    fields = ("created_at", "account", "kind", "amount", "hold", "note")
+    fields = ("created_at", "account", "kind", "book", "amount", "hold", "note")
 
     @admin.display(description=_("amount"), ordering="amount_nano")
     def amount(self, entry: LedgerEntry) -> str:
@@ -154,7 +164,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 class HoldAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "account", "model", "amount", "status", "expires_at")
     list_filter = ("status", "model", "created_at")
-    list_select_related = ("account__user", "model")
+    list_select_related = ("account__user", "account__team", "model")
     search_fields = ("id", "account__user__username")
     fields = ("id", "account", "model", "price", "api_key", "amount", "status", "created_at", "expires_at")
 
