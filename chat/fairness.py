@@ -12,6 +12,7 @@ from django.db.models import Case, F, Value, When
 
 from chat.clock import FromNow
 from chat.models import Turn
+from webapp.accounts.models import User
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,19 @@ def held_back() -> UUID | None:
     """An agent that waits for a worker and may have one, now that another agent has given up its own."""
     may_have_one = _waiting(_open_turns(), most_agents=settings.CONCURRENT_AGENTS)
     return next((turn.turn_id for turn in may_have_one if turn.is_agent), None)
+
+
+def has_room(user_id: int) -> bool:
+    """Whether one more of the user's agents may be driven. Call it in the transaction that takes one: until
+    it ends, nobody else takes the place."""
+    User.objects.select_for_update(no_key=True).get(id=user_id)
+    driven = Turn.objects.filter(
+        status=Turn.Status.RUNNING,
+        lease_until__gt=FromNow(),
+        conversation__user=user_id,
+        spawned_by__isnull=False,
+    )
+    return driven.count() < settings.CONCURRENT_AGENTS
 
 
 def is_wanted(*, but: UUID) -> bool:

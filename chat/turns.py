@@ -20,7 +20,7 @@ from agents.limits import Limit, Limits
 from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
-from chat import bills, budgets, documents, doorbell, history, openings, search_index, step_rows
+from chat import bills, budgets, documents, doorbell, fairness, history, openings, search_index, step_rows
 from chat import fence as fences
 from chat.clock import FromNow
 from chat.documents import Shown
@@ -151,15 +151,23 @@ def limits_of(turn: Turn) -> Limits:
 
 def claim(turn_id: UUID) -> int | None:
     """Take the lease of an open turn that nobody holds: its fence, for the one worker that got it. A turn
-    that waits is only to be had when it is due."""
-    row = Turn.objects.filter(id=turn_id).annotate(now=FromNow()).first()
+    that waits is only to be had when it is due, an agent only while not too many of its user's are driven."""
+    rows = Turn.objects.filter(id=turn_id).annotate(now=FromNow())
+    row = rows.select_related("conversation").first()
     if row is None or row.status == Turn.Status.FINISHED:
         return None
+    if row.spawned_by_id is None:
+        return _claim(row)
+    with transaction.atomic():
+        return _claim(row) if fairness.has_room(row.conversation.user_id) else None
+
+
+def _claim(row: Turn) -> int | None:
     now: datetime = vars(row)["now"]
     is_waiting = row.status == Turn.Status.WAITING
     if is_waiting and (row.wake_at is None or row.wake_at > now):
         return None
-    free = _open().filter(Q(lease_until=None) | Q(lease_until__lte=FromNow()), id=turn_id, fence=row.fence)
+    free = _open().filter(Q(lease_until=None) | Q(lease_until__lte=FromNow()), id=row.id, fence=row.fence)
     # Whoever gives a turn back gives back its lease: one that ran out was a dead worker's.
     was_lost = row.status == Turn.Status.RUNNING and row.lease_until is not None
     taken = free.update(

@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -84,6 +85,28 @@ def test_an_agent_that_was_held_back_is_found_once_another_has_ended(
     assert not fairness.is_wanted(but=first)
     turns.abandon(Turn.objects.select_related("conversation").get(id=first))
     assert fairness.held_back() == second == fairness.choose(second)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_are_rung_at_the_same_moment_drive_no_agent_too_many(
+    alice: User, open_turns: Callable[[User, int], list[UUID]], settings: Settings
+) -> None:
+    settings.CONCURRENT_AGENTS = 2
+    top, *agents = open_turns(alice, 9)
+    Turn.objects.exclude(id=top).update(spawned_by=top)
+    at_once = threading.Barrier(len(agents))
+
+    def claim(agent_id: UUID) -> int | None:
+        at_once.wait(timeout=30)
+        try:
+            return turns.claim(agent_id)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(agents)) as workers:
+        fences = list(workers.map(claim, agents))
+    assert sum(fence is not None for fence in fences) == 2
+    assert turns.claim(top) is not None, "a turn of the user's own is driven all the same"
 
 
 @pytest.mark.django_db
