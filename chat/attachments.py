@@ -28,6 +28,7 @@ from kombu.exceptions import OperationalError
 
 from agents import plain_text
 from agents.documents.extraction import Extracted, Extractor, ReaderBusy
+from chat.clock import FromNow
 from chat.models import Attachment, AttachmentPart, Conversation
 from chat.models.attachments import file_place
 from webapp.accounts.models import User
@@ -126,7 +127,7 @@ def keep(attachment: Attachment, stream: IO[bytes]) -> Attachment:
             file=attachment.file.name,
             sha256=counted.sha256,
             state=State.RECEIVED,
-            due_at=timezone.now() + timedelta(seconds=RING_AGAIN_S),
+            due_at=FromNow(RING_AGAIN_S),
         )
         transaction.on_commit(lambda: ring(attachment.id))
     if not is_wanted:  # it was thrown away meanwhile, and what was there of its file with it
@@ -222,11 +223,10 @@ def ring(attachment_id: UUID) -> None:
 
 def ring_due() -> None:
     """Ring for those that wait, and for those whose worker died; each again only after a while."""
-    now = timezone.now()
-    due = Attachment.objects.filter(state__in=(State.RECEIVED, State.READING), due_at__lte=now)
+    due = Attachment.objects.filter(state__in=(State.RECEIVED, State.READING), due_at__lte=FromNow())
     for attachment_id, tries in list(due.order_by("due_at").values_list("id", "tries")[:READ_AT_ONCE]):
-        again = now + timedelta(seconds=RING_AGAIN_S)
-        if due.filter(id=attachment_id, tries=tries).update(state=State.RECEIVED, due_at=again):
+        rung_again = {"state": State.RECEIVED, "due_at": FromNow(RING_AGAIN_S)}
+        if due.filter(id=attachment_id, tries=tries).update(**rung_again):
             ring(attachment_id)
 
 
@@ -252,13 +252,12 @@ def _claimed(attachment_id: UUID) -> Attachment | None:
     if row.tries >= MAX_TRIES:
         _finish_as(row, state=State.FAILED, fault="unread")
         return None
-    now = timezone.now()
-    being_read = Attachment.objects.filter(state=State.READING, due_at__gt=now)
+    being_read = Attachment.objects.filter(state=State.READING, due_at__gt=FromNow())
     is_ones_turn = being_read.filter(user=row.user_id).count() < READ_AT_ONCE_OF_ONE
     if not is_ones_turn or being_read.count() >= READ_AT_ONCE:
         return None  # the sweep rings again
     taken = Attachment.objects.filter(id=row.id, state=State.RECEIVED, tries=row.tries)
-    changes = {"state": State.READING, "tries": row.tries + 1, "due_at": now + timedelta(seconds=LEASE_S)}
+    changes = {"state": State.READING, "tries": row.tries + 1, "due_at": FromNow(LEASE_S)}
     if not taken.update(**changes):
         return None
     row.refresh_from_db()
@@ -272,8 +271,7 @@ def _held(attachment: Attachment) -> Iterator[None]:
 
     def renew() -> None:
         while not is_over.wait(LEASE_S / 3):
-            until = timezone.now() + timedelta(seconds=LEASE_S)
-            _own(attachment).update(due_at=until)
+            _own(attachment).update(due_at=FromNow(LEASE_S))
         connection.close()
 
     renewing = threading.Thread(target=renew, daemon=True)
@@ -286,8 +284,7 @@ def _held(attachment: Attachment) -> Iterator[None]:
 
 
 def _put_off(attachment: Attachment) -> None:
-    later = timezone.now() + timedelta(seconds=2**attachment.tries)
-    _own(attachment).update(state=State.RECEIVED, due_at=later)
+    _own(attachment).update(state=State.RECEIVED, due_at=FromNow(2.0**attachment.tries))
 
 
 def _finish(attachment: Attachment, extracted: Extracted) -> None:

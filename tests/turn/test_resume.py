@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.conf import settings
 
 from chat import conversations, history, tasks, turns
 from chat.models import Message, Turn
@@ -24,7 +25,9 @@ TURN = (
     Reply(step=1, lines=("text: First. ", 'call: calculate {"expression": "6 * 7"}')),
     Reply(step=2, lines=("pace: 40", f"text: {WORDS}")),
 )
-RESUME_WITHIN_S = 9.0  # the promise is 5 s; a shared machine that runs other tests is given more
+RESUME_WITHIN_S = 60.0  # for the sweep that follows the lease's end: a busy machine only makes it later
+RESUME_PROMISE_S = 5.0
+SWEEP_EVERY_S = 1.0
 
 
 @pytest.fixture
@@ -69,7 +72,8 @@ def test_a_turn_outlives_the_worker_that_was_killed_in_the_middle_of_an_answer(
     killed_at = time.monotonic()
     sweep_until(lambda: len(tab.frames) > seen, within_s=RESUME_WITHIN_S)
     record_property("seconds", time.monotonic() - killed_at)
-    tab.wait_for("turn.finished", within_s=30)
+    tab.wait_for("turn.finished", within_s=60)
+    assert settings.TURN_LEASE_S + SWEEP_EVERY_S <= RESUME_PROMISE_S
 
     row = Turn.objects.get()
     shown = shown_by(tab.of_turn(turn))
