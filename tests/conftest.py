@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from django.conf import settings
 from django.db import connections
-from django.db.backends.sqlite3.operations import DatabaseOperations
+from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.utils import translation
 
 from inference.backends.scripted import Reply, Script
@@ -44,7 +44,8 @@ def pytest_configure() -> None:
 
 def _let_tests_empty_the_database() -> None:
     """Rows that are never deleted are, between tests: on SQLite the triggers stand aside for that."""
-    flush = DatabaseOperations.execute_sql_flush
+    operations_of_sqlite = DatabaseWrapper.ops_class
+    flush = operations_of_sqlite.execute_sql_flush
 
     def execute(operations: Any, statements: list[str]) -> None:
         with operations.connection.cursor() as cursor:
@@ -55,7 +56,7 @@ def _let_tests_empty_the_database() -> None:
         drops = [f"DROP TRIGGER {name}" for name, _ in kept]
         flush(operations, [*drops, *statements, *(create for _, create in kept)])
 
-    DatabaseOperations.execute_sql_flush = execute  # type: ignore[method-assign]
+    operations_of_sqlite.execute_sql_flush = execute
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
