@@ -1,4 +1,4 @@
-"""What the API keeps for programs: responses and conversations, made of items."""
+"""What the API keeps for programs: responses and conversations, made of items; and what its other parts keep."""
 
 from typing import ClassVar, Self
 
@@ -8,8 +8,21 @@ from django.db.models import Q
 
 from chat.models import Turn
 from webapp.accounts.models import ApiKey, User
+from webapp.api.call_models import Delivered, KeyedCall
+from webapp.api.file_models import Batch, BatchLine, StoredFile
 from webapp.billing.models import Hold
 from webapp.catalog.models import ServedModel
+
+__all__ = [
+    "Batch",
+    "BatchLine",
+    "Delivered",
+    "Item",
+    "KeyedCall",
+    "Response",
+    "StoredConversation",
+    "StoredFile",
+]
 
 
 class StoredConversationQuerySet(models.QuerySet["StoredConversation"]):
