@@ -114,6 +114,12 @@ def renew(admitted: Admitted) -> None:
     limits.keep(admitted.lease, ttl_s=LIVES_FOR.total_seconds())
 
 
+def free(admitted: Admitted) -> None:
+    """Give the place back and keep the money and the tokens: it is answered, but not while its client
+    waits."""
+    limits.give_back(admitted.lease)
+
+
 def close(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool) -> None:
     """Give the place back, and bill the usage, or nothing when there is none. Again is harmless."""
     # The place first: a client that asks again at once must not find it still taken.
