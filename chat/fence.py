@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from chat import rows
+from chat import guarded, rows
 from chat.clock import FromNow
 from chat.models import Turn
 
@@ -18,7 +18,7 @@ def write(turn_id: UUID, fence: int, *writes: rows.Write, **changes: object) -> 
     """Change the turn's row and, with it, these; as the worker that holds it. Raises TurnLost."""
     held = {"id": turn_id, "fence": fence, "status": Turn.Status.RUNNING}
     is_held = (
-        rows.write_if(rows.Update(Turn, held, changes), *writes)
+        guarded.write_if(rows.Update(Turn, held, changes), *writes)
         if writes
         else rows.update(Turn, held, changes)
     )

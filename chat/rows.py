@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.db import connection, models, transaction
+from django.db import connection, models
 from django.utils import timezone
 
 from chat.clock import FromNow
@@ -64,23 +64,6 @@ def write(*writes: Write) -> None:
             insert(one.model, one.rows)
         else:
             update(one.model, one.where, one.changes)
-
-
-def write_if(guard: Update, *writes: Write) -> bool:
-    """Do the guard's update and then these, or nothing of it all: False, when the guard finds no row.
-
-    PostgreSQL is told all of it in one statement, which is its own transaction: of each further one, the way
-    there and back would cost more than what it does.
-    """
-    if connection.vendor == "postgresql":
-        from chat import one_statement  # psycopg is not there without PostgreSQL
-
-        return one_statement.write_if(guard, *writes)
-    with transaction.atomic():
-        if update(guard.model, guard.where, guard.changes) == 0:
-            return False
-        write(*writes)
-    return True
 
 
 def insert(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -203,7 +203,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    # Only what `chat.one_statement` says is prepared by the server; Django's own cursors never do that.
+    # Only what `chat.guarded` says is prepared by the server; Django's own cursors never do that.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 2)
 DATABASES["default"]["CONN_MAX_AGE"] = 60  # opening SQLite with its pragmas costs a millisecond, too
 

@@ -1,7 +1,8 @@
-"""Several writes as one statement of PostgreSQL: an UPDATE that guards them, and what depends on it.
+"""Writes that are done only if another one, their guard, finds its row.
 
-The statement is prepared by the server, so it must look the same however many rows are written: the rows of
-a table travel as one JSON text.
+PostgreSQL is told all of them in one statement, which is a transaction of its own: of each further one, the
+way there and back would cost more than what it does. The server prepares it, so it looks the same however
+many rows are written: those of a table travel as one JSON text.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,7 @@ from functools import cache
 from typing import Any, cast
 
 import orjson
-import psycopg
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from chat import rows
@@ -20,7 +20,17 @@ _ONCE_HELD = "EXISTS (SELECT 1 FROM held)"
 
 
 def write_if(guard: Update, *writes: Write) -> bool:
-    """As `rows.write_if`."""
+    """Do the guard's update and then these, or nothing of it all: False, when the guard finds no row."""
+    if connection.vendor == "postgresql":
+        return _write_as_one(guard, writes)
+    with transaction.atomic():
+        if rows.update(guard.model, guard.where, guard.changes) == 0:
+            return False
+        rows.write(*writes)
+    return True
+
+
+def _write_as_one(guard: Update, writes: Sequence[Write]) -> bool:
     statement, values = rows.update_sql(guard)
     parts = [f"held AS ({statement} RETURNING 1)"]
     for place, one in enumerate(writes):
@@ -35,6 +45,8 @@ def write_if(guard: Update, *writes: Write) -> bool:
 
 
 def _execute(statement: str, values: Sequence[Any]) -> bool:
+    import psycopg  # not there without PostgreSQL
+
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     server = cast("psycopg.Connection[Any]", connection.connection)
