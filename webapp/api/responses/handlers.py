@@ -1,31 +1,77 @@
 """/v1/responses over HTTP."""
 
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import parse_qs
 
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, call, database
+from webapp.api import admission, call, database, relay, sse
 from webapp.api.errors import bad_request
 from webapp.api.exchange import Exchange
-from webapp.api.models import Item
-from webapp.api.responses import request, store
+from webapp.api.models import Item, Response
+from webapp.api.responses import background, log, request, store
 from webapp.api.responses.reply import Dialect
 from webapp.api.responses.store import Page
 
 MAX_LIMIT = 100
+CANCELLED_WITHIN_S = 5.0
+LOOK_AGAIN_S = 0.05
 
 
 async def create(exchange: Exchange) -> None:
-    """Answered while the client waits, unless it asks for the background or for tools of the platform."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    """Answered while the client waits, unless it asks for the background."""
+    secret = exchange.secret
+    key = await database.run(admission.authenticate, secret)
     question = request.decode(await exchange.read_body(), key=key)
-    exchange.dialect = question.dialect = Dialect()
-    await call.answer(exchange, decode=lambda _content: question, id_prefix="resp_")
+    if not question.is_background:
+        exchange.dialect = question.dialect = Dialect()
+        await call.answer(exchange, decode=lambda _content: question, id_prefix="resp_")
+        return
+    response = await database.run(background.start, question, secret, id=f"resp_{exchange.id}")
+    if question.is_stream:
+        await relay.pass_on(exchange, _pieces(response, after=-1))
+    else:
+        await exchange.send_json(await database.run(store.told, response))
 
 
 async def retrieve(exchange: Exchange, id: str) -> None:
+    """The object, or with `stream=true` its events after number `starting_after`."""
     key = await database.run(admission.authenticate, exchange.secret)
-    await exchange.send_json(await database.run(_told, key, id))
+    asked = parameters(exchange.query)
+    response = await database.run(store.find, key.user, id)
+    if asked.get("stream") != "true":
+        await exchange.send_json(await database.run(store.told, response))
+        return
+    after = whole_number(asked, "starting_after", default=-1, least=0, most=2**53)
+    await relay.pass_on(exchange, _pieces(response, after=after))
+
+
+async def cancel(exchange: Exchange, id: str) -> None:
+    """Again is harmless. Answers once it has ended, or after a while."""
+    key = await database.run(admission.authenticate, exchange.secret)
+    response = await database.run(_cancelled, key, id)
+    deadline = time.perf_counter() + CANCELLED_WITHIN_S
+    while response.status in Response.OPEN and time.perf_counter() < deadline:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        response = await database.run(store.find, key.user, id)
+    await exchange.send_json(await database.run(store.told, response))
+
+
+async def _pieces(response: Response, *, after: int) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(log.follow(response, after=after)) as events:
+        async for event in events:
+            yield sse.named_event(event)
+
+
+def _cancelled(key: ApiKey, id: str) -> Response:
+    response = store.find(key.user, id)
+    if not response.is_background:
+        raise bad_request("Only an answer in the background can be cancelled: hang up instead.")
+    background.cancel(response)
+    return store.find(key.user, id)
 
 
 async def delete(exchange: Exchange, id: str) -> None:
@@ -80,7 +126,9 @@ def parameters(query: bytes) -> dict[str, str]:
 
 def whole_number(asked: dict[str, str], name: str, *, default: int, least: int, most: int) -> int:
     """Raises ApiError 400."""
-    text = asked.get(name, str(default))
+    if name not in asked:
+        return default
+    text = asked[name]
     if not text.isdecimal() or not least <= int(text) <= most:
         raise bad_request(f"`{name}` is a whole number from {least} to {most}.", param=name)
     return int(text)

@@ -16,8 +16,12 @@ from inference.schema import (
 from webapp.api import dialects, sse
 from webapp.api.chat_reply import Reply
 from webapp.api.errors import ApiError
+from webapp.api.models import Response
+from webapp.api.responses import seal
 from webapp.api.responses.telling import COMPLETED, INCOMPLETE, Event, Stored, Telling
 
+SEALED = "reasoning.encrypted_content"
+LOGPROBS = "message.output_text.logprobs"
 # What a response can say of a fault; a fault of the stream itself has our own codes.
 ERROR_CODES = {"rate_limit_exceeded": "rate_limit_exceeded", "context_length_exceeded": "invalid_prompt"}
 
@@ -42,11 +46,17 @@ def shape(
         "status": status,
         "completed_at": int(finished_at) if finished_at and status == COMPLETED else None,
         "error": error,
-        "incomplete_details": {"reason": incomplete_reason} if incomplete_reason else None,
+        "incomplete_details": incomplete_shape(incomplete_reason) if incomplete_reason else None,
         "output": list(output),
         "usage": usage,
         **asked,
     }
+
+
+def incomplete_shape(reason: str) -> dict[str, Any]:
+    """Clients know no limits but that of the output: which one of ours it was stands beside it."""
+    known, _, limit = reason.partition(":")
+    return {"reason": known, **({"limit": limit} if limit else {})}
 
 
 def usage_shape(usage: Usage) -> dict[str, Any]:
@@ -80,9 +90,27 @@ def ended(finished: Finished) -> tuple[str, str]:
     return COMPLETED, ""
 
 
+def telling_for(told: dict[str, Any], response_id: str, *, tenant: str) -> Telling:
+    """How this response is told, by the request as its answer repeats it: the same whoever tells it."""
+    wants_summary = told["reasoning"]["summary"] not in (None, "none")
+    include: Sequence[str] = told["include"]
+    return Telling(
+        response_id,
+        custom=[tool["name"] for tool in told["tools"] if tool["type"] == "custom"],
+        is_summary=wants_summary,
+        shows_logprobs=bool(told["top_logprobs"]) or LOGPROBS in include,
+        seal=partial(seal.closed, tenant=tenant, kind="reasoning") if SEALED in include else None,
+    )
+
+
+def telling_of(response: Response) -> Telling:
+    """How a kept response is told."""
+    return telling_for(response.asked, response.id, tenant=str(response.user_id))
+
+
 class Writer:
     """Writes one call's events, or its one object. `keep_whole` is called with the object once it is whole:
-    what is kept is kept before anybody is told that it ended."""
+    what is kept is kept before anybody is told that it ended. With it comes the number of the last event."""
 
     def __init__(
         self,
@@ -90,7 +118,7 @@ class Writer:
         *,
         id: str,
         asked: dict[str, Any],
-        keep_whole: Callable[[dict[str, Any]], None] | None = None,
+        keep_whole: Callable[[dict[str, Any], int], None] | None = None,
     ) -> None:
         self._telling = telling
         self._id = id
@@ -126,7 +154,7 @@ class Writer:
     def keep(self) -> Callable[[], None] | None:
         if self._keep_whole is None or self._whole is None:
             return None
-        return partial(self._keep_whole, self._whole)
+        return partial(self._keep_whole, self._whole, self._telling.next_number - 1)
 
     def fault(self, error: ApiError) -> bytes:
         """The end of a stream that broke: what went wrong, and the response that failed by it."""

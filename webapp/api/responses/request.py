@@ -4,7 +4,6 @@ Unknown fields are ignored, as clients send many; a field of the wrong type, or 
 platform does not do, is refused by name.
 """
 
-from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Never
 
@@ -16,11 +15,10 @@ from webapp.accounts.models import ApiKey
 from webapp.api import json_body, thinking_switch
 from webapp.api.chat_request import MAX_TOP_LOGPROBS, Count
 from webapp.api.errors import bad_request
-from webapp.api.responses import history, items, seal, store, tools
+from webapp.api.responses import history, items, store, tools
 from webapp.api.responses.items import Stored
-from webapp.api.responses.reply import Dialect, Writer
+from webapp.api.responses.reply import LOGPROBS, Dialect, Writer, telling_for
 from webapp.api.responses.store import Asked, Context
-from webapp.api.responses.telling import Telling
 from webapp.api.responses.tools import MAX_TOOLS, Choice, Mode, TextSettings
 from webapp.api.thinking_switch import Effort
 from webapp.catalog.models import ServedModel
@@ -28,8 +26,6 @@ from webapp.catalog.models import ServedModel
 Key = Annotated[str, Meta(max_length=64)]
 Value = Annotated[str, Meta(max_length=512)]
 Metadata = Annotated[dict[Key, Value], Meta(max_length=16)]
-SEALED = "reasoning.encrypted_content"
-LOGPROBS = "message.output_text.logprobs"
 
 
 class ReasoningSettings(Struct, kw_only=True):
@@ -133,7 +129,7 @@ class Question:
     def writer(self, request: ChatRequest, *, model: ServedModel) -> Writer:
         asked = self.asked(model)
         writer = Writer(
-            telling_of(self.told, request.id, tenant=request.tenant),
+            telling_for(self.told, request.id, tenant=request.tenant),
             id=request.id,
             asked=asked.told,
             keep_whole=partial(store.keep, asked) if self.is_stored else None,
@@ -254,19 +250,6 @@ class Question:
             _refuse("store", "An answer in the background is kept until it is fetched: leave `store` out.")
         if self.tools.hosted and not self.is_stored:
             _refuse("store", "An answer that uses tools of the platform is kept: leave `store` out.")
-
-
-def telling_of(told: dict[str, Any], response_id: str, *, tenant: str) -> Telling:
-    """How this response is told, by the request as its answer repeats it: the same whoever tells it."""
-    wants_summary = told["reasoning"]["summary"] not in (None, "none")
-    include: Sequence[str] = told["include"]
-    return Telling(
-        response_id,
-        custom=[tool["name"] for tool in told["tools"] if tool["type"] == "custom"],
-        is_summary=wants_summary,
-        shows_logprobs=bool(told["top_logprobs"]) or LOGPROBS in include,
-        seal=partial(seal.closed, tenant=tenant, kind="reasoning") if SEALED in include else None,
-    )
 
 
 _body = msgspec.json.Decoder(Body)

@@ -116,7 +116,7 @@ class Asked:
     told: dict[str, Any]
 
 
-def keep(asked: Asked, whole: dict[str, Any]) -> None:
+def keep(asked: Asked, whole: dict[str, Any], last_number: int) -> None:
     """Keep an answer that is whole."""
     with transaction.atomic():
         response = Response(
@@ -125,6 +125,7 @@ def keep(asked: Asked, whole: dict[str, Any]) -> None:
             status=whole["status"],
             incomplete_reason=(whole["incomplete_details"] or {}).get("reason", ""),
             usage=whole["usage"],
+            last_number=last_number,
             created_at=datetime.fromtimestamp(whole["created_at"], UTC),
             finished_at=datetime.now(UTC),
         )
@@ -191,9 +192,11 @@ def delete(response: Response) -> None:
 # ---- reading
 
 
-def told(response: Response) -> dict[str, Any]:
+def told(response: Response, *, with_output: bool = True) -> dict[str, Any]:
     """The object, as it stands."""
-    output = Item.objects.filter(response=response, side=Item.Side.OUTPUT)
+    output = (
+        Item.objects.filter(response=response, side=Item.Side.OUTPUT) if with_output else Item.objects.none()
+    )
     error = {"code": response.error_code, "message": response.error} if response.error_code else None
     return shape(
         id=response.id,

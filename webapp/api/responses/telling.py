@@ -57,8 +57,10 @@ class Telling:
         return [self._event("response.in_progress", response=response)]
 
     def end(self, response: Stored) -> list[Event]:
-        """The last event, which is named for how it ended."""
-        return [self._event(f"response.{response['status']}", response=response)]
+        """The last event, which is named for how it ended. Clients know no name for one that was cancelled:
+        it is incomplete, and says so itself."""
+        status = INCOMPLETE if response["status"] == "cancelled" else response["status"]
+        return [self._event(f"response.{status}", response=response)]
 
     def fault(self, *, code: str | None, message: str, param: str | None) -> list[Event]:
         return [self._event("error", code=code, message=message, param=param)]
@@ -67,6 +69,24 @@ class Telling:
     def items(self) -> list[Stored]:
         """The output, without what was said in vain."""
         return [item for place, item in enumerate(self.output) if place not in self._drafts]
+
+    def resume(self, events: Iterable[Event], *, after: int) -> list[Event]:
+        """Go on after what was told before by somebody who died, and after number `after`: what was said then
+        was said in vain."""
+        for event in events:
+            self.next_number = event["sequence_number"] + 1
+            place = event.get("output_index", 0)
+            if event["type"] == "response.output_item.added":
+                self.output.append(event["item"])
+                self._open[f"lost {place}"] = place
+                self._pieces[place] = []
+            elif event["type"] == "response.output_item.done":
+                self.output[place] = event["item"]
+                del self._open[f"lost {place}"]
+            elif event["type"].endswith(".delta") and place in self._pieces:
+                self._pieces[place].append(event["delta"])
+        self.next_number = max(self.next_number, after + 1)
+        return self.drop(range(len(self.output)))
 
     # ---- what is said
 

@@ -1,0 +1,27 @@
+"""The Celery tasks of the API: doorbells that carry an id, and the sweep."""
+
+from celery import shared_task
+from django.db import close_old_connections
+
+from chat import own_loop
+from webapp.api.responses import background
+
+
+@shared_task(ignore_result=True, acks_late=False)  # `background.ring` names its queue
+def answer(*, response_id: str) -> None:
+    """Make this answer, if nobody does."""
+    close_old_connections()
+    try:
+        own_loop.run(background.answer(response_id))
+    finally:
+        close_old_connections()
+
+
+@shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
+def sweep() -> None:
+    """Find what dead workers left."""
+    close_old_connections()
+    try:
+        background.ring_due()
+    finally:
+        close_old_connections()
