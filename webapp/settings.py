@@ -231,6 +231,11 @@ CELERY_BEAT_SCHEDULE = {
     # Expired leases, due wake-ups and forgotten holds. A sweep that nobody took within two seconds is void.
     "sweep": {"task": "chat.tasks.sweep", "schedule": 1.0, "options": {"queue": "default", "expires": 2}},
     "tidy": {"task": "chat.tasks.tidy", "schedule": 3_600.0, "options": {"queue": "default", "expires": 600}},
+    "responses": {
+        "task": "webapp.api.tasks.sweep",
+        "schedule": 1.0,
+        "options": {"queue": "default", "expires": 2},
+    },
     "webhooks": {
         "task": "webapp.webhooks.tasks.sweep",
         "schedule": 5.0,
