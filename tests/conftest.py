@@ -1,6 +1,6 @@
 """What every test may ask for: a Redis, a database, people with money, a scripted model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,10 +44,10 @@ def pytest_configure() -> None:
 
 def _let_tests_empty_the_database() -> None:
     """Rows that are never deleted are, between tests: on SQLite the triggers stand aside for that."""
-    operations_of_sqlite = DatabaseWrapper.ops_class
+    operations_of_sqlite: Any = DatabaseWrapper.ops_class
     flush = operations_of_sqlite.execute_sql_flush
 
-    def execute(operations: Any, statements: list[str]) -> None:
+    def execute(operations: Any, statements: Iterable[str]) -> None:
         with operations.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '%_is_kept'"

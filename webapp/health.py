@@ -1,13 +1,15 @@
 """Is the platform alive, is it ready, and how is it doing: /healthz, /readyz and /metrics."""
 
+import hmac
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -16,6 +18,7 @@ from chat import code_tools
 from chat.tasks import HEARTBEAT_KEY
 from inference.request_queue import census
 from inference.request_queue.messages import Heartbeat, WorkerState
+from webapp.accounts import attempts
 from webapp.api import metrics
 from webapp.catalog.models import ServedModel
 from webapp.platform_metrics import PlatformCollector
@@ -53,8 +56,22 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 @never_cache
 def prometheus(request: HttpRequest) -> HttpResponse:
-    """This process's own counts and the platform's, in Prometheus' text format."""
+    """This process's own counts and the platform's, in Prometheus' text format: for who brings the token, or
+    from this machine. 404 for others, who need not know of it."""
+    if not _may_scrape(request):
+        raise Http404
     return HttpResponse(generate_latest(metrics.REGISTRY), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_scrape(request: HttpRequest) -> bool:
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if settings.METRICS_TOKEN:
+        return hmac.compare_digest(given.encode(), settings.METRICS_TOKEN.encode())
+    try:
+        # A socket of this machine has no address.
+        return ip_address(attempts.address(request) or "127.0.0.1").is_loopback
+    except ValueError:
+        return False
 
 
 def check_database() -> Part:

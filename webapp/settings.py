@@ -110,6 +110,9 @@ def _own_secret() -> str:
 # ---- the site
 DEBUG = flag("DEBUG", default=False)
 SECRET_KEY = text("SECRET_KEY") or _own_secret()
+# Keys of before: what they sealed (sessions, reset links, thinking) is good until they are taken out here.
+SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS")
+METRICS_TOKEN = text("METRICS_TOKEN")  # who brings it reads /metrics; without one, this machine alone
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost 127.0.0.1 [::1]")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 SECURE = flag("SECURE", default=False)  # served over TLS: cookies and HSTS say so
@@ -149,6 +152,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "webapp.accounts.audit.Middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -258,6 +262,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+PUBLIC_URL = text("PUBLIC_URL", "http://localhost:8000").rstrip("/")  # where people reach the site: for mail
 TEMPORARY_CHAT_HOURS = number("TEMPORARY_CHAT_HOURS", 6, minimum=1)  # after its last use it is gone
 SIGN_UP_OPEN = flag("SIGN_UP_OPEN", default=True)
 DAILY_LIMIT = amount("DAILY_LIMIT", "0") or None  # of an account, in BILLING_CURRENCY; 0: none
@@ -286,7 +291,10 @@ SCRIPT_FILE = text("SCRIPT_FILE")  # a scripted model for demos and tests; never
 TOOL_APPROVAL = choices_by_name("TOOL_APPROVAL", "always", "untrusted", "never")  # like "mail=always"
 APPROVAL_HOURS = number("APPROVAL_HOURS", 168, minimum=1)  # then a call that nobody decided on is refused
 # No tool sends these anywhere, whatever the model asks for.
-KEPT_SECRETS = (SECRET_KEY, *secrets_of_environment(), str(DATABASES["default"].get("PASSWORD") or ""))
+KEPT_SECRETS = (
+    *(SECRET_KEY, *SECRET_KEY_FALLBACKS, *secrets_of_environment()),
+    str(DATABASES["default"].get("PASSWORD") or ""),
+)
 TEAMS = text("TEAMS")  # TOML of the operator's own teams of agents, as in agents/teams/teams.toml
 MCP_SERVERS = text("MCP_SERVERS")  # TOML: chat/tool_servers.py reads it at the start
 

@@ -123,6 +123,15 @@ def too_many_mails(wait_s: float) -> str:
     ) % {"minutes": minutes}
 
 
+def too_many_accounts(wait_s: float) -> str:
+    minutes = math.ceil(wait_s / 60)
+    return ngettext(
+        "Too many accounts were made from your network. Try again in %(minutes)d minute.",
+        "Too many accounts were made from your network. Try again in %(minutes)d minutes.",
+        minutes,
+    ) % {"minutes": minutes}
+
+
 class AdminSignInForm(CountedForm, AdminAuthenticationForm):
     pass
 

@@ -135,6 +135,11 @@ class ApiKey(models.Model):
     model_names = models.JSONField(_("models"), default=list, blank=True)
     networks = models.JSONField(_("networks"), default=list, blank=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    fails_closed = models.BooleanField(
+        _("refused without limits"),
+        default=False,
+        help_text=_("While Redis is down, no limit is known: refuse this key instead of letting it pass."),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)

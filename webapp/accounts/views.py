@@ -53,6 +53,10 @@ class SignUp(SignUpView):
         return super().dispatch(request, *args, **kwargs)
 
     def form_valid(self, form: forms.SignUpForm) -> HttpResponse:
+        # By the address alone: whoever makes many accounts gives each a name of its own.
+        if wait_s := attempts.take("sign_up", "", self.request):
+            form.add_error(None, forms.too_many_accounts(wait_s))
+            return self.form_invalid(form)
         user = form.save()
         login(self.request, user, backend="django.contrib.auth.backends.ModelBackend")
         return super().form_valid(form)

@@ -17,7 +17,7 @@ from webapp.accounts.models import ApiKey
 from webapp.api import lost_reasoning
 from webapp.api.errors import invalid_key, of_refusal, unknown_model
 from webapp.api.question import Decode, Question
-from webapp.billing import estimates, holds, limits
+from webapp.billing import estimates, holds, limits, scopes
 from webapp.billing.holds import InsufficientFunds
 from webapp.billing.limits import Lease, LimitsUnknown, RateLimited
 from webapp.billing.models import UsageRecord
@@ -73,7 +73,7 @@ def look(secret: str, content: bytes, *, decode: Decode, id: str) -> Looked:
     try:
         lease = limits.take(
             "request",
-            limits.by_settings("request", key.user_id, key.id),
+            scopes.of(key, model=model.name),
             lease_id=id,
             ttl_s=LIVES_FOR.total_seconds(),
             tokens=_most_tokens(request, model, num_choices=question.num_choices),

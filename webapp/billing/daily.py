@@ -74,8 +74,12 @@ def set_own_limit(account: Account, amount: Decimal | None) -> None:
 
 
 def _set(account: Account, **changes: int | None) -> None:
+    """Saved as a row, and not by an update alone: the audit log tells of it."""
     with transaction.atomic():
-        Account.objects.filter(pk=account.pk).update(**changes)
+        row = Account.objects.select_for_update().get(pk=account.pk)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(changes))
 
 
 def _nano(amount: Decimal | None) -> int | None:

@@ -115,6 +115,19 @@ class BudgetReached(InsufficientFunds):
         }
         self.args = (text % values,)
 
+    @property
+    def details(self) -> dict[str, object]:
+        """The refusal in figures, for programs."""
+        return {
+            "scope": self.scope,
+            "limit_of": "budget",
+            "limit": str(pricing.to_decimal(self.limit_nano)),
+            "used": str(pricing.to_decimal(self.spent_nano)),
+            "held": str(pricing.to_decimal(self.held_nano)),
+            "resets_at": self.renews_at.isoformat(),
+            "remedy": "raise_budget_or_wait",
+        }
+
 
 class HoldIsSettled(Exception):
     """The hold was billed: its turn is over, and who still spends on it has lost it to another worker."""
