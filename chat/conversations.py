@@ -22,6 +22,26 @@ def show_branch(conversation: Conversation, *, turn: Turn) -> None:
     conversation.save(update_fields=["current_turn"])
 
 
+class NotDiscarded(Exception):
+    """The turn is under way, or something hangs on it."""
+
+
+def discard(turn: Turn) -> None:
+    """Remove a finished turn that nothing hangs on; the one before it is on show. What it used stays on the
+    bill. Raises NotDiscarded."""
+    with transaction.atomic():
+        conversation = Conversation.objects.select_for_update().get(pk=turn.conversation_id)
+        gone = conversation.turns.filter(
+            pk=turn.pk, status=Turn.Status.FINISHED, spawned_by=None, children=None
+        )
+        if not gone.exists():
+            raise NotDiscarded
+        if conversation.current_turn_id == turn.pk:
+            conversation.current_turn = turn.parent
+            conversation.save(update_fields=["current_turn"])
+        turn.delete()
+
+
 def delete(conversation: Conversation) -> None:
     """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the
     bill."""

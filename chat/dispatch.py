@@ -17,7 +17,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
-from agents import limits
 from chat import (
     attachments,
     documents,
@@ -120,7 +119,7 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
 
 
 def continue_turn(user: User, command: TurnContinue) -> Turn:
-    """Go on with a turn that a limit ended, with so many more steps, in a turn that hangs on it."""
+    """Go on with a turn that a limit ended, in a turn that hangs on it and has limits of its own."""
     client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
     if (started := _started(user, client_id)) is not None:
         return started
@@ -129,16 +128,15 @@ def continue_turn(user: User, command: TurnContinue) -> Turn:
         raise unknown_conversation()
     if not ended.limit or ended.status != Turn.Status.FINISHED:
         raise Refusal("nothing_to_continue", _("No limit ended this answer: ask a further question instead."))
-    steps = wishes.within(command.steps, command.steps, most=limits.HIGHEST.max_steps)
     is_heavy = ended.effort == Turn.Effort.HEAVY
     question = Question(
-        text=_("Go on."),
+        text=_("Answer now, with what you have.") if command.answers else _("Go on."),
         model=_model(ended.model.name),
         client_id=client_id,
         long_thinking=ended.long_thinking,
         # It goes on alone with what its agents found: no second team.
         effort=Turn.Effort.HIGH if is_heavy else ended.effort,
-        limits=replace(turns.limits_of(ended), max_steps=steps),
+        limits=wishes.further(command, turns.limits_of(ended)),
         tool_terms=ended.tool_terms,
         continues=ended,
         instructions=ended.instructions,

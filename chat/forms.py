@@ -99,11 +99,21 @@ class ContinueForm(forms.Form):
     """`client_id` is the page's, so that a form sent twice continues once."""
 
     client_id = forms.UUIDField()
-    steps = forms.IntegerField(min_value=1, max_value=1_000)
+    steps = forms.IntegerField(min_value=1, max_value=1_000, required=False)
+    seconds = forms.IntegerField(min_value=1, max_value=86_400, required=False)
+    cost = forms.CharField(max_length=20, required=False)
+    answers = forms.BooleanField(required=False)
 
     def command(self, turn: Turn) -> frames.TurnContinue:
         data = self.cleaned_data
-        return frames.TurnContinue(turn=str(turn.id), client_id=str(data["client_id"]), steps=data["steps"])
+        return frames.TurnContinue(
+            turn=str(turn.id),
+            client_id=str(data["client_id"]),
+            steps=data["steps"],
+            seconds=data["seconds"],
+            cost=data["cost"] or None,
+            answers=data["answers"],
+        )
 
 
 def planned(arguments: str) -> list[PlanLine]:

@@ -91,11 +91,15 @@ class TurnRegenerate(msgspec.Struct, frozen=True, tag_field="op", tag="turn.rege
 
 
 class TurnContinue(msgspec.Struct, frozen=True, tag_field="op", tag="turn.continue"):
-    """Go on with a turn that a limit ended, with so many more steps, in a turn that hangs on it."""
+    """Go on with a turn that a limit ended, in a turn that hangs on it: with so many more steps, seconds, so
+    much more money, or as much again as it had. `answers`: it has one reply, its answer."""
 
     turn: str
     client_id: str
-    steps: int
+    steps: int | None = None
+    seconds: int | None = None
+    cost: str | None = None
+    answers: bool = False
 
 
 class CallDecide(msgspec.Struct, frozen=True, tag_field="op", tag="call.decide"):
@@ -118,7 +122,9 @@ class PlanEdit(msgspec.Struct, frozen=True, tag_field="op", tag="plan.edit"):
 
 
 class Ping(msgspec.Struct, frozen=True, tag_field="op", tag="ping"):
-    pass
+    """`watching` is the conversation that somebody has in view on this page."""
+
+    watching: str | None = None
 
 
 Command = TurnSend | TurnAttach | TurnStop | TurnRegenerate | TurnContinue | CallDecide | PlanEdit | Ping

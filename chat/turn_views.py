@@ -4,6 +4,7 @@ A form answers a script with the piece that it changes, and a browser without sc
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.middleware import HtmxDetails
 
-from chat import activity, audit, dispatch, evidence, files, history, runs, steering
+from chat import activity, audit, conversations, dispatch, evidence, files, history, runs, steering
 from chat.dispatch import Refusal
 from chat.forms import ContinueForm, DecisionForm, PlanForm
 from chat.models import Artifact, Turn
@@ -145,6 +146,20 @@ def go_on(request: PageRequest, turn_id: UUID) -> HttpResponse:
         return response
     found.conversation.refresh_from_db()
     return render(request, "chat/_thread.html", {"turns": history.branch(found.conversation)})
+
+
+@login_required
+@require_POST
+def discard(request: PageRequest, turn_id: UUID) -> HttpResponse:
+    """Remove the turn: what is left of its branch."""
+    found = _turn(request, turn_id)
+    conversation = found.conversation
+    with suppress(conversations.NotDiscarded):  # it went on elsewhere: that is shown
+        conversations.discard(found)
+    conversation.refresh_from_db()
+    if not request.htmx:
+        return HttpResponseRedirect(reverse("conversation", args=[conversation.pk]))
+    return render(request, "chat/_thread.html", {"turns": history.branch(conversation)})
 
 
 @login_required

@@ -12,7 +12,7 @@ from agents import limits
 from agents.limits import Limits
 from agents.teams.roles import Team
 from chat import conductors
-from chat.frames import TurnSend
+from chat.frames import TurnContinue, TurnSend
 from chat.models import Preferences, Preset
 from chat.refusals import Refusal
 from webapp.billing import pricing
@@ -59,6 +59,20 @@ def limits_of(command: TurnSend, model: ServedModel, own: Preferences) -> Limits
             tool[:TOOL_NAME_CHARS]: within(most, most, fewest=0, most=limits.MOST_CALLS_OF_A_TOOL)
             for tool, most in list((wanted.max_calls_per_tool or {}).items())[:MAX_LIMITED_TOOLS]
         },
+    )
+
+
+def further(command: TurnContinue, before: Limits) -> Limits:
+    """Of a turn that goes on from another: as that had them, but for what the person gave it. For an answer
+    alone there are no steps: a final answer comes on top of them."""
+    if command.answers:
+        return replace(before, max_steps=0)
+    highest = limits.HIGHEST
+    return replace(
+        before,
+        max_steps=within(command.steps, before.max_steps or 1, most=highest.max_steps),
+        max_seconds=within(command.seconds, before.max_seconds, most=highest.max_seconds),
+        max_cost_nano=_cost_nano(command.cost, before.max_cost_nano),
     )
 
 

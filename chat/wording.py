@@ -14,6 +14,7 @@ from agents.tooling import policy
 from agents.transcript import Note, NoteKind
 from agents.verification.finding import Verdict
 from chat.models import Attachment, Turn
+from chat.templatetags.chat_page import count, duration, money
 from webapp.billing import daily, pricing
 
 
@@ -54,6 +55,28 @@ def of_limit(limit: Limit, turn: Turn) -> str:
         if limit is Limit.CONTEXT:
             return _("Stopped because nothing more fits into what the model can read at once.")
         return _("Stopped because the model made the same calls again and again.")
+
+
+def of_limit_reached(turn: Turn, *, currency: str) -> str:
+    """The limit that ended a turn, in a few words in the language of the page; empty where they do not say
+    enough."""
+    most_cost = money(pricing.to_decimal(turn.max_cost_nano or 0), currency)
+    words = {
+        Limit.STEPS: _("limit of %(most)s steps reached") % {"most": turn.max_steps},
+        Limit.SECONDS: _("time limit of %(most)s reached") % {"most": duration(turn.max_seconds * 1000)},
+        Limit.COST: _("cost limit of %(most)s reached") % {"most": most_cost},
+        Limit.OUTPUT_TOKENS: _("limit of %(most)s tokens reached") % {"most": count(turn.max_output_tokens)},
+        Limit.TOTAL_TOKENS: _("limit of %(most)s tokens reached")
+        % {"most": count(turn.max_total_tokens or 0)},
+        Limit.SANDBOX_SECONDS: _("limit of computing time reached"),
+        Limit.FETCHED_BYTES: _("limit of bytes to fetch reached"),
+        Limit.CONTEXT: _("nothing more fits into what it can read"),
+        Limit.REPEATS: _("it made the same calls again and again"),
+        Limit.DAILY_COST: _("daily limit of the account reached"),
+        Limit.FUNDS: _("the account is empty"),
+        Limit.QUOTA: _("the provider takes no requests"),
+    }
+    return next((text for limit, text in words.items() if limit == turn.limit), "")
 
 
 def trouble(turn: Turn) -> str:
@@ -161,6 +184,42 @@ def num_unsupported(note: Note) -> int:
     return len(unsupported(note))
 
 
+def of_approval(tool: str) -> str:
+    """The question that a waiting call asks: what is to be done, not the tool's name where it has words."""
+    questions = {
+        "run_python": _("Let it run a Python program?"),
+        "shell": _("Let it run a command?"),
+        "run_tests": _("Let it run the tests?"),
+        "calculate": _("Let it calculate this?"),
+        "read_file": _("Let it read a file?"),
+        "write_file": _("Let it write a file?"),
+        "edit_file": _("Let it change a file?"),
+        "apply_patch": _("Let it change files?"),
+        "rename_symbol": _("Let it rename this everywhere?"),
+        "search_files": _("Let it search the files?"),
+        "web_search": _("Let it search the web?"),
+        "facts_query": _("Let it look up facts?"),
+        "open_page": _("Let it open this page?"),
+        "find_in_page": _("Let it look into this page?"),
+        "ask_page": _("Let it question this page?"),
+        "search_documents": _("Let it search your documents?"),
+        "read_document": _("Let it read your document?"),
+        "document": _("Let it write a document?"),
+        "remember": _("Let it keep this in mind?"),
+        "recall": _("Let it look back at an earlier result?"),
+        "rollback": _("Let it go back to an earlier step?"),
+        "spawn": _("Let it call agents?"),
+    }
+    return questions.get(tool) or _("Let it use “%(tool)s”?") % {"tool": named(tool)}
+
+
+def named(tool: str) -> str:
+    """A tool that has no words of ours, as it reads best: "fetch file", "send mail (of crm)"."""
+    server, _sep, name = tool.removeprefix("mcp__").rpartition("__")
+    words = name.replace("_", " ").replace("-", " ").strip() or tool
+    return _("%(tool)s (of %(server)s)") % {"tool": words, "server": server} if server else words
+
+
 def of_prompt(prompt: str) -> str:
     """Why a call waits for a person; what a tool itself asks stays as it is."""
     if prompt.startswith(policy.MADE_UP_ADDRESS):
@@ -194,7 +253,8 @@ def _of_fault(fault: str) -> str:
         "locked": _("Locked with a password. Remove the password and attach it again."),
         "damaged": _("Damaged, or not what its name says. Save it again and attach the new file."),
         "pictures": _("Its pages are pictures without text. Run text recognition over it first."),
-        "picture": _("A picture: only text can be read so far. Describe it, or attach its text."),
+        "picture": _("A picture: text on pictures is not read here. Describe it, or attach its text."),
+        "no_text": _("No text was found on it. Describe it, or attach a sharper picture."),
         "bytes": _("Not a text, and no format that is read here."),
         "empty": _("There is no text in it."),
         "bomb": _("It unpacks to far more than it should: it may be made to do harm."),
@@ -217,6 +277,15 @@ def _of_left_out(note: dict[str, Any]) -> str:
     if kind == "pages_damaged":
         num = int(note.get("num") or 0)
         return ngettext("%(num)d page is damaged.", "%(num)d pages are damaged.", num) % {"num": num}
+    if kind == "recognised":
+        return _("Text recognised on pictures: letters may be wrong.")
+    if kind == "pages_unseen":
+        num = int(note.get("num") or 0)
+        return ngettext(
+            "%(num)d page is a picture that was not read.",
+            "%(num)d pages are pictures that were not read.",
+            num,
+        ) % {"num": num}
     if kind == "cut" and isinstance(note.get("page"), list) and len(note["page"]) == 2:
         return _("Only the first %(done)s of %(all)s pages were read.") % {
             "done": note["page"][0],

@@ -4,6 +4,7 @@ citations and doubts."""
 import json
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from django import template
@@ -15,6 +16,7 @@ from django.utils.translation import ngettext
 
 from agents import verification
 from agents.happenings import PlanLine
+from agents.tooling import outgoing
 from agents.transcript import Note, NoteKind
 from chat import (
     activity,
@@ -24,6 +26,7 @@ from chat import (
     files,
     folding,
     forms,
+    further,
     plan_text,
     quoting,
     runs,
@@ -376,6 +379,22 @@ def strip_words(run: runs.Run) -> str:
     return _("One mark a step: %(counts)s") % {"counts": counted}
 
 
+# ---- a turn that a limit ended
+
+
+@register.filter
+def limit_title(view: TurnView) -> str:
+    """ "Stopped at step 87: cost limit of $2.00 reached"."""
+    if not (said := wording.of_limit_reached(view.turn, currency=view.currency)):
+        return view.error
+    return _("Stopped at step %(step)d: %(limit)s") % {"step": max(1, view.turn.next_step - 1), "limit": said}
+
+
+@register.simple_tag
+def more_of(view: TurnView) -> further.More:
+    return further.of(view.turn, currency=view.currency)
+
+
 # ---- waits
 
 
@@ -396,6 +415,23 @@ def pretty(arguments: str) -> str:
         return json.dumps(json.loads(arguments or "{}"), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return arguments
+
+
+@register.filter
+def asked(tool: str) -> str:
+    return wording.of_approval(tool)
+
+
+@register.filter
+def tool_name(tool: str) -> str:
+    line = call_lines.LINES.get(tool)
+    return str(line.label) if line else wording.named(tool)
+
+
+@register.filter
+def host(wait: WaitView) -> str:
+    """Where the first address among its arguments leads."""
+    return urlsplit(next(outgoing.urls_of(wait.arguments), "")).netloc
 
 
 @register.filter

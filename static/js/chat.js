@@ -173,6 +173,7 @@ document.addEventListener("turn-opened", ({ detail: section }) => {
 
 function finished(view) {
   over(view);
+  document.dispatchEvent(new CustomEvent("turn-over", { detail: view.id }));
   refreshHead();
 }
 

@@ -28,7 +28,7 @@ def card(person: Person) -> Locator:
 def ask_for_consent(person: Person, stack: Stack) -> None:
     stack.script(*CONSENT)
     person.ask("Look it up", long_thinking=True)
-    expect(card(person)).to_contain_text("Let it run recall?")
+    expect(card(person)).to_contain_text("Let it look back at an earlier result?")
     expect(card(person).locator(".wait__arguments")).to_contain_text('"what": "the first figure"')
 
 
@@ -48,7 +48,7 @@ def test_a_call_is_refused_after_a_reload_and_the_first_page_follows(person: Per
     ask_for_consent(person, stack)
     second = Person(person.page.context.new_page(), name=person.name)
     second.page.goto(person.page.url)
-    expect(card(second)).to_contain_text("Let it run recall?")
+    expect(card(second)).to_contain_text("Let it look back at an earlier result?")
     card(second).get_by_role("button", name="Refuse and go on").click()
     second.wait_for_answer()
     person.wait_for_answer()

@@ -32,7 +32,7 @@ def test_a_call_that_waits_is_shown_with_its_exact_arguments_and_why(
 ) -> None:
     turn = scenes.waiting(alice, "approval", prompt=policy.AFTER_OUTSIDE_TEXT)
     page = page_of(alices_client, turn)
-    assert "Let it run fetch_file?" in page
+    assert "Let it use “fetch file”?" in page
     assert "&quot;save_as&quot;: &quot;t.tif&quot;" in page
     assert policy.AFTER_OUTSIDE_TEXT in page
     assert "6 days to decide" in page
@@ -164,14 +164,16 @@ def test_a_waiting_agent_is_decided_on_its_turn_s_page(alices_client: Client, al
         spawned_by=parent.turn, conversation=parent.turn.conversation, role="coder"
     )
     page = page_of(alices_client, parent.turn)
-    assert "Let it run fetch_file?" in page
+    assert "Let it use “fetch file”?" in page
     assert reverse("decide", args=[agent.pk]) in page
 
 
 def test_a_turn_that_a_limit_ended_offers_to_go_on(alices_client: Client, alice: User) -> None:
     page = page_of(alices_client, scenes.long(alice, num_steps=5))
-    assert "Stopped at the limit of 300 steps." in page
+    assert "Stopped at step 5: limit of 5 steps reached" in page
+    assert "It has answered with what it knew by then." in page
     assert "Continue with 50 more steps" in page
+    assert "Answer now" not in page  # it has
 
 
 def test_three_hundred_steps_are_a_small_page_in_few_queries(alices_client: Client, alice: User) -> None:

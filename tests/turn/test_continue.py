@@ -65,6 +65,22 @@ def test_it_is_paid_for_by_itself_and_limited_anew(alice_tab: Tab, alice: User, 
     assert UsageRecord.objects.get(hold=further.hold_id).num_steps == 2
 
 
+def test_it_answers_at_once_with_what_it_has(alice_tab: Tab, alice: User, script: WriteScript) -> None:
+    ended = ended_by_its_limit(alice_tab, script)
+    script(
+        Reply(when="Answer now", step=1, lines=('call: calculate {"expression": "1"}', "text: 42 and 49.")),
+    )
+    command = TurnContinue(turn=str(ended.id), client_id=str(uuid4()), answers=True)
+    further = dispatch.continue_turn(alice, command)
+    alice_tab.send("turn.attach", turn=str(further.id))
+    alice_tab.wait_for("turn.finished", where=lambda frame: frame["turn"] == str(further.id))
+    further.refresh_from_db()
+    assert (further.limit, further.next_step) == ("steps", 2)
+    assert not further.tool_runs.exists()
+    said = further.messages.filter(role="assistant").values_list("parts__text", flat=True)
+    assert "42 and 49." in said
+
+
 def test_what_the_turn_had_written_down_is_there(alice_tab: Tab, alice: User, script: WriteScript) -> None:
     ended = ended_by_its_limit(alice_tab, script)
     Fact.objects.create(turn=ended, key="k", text="The answer is 42.")
