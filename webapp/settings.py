@@ -240,6 +240,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 1.0,
         "options": {"queue": "default", "expires": 2},
     },
+    "abandoned": {
+        "task": "webapp.api.tasks.settle_abandoned",
+        "schedule": 5.0,
+        "options": {"queue": "default", "expires": 10},
+    },
+    "calls": {
+        "task": "webapp.api.tasks.tidy",
+        "schedule": 3_600.0,
+        "options": {"queue": "default", "expires": 600},
+    },
     "webhooks": {
         "task": "webapp.webhooks.tasks.sweep",
         "schedule": 5.0,

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from inference.schema import ChatRequest, Usage
 from webapp.accounts import keys
 from webapp.accounts.models import ApiKey
-from webapp.api import lost_reasoning
+from webapp.api import deliveries, lost_reasoning
 from webapp.api.errors import invalid_key, of_refusal, unknown_model
 from webapp.api.question import Decode, Question
 from webapp.billing import estimates, holds, limits, scopes
@@ -120,11 +120,23 @@ def free(admitted: Admitted) -> None:
     limits.give_back(admitted.lease)
 
 
-def close(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool) -> None:
-    """Give the place back, and bill the usage, or nothing when there is none. Again is harmless."""
+def close(
+    admitted: Admitted,
+    *,
+    usage: Usage | None,
+    finish_reason: str,
+    is_estimated: bool,
+    is_noted: bool = False,
+) -> None:
+    """Give the place back, and bill the usage, or nothing when there is none. Again is harmless.
+
+    `is_noted`: what was delivered has been written down, and is of no more use.
+    """
     # The place first: a client that asks again at once must not find it still taken.
     limits.give_back(admitted.lease, used_tokens=usage.total_tokens if usage else 0)
     _settle(admitted, usage=usage, finish_reason=finish_reason, is_estimated=is_estimated)
+    if is_noted:
+        deliveries.drop(admitted.hold_id)
 
 
 def offered_models() -> list[ServedModel]:

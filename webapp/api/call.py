@@ -18,7 +18,18 @@ from django.db import DatabaseError
 
 from inference.backends.base import BackendError, StreamBroken
 from inference.schema import ChatDelta, Finished, FinishReason, ToolCallDelta, Usage
-from webapp.api import admission, backend_pool, bill, chat_request, database, errors, lost_reasoning, metrics
+from webapp.api import (
+    admission,
+    backend_pool,
+    bill,
+    chat_request,
+    database,
+    deliveries,
+    errors,
+    keyed_call,
+    lost_reasoning,
+    metrics,
+)
 from webapp.api.admission import Admitted
 from webapp.api.bill import Bill
 from webapp.api.chat_reply import Reply
@@ -29,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 PING_AFTER_S = 10.0
 RENEW_EVERY_S = 40.0
+LOOK_EVERY_S = 0.25
+NOTE_EVERY_S, NOTE_EVERY_PIECES = 1.0, 64
+NOTE_AGAIN_S = deliveries.LIVES_FOR.total_seconds() / 3  # of what is known already: it is still under way
 
 
 async def answer(exchange: Exchange, *, decode: Decode, id_prefix: str) -> None:
@@ -37,7 +51,12 @@ async def answer(exchange: Exchange, *, decode: Decode, id_prefix: str) -> None:
     if not exchange.is_short:
         await database.run(admission.authenticate, secret)  # nobody's 32 MB are read for nothing
     content = await exchange.read_body()
-    id = f"{id_prefix}{exchange.id}"
+    async with keyed_call.once(exchange, secret=secret, body=content) as is_first:
+        if is_first:
+            await _make(exchange, secret, content, decode=decode, id=f"{id_prefix}{exchange.id}")
+
+
+async def _make(exchange: Exchange, secret: str, content: bytes, *, decode: Decode, id: str) -> None:
     admitted = await database.run(admission.admit, secret, content, decode=decode, id=id)
     if admitted.lease.allowance:
         exchange.extra_headers |= exchange.dialect.allowance_headers(admitted.lease.allowance)
@@ -57,11 +76,13 @@ class _Call:
         self._has_begun = False
         self._is_delivered = False
         self._has_failed = False
+        self._num_unnoted = 0  # pieces that went out since the last note of what did
+        self._is_noted = False
         self._writer = admitted.question.writer(admitted.request, model=admitted.model)
 
     async def run(self) -> None:
         relay = asyncio.create_task(self._relay())
-        gone = asyncio.create_task(self._exchange.wait_until_gone())
+        gone = asyncio.create_task(self._until_gone())
         care = asyncio.create_task(self._take_care())
         try:
             await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,6 +93,13 @@ class _Call:
             await asyncio.shield(self._close(relay, other_tasks=(gone, care)))
         if not relay.cancelled() and (error := relay.exception()):
             raise error
+
+    async def _until_gone(self) -> None:
+        """A client that can ask for its answer again is waited for to the end."""
+        if self._exchange.recording is None:
+            await self._exchange.wait_until_gone()
+        else:
+            await asyncio.Event().wait()
 
     async def _relay(self) -> None:
         try:
@@ -118,6 +146,7 @@ class _Call:
             metrics.first_token_s.labels(self._admitted.model.name).observe(elapsed_s)
         if self._admitted.question.is_stream and not isinstance(delta, Finished):
             await self._exchange.stream(self._writer.piece(reply.index, delta))
+            self._num_unnoted += 1
 
     async def _end(self) -> None:
         # Before the last word goes out: the client may come back with its results at once.
@@ -154,19 +183,38 @@ class _Call:
 
     async def _take_care(self) -> None:
         """Keep a silent stream open, and the request's place and money its own, for as long as it runs."""
-        renewed_at = time.perf_counter()
+        renewed_at = noted_at = time.perf_counter()
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(LOOK_EVERY_S)
             now = time.perf_counter()
+            is_due = now - noted_at >= (NOTE_EVERY_S if self._num_unnoted else NOTE_AGAIN_S)
+            is_stream = self._admitted.question.is_stream and self._has_begun
+            if is_stream and (is_due or self._num_unnoted >= NOTE_EVERY_PIECES):
+                noted_at = now
+                await self._note()
             if self._admitted.question.is_stream and now - self._exchange.sent_at >= PING_AFTER_S:
                 await self._exchange.stream(self._writer.ping())
             if now - renewed_at >= RENEW_EVERY_S:
                 renewed_at = now
                 await self._renew()
 
+    async def _note(self) -> None:
+        """Write down what went out: should this process die, that is what is billed."""
+        self._num_unnoted = 0
+        if (usage := self._bill().usage) is None:
+            return
+        self._is_noted = True
+        try:
+            admitted = self._admitted
+            await database.run(deliveries.note, admitted.hold_id, reference=admitted.request.id, usage=usage)
+        except DatabaseError:
+            logger.warning("request %s: could not note what was delivered", self._admitted.request.id)
+
     async def _renew(self) -> None:
         try:
             await database.run(admission.renew, self._admitted)
+            if self._exchange.recording:
+                await self._exchange.recording.renew()
         except DatabaseError:
             logger.warning("request %s: could not renew its hold", self._admitted.request.id)
 
@@ -186,6 +234,7 @@ class _Call:
             usage=owed.usage,
             finish_reason=finish_reason,
             is_estimated=owed.is_estimated,
+            is_noted=self._is_noted,
         )
 
     def _bill(self) -> Bill:

@@ -1,5 +1,5 @@
-"""What is kept of a call on a model beside its bill: its answer, where it has a key to be asked for again; how
-much of it was delivered, for as long as it runs.
+"""What is kept of a call beside its bill: its answer, where it has a key to be asked for again, and how much
+of it was delivered, for as long as it runs.
 """
 
 from typing import ClassVar

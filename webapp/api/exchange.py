@@ -5,7 +5,7 @@ import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -19,6 +19,7 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+JSON = b"application/json"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_READ_BYTES = 4 * MAX_BODY_BYTES
 # A body that is read before anybody asks whose it is: it lies in the socket's buffer as it is.
@@ -31,6 +32,18 @@ TAKEN_WITHIN_S = 60.0
 
 class ClientGone(Exception):
     """The client hung up before its request was whole, or takes nothing of its answer any more."""
+
+
+class Recording(Protocol):
+    """Takes all of an answer, which then goes to its end whether its client stays or not."""
+
+    async def keep(self, content_type: bytes, content: bytes) -> None:
+        """The whole answer, before the last of it is sent. Not told of faults."""
+        ...
+
+    async def renew(self) -> None:
+        """It is still being made."""
+        ...
 
 
 class Exchange:
@@ -49,6 +62,8 @@ class Exchange:
         self.started_at = time.perf_counter()
         self.sent_at = self.started_at
         self.extra_headers: dict[str, str] = {}
+        self.recording: Recording | None = None
+        self._recorded: list[bytes] = []
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._body: bytes | None = None
         self._receive = receive
@@ -117,11 +132,21 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    @property
+    def idempotency_key(self) -> str | None:
+        return self._header(b"idempotency-key") if b"idempotency-key" in self._headers else None
+
     async def send_json(self, body: Any, *, status: int = 200) -> None:
         content = orjson.dumps(body)
+        if self.recording and status == 200:
+            await self.recording.keep(JSON, content)
+        await self.send_content(content, JSON, status=status)
+
+    async def send_content(self, content: bytes, content_type: bytes, *, status: int = 200) -> None:
+        """A whole answer at once."""
         headers = [(b"content-length", str(len(content)).encode())]
         async with self._turn:
-            await self._start(status, b"application/json", headers)
+            await self._start(status, content_type, headers)
             await self._send({"type": "http.response.body", "body": content})
 
     async def send_error(self, error: ApiError) -> None:
@@ -133,9 +158,15 @@ class Exchange:
         body = self.dialect.fault(error, request_id=self.request_id)
         await self.send_json(body, status=self.dialect.status(error))
 
-    async def stream(self, piece: bytes, *, is_last: bool = False) -> None:
-        """Send a piece of an event stream, and the headers before the first. Raises ClientGone."""
+    async def stream(self, piece: bytes, *, is_last: bool = False, is_fault: bool = False) -> None:
+        """Send a piece of an event stream, and the headers before the first. Raises ClientGone, unless the
+        answer is recorded.
+        """
         async with self._turn:
+            if self.recording:
+                self._recorded.append(piece)
+                if is_last and not is_fault:
+                    await self.recording.keep(sse.CONTENT_TYPE, b"".join(self._recorded))
             if self.status is None:
                 await self._start(200, sse.CONTENT_TYPE, sse.HEADERS)
             self.sent_at = time.perf_counter()
@@ -144,12 +175,13 @@ class Exchange:
                 async with asyncio.timeout(TAKEN_WITHIN_S):
                     await self._send({"type": "http.response.body", "body": piece, "more_body": not is_last})
             except TimeoutError:
-                raise ClientGone from None
+                if self.recording is None:
+                    raise ClientGone from None
 
     async def stream_error(self, error: ApiError) -> None:
         """End the stream with a fault."""
         event = self.dialect.fault_event(error, request_id=self.request_id)
-        await self.stream(event, is_last=True)
+        await self.stream(event, is_last=True, is_fault=True)
 
     async def _start(self, status: int, content_type: bytes, headers: Headers) -> None:
         self.status = status

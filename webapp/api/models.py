@@ -1,4 +1,4 @@
-"""What the API keeps for programs: responses and conversations, made of items; and what its other parts keep."""
+"""What the API keeps for programs: responses and conversations made of items, calls, files, batches."""
 
 from typing import ClassVar, Self
 

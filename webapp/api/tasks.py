@@ -4,6 +4,7 @@ from celery import shared_task
 from django.db import close_old_connections
 
 from chat import own_loop
+from webapp.api import deliveries, idempotency
 from webapp.api.responses import background
 
 
@@ -23,5 +24,25 @@ def sweep() -> None:
     close_old_connections()
     try:
         background.ring_due()
+    finally:
+        close_old_connections()
+
+
+@shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
+def settle_abandoned() -> None:
+    """Bill the streams whose web process died."""
+    close_old_connections()
+    try:
+        deliveries.settle_abandoned()
+    finally:
+        close_old_connections()
+
+
+@shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
+def tidy() -> None:
+    """Clear away answers that nobody may ask for again."""
+    close_old_connections()
+    try:
+        idempotency.tidy()
     finally:
         close_old_connections()

@@ -1,0 +1,105 @@
+"""A call under an Idempotency-Key is made and billed once, however often it is asked for."""
+
+import http.client
+import json
+import threading
+from datetime import timedelta
+
+import openai
+import pytest
+from django.utils import timezone
+
+from inference.backends.scripted import Reply
+from tests.services import wait_until
+from webapp.api.models import KeyedCall
+from webapp.billing.models import UsageRecord
+
+GOOD = {"model": "scripted", "messages": [{"role": "user", "content": "Hello"}]}
+KEYED = {"Idempotency-Key": "order-7"}
+
+
+def post(server, secret, body=GOOD, *, headers=KEYED, path="/v1/chat/completions", leaves_after=0):
+    """The status, the headers and the bytes of the answer; a client that leaves takes so many of them."""
+    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=20)
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", **headers}
+    connection.request("POST", path, json.dumps(body), headers)
+    response = connection.getresponse()
+    content = response.read(leaves_after) if leaves_after else response.read()
+    connection.close()
+    return response.status, {name.lower(): value for name, value in response.getheaders()}, content
+
+
+def num_bills():
+    return UsageRecord.objects.count()
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_the_same_bytes_come_again_and_one_bill(server, secret, client, script, is_stream):
+    script("text: one two three")
+    body = GOOD | {"stream": is_stream}
+    first = post(server, secret, body)
+    script("text: another")
+    again = post(server, secret, body)
+    assert (first[0], again[0]) == (200, 200)
+    assert again[2] == first[2]
+    assert again[1]["content-type"] == first[1]["content-type"]
+    assert again[1]["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first[1]
+    assert b"one" in first[2]
+    wait_until(lambda: num_bills() == 1, within_s=10, what="the bill")
+    assert b"another" in post(server, secret, body, headers={"Idempotency-Key": "order-8"})[2]
+    KeyedCall.objects.update(created_at=timezone.now() - timedelta(hours=25), lease_until=timezone.now())
+    assert b"another" in post(server, secret, body)[2], "a day later it is a new one"
+
+
+def test_another_body_under_the_same_key_is_refused(client, script):
+    script("text: 4")
+    client.chat.completions.create(**GOOD, extra_headers=KEYED)
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        client.chat.completions.create(**GOOD, seed=7, extra_headers=KEYED)
+    assert refused.value.code == "idempotency_key_reused"
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(**GOOD, extra_headers={"Idempotency-Key": "x" * 256})
+
+
+def test_while_the_first_is_answered_the_second_is_told_to_wait(server, secret, client, script):
+    script("wait: 2", "text: 4")
+    answers = []
+    first = threading.Thread(target=lambda: answers.append(post(server, secret)))
+    first.start()
+    wait_until(KeyedCall.objects.exists, within_s=10, what="the first call")
+    status, headers, content = post(server, secret)
+    assert (status, headers["retry-after"], headers["x-should-retry"]) == (409, "1", "true")
+    assert json.loads(content)["error"]["code"] == "idempotency_key_in_use"
+    first.join(20)
+    assert answers[0][0] == 200
+    assert post(server, secret)[2] == answers[0][2]
+
+
+def test_who_was_cut_off_gets_the_whole_answer_of_the_first_call(server, secret, client, script):
+    script("pace: 20", "text: one two three four five six seven eight nine ten")
+    body = GOOD | {"stream": True}
+    _, _, begun = post(server, secret, body, leaves_after=300)
+    wait_until(lambda: KeyedCall.objects.get().answer is not None, within_s=20, what="the whole answer")
+    whole = post(server, secret, body)[2]
+    assert whole.startswith(begun)
+    assert whole.endswith(b"data: [DONE]\n\n")
+    wait_until(lambda: num_bills() == 1, within_s=10, what="the bill")
+    assert UsageRecord.objects.get().output_tokens == 10
+
+
+def test_a_call_that_failed_may_be_made_again(server, secret, client, script):
+    script(Reply(lines=("error: unavailable Nobody.",)))
+    assert post(server, secret)[0] == 503
+    wait_until(lambda: not KeyedCall.objects.exists(), within_s=10, what="the key's release")
+    script("text: 4")
+    assert post(server, secret)[0] == 200
+
+
+def test_the_call_of_a_dead_process_is_made_again(server, secret, client, script):
+    script("text: 4")
+    first = post(server, secret)[2]
+    KeyedCall.objects.update(answer=None, lease_until=timezone.now() - timedelta(seconds=1))
+    again = post(server, secret)
+    assert again[0] == 200
+    assert json.loads(again[2])["id"] != json.loads(first)["id"]
