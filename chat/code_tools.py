@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from agents.algebra.session import Algebra
+from agents.documents import sight
 from agents.documents.extraction import BoundedExtractor, Extractor, SandboxExtractor
 from agents.sandbox import libraries, packages, tiers
 from agents.sandbox.sessions import Launcher
@@ -49,6 +50,11 @@ def known_tier() -> Tier | None:
 def wasm_folder() -> Path:
     """Of what the second sandbox runs in, where `manage.py sandbox install-wasm` has brought it."""
     return _folder() / "wasm"
+
+
+def sight_folder() -> Path:
+    """Of what recognises text on pictures, where `manage.py sandbox install-ocr` has brought it."""
+    return _folder() / "sight"
 
 
 def packages_folder() -> Path:
@@ -106,7 +112,9 @@ def _algebra() -> Algebra:
 @cache
 def extractor() -> Extractor:
     """What reads people's files here. Of this process; blocking: the first call tries the sandbox."""
-    return SandboxExtractor() if tier().has_programs else BoundedExtractor()
+    return (
+        SandboxExtractor(sight=sight.installed(sight_folder())) if tier().has_programs else BoundedExtractor()
+    )
 
 
 @cache

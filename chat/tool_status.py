@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from agents.corpus.index import Corpus, NoIndex
+from agents.documents import sight
 from agents.sandbox.wasm import bundle
 from agents.search import minilm_files
 from agents.tool import Tool
@@ -83,6 +84,7 @@ def _lines() -> Iterator[Line]:
         says=packages or _("Code finds the standard library only."),
         fix="" if packages else "manage.py sandbox install",
     )
+    yield _sight(is_on=sight.installed(code_tools.sight_folder()) is not None and tier.has_programs)
     yield _pages()
     missing = page_tools.no_browser()
     yield Line(
@@ -95,6 +97,17 @@ def _lines() -> Iterator[Line]:
     names = ", ".join(server.name for server in servers)
     yield Line(
         subject=_("MCP servers"), is_on=bool(servers), says=names or _("None is set up (MCP_SERVERS).")
+    )
+
+
+def _sight(*, is_on: bool) -> Line:
+    return Line(
+        subject=_("Text on pictures"),
+        is_on=is_on,
+        says=_("Recognised, in Chinese and English.")
+        if is_on
+        else _("Pictures and scanned pages are refused."),
+        fix="" if is_on else "manage.py sandbox install-ocr",
     )
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from agents.documents import sight
 from agents.sandbox.wasm import bundle
 from inference import registry
 from tests import services
 
 ROOT = Path(__file__).resolve().parent.parent
+SIGHT = ROOT / "var" / "sandbox" / "sight"  # what recognises text on pictures
 WASM = ROOT / "var" / "sandbox" / "wasm"  # what the second sandbox runs in
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 IS_CONTROLLER = not WORKER
@@ -44,6 +46,10 @@ def missing() -> list[str]:
         (
             bundle.found(WASM) is None,
             "no Python in WebAssembly: its sandbox was not tried (manage.py sandbox install-wasm)",
+        ),
+        (
+            sight.installed(SIGHT) is None,
+            "no text recognition: its tests did not run (manage.py sandbox install-ocr)",
         ),
     ]
     for name, entry in registry.load().items():

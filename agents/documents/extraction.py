@@ -31,6 +31,7 @@ MAX_TOLD_BYTES = 48 * 2**20
 READING_S = 60.0  # then what has been read so far stands
 WALL_S = 90.0
 LIMITS = Limits(memory_bytes=768 * 2**20, cpu_s=int(WALL_S))
+SEEING_LIMITS = Limits(memory_bytes=1_536 * 2**20, cpu_s=int(WALL_S))
 NAME_CHARS = 200
 
 _READING = Path(__file__).with_name("reading")
@@ -79,18 +80,21 @@ class Extractor(Protocol):
 
 
 class SandboxExtractor:
-    """A sandbox of its own for each file."""
+    """A sandbox of its own for each file. `sight` is the folder of agents.documents.sight, where it is
+    installed: then text on pictures is recognised."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sight: Path | None = None) -> None:
+        self._sees = sight is not None
         shown = {**libraries.places(*libraries.DOCUMENTS), "document_reading": _READING}
-        self._launcher = Launcher(libraries=shown)
+        self._launcher = Launcher(sight, libraries=shown)
 
     def read(self, file: BinaryIO, *, name: str) -> Extracted:
-        with _folder(file, name) as folder:
+        limits = SEEING_LIMITS if self._sees else LIMITS
+        with _folder(file, name, sees=self._sees) as folder:
             try:
                 session = self._launcher.session(folder)
                 try:
-                    outcome = session.python(_CODE, wall_s=WALL_S, limits=LIMITS)
+                    outcome = session.python(_CODE, wall_s=WALL_S, limits=limits)
                 finally:
                     session.kill()
             except SandboxFailed as fault:
@@ -110,7 +114,7 @@ class BoundedExtractor:
 
     def read(self, file: BinaryIO, *, name: str) -> Extracted:
         bounds = (LIMITS.memory_bytes, LIMITS.cpu_s, MAX_TOLD_BYTES)
-        with _folder(file, name) as folder:
+        with _folder(file, name, sees=False) as folder:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-c", _BOUNDED, str(_ROOT), str(folder), *map(str, bounds)],
                 stdin=subprocess.DEVNULL,
@@ -130,12 +134,12 @@ class BoundedExtractor:
 
 
 @contextmanager
-def _folder(file: BinaryIO, name: str) -> Iterator[Path]:
+def _folder(file: BinaryIO, name: str, *, sees: bool) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="document-"))
     try:
         with (folder / FILE).open("wb") as copy:
             shutil.copyfileobj(file, copy, 2**20)
-        asked = {"name": name, "max_chars": MAX_CHARS, "seconds": READING_S}
+        asked = {"name": name, "max_chars": MAX_CHARS, "seconds": READING_S, "sees": sees}
         (folder / ASKED).write_text(json.dumps(asked), encoding="utf-8")
         yield folder
     finally:

@@ -33,16 +33,16 @@ class InstallFailed(Exception):
     """The packages could not be brought; the text is what pip or Python said."""
 
 
-def installed(folder: Path) -> Path | None:
+def installed(folder: Path, pinned: tuple[str, ...] = PINNED) -> Path | None:
     """The folder, when all packages of today's list are in it."""
     try:
-        is_whole = (folder / _DONE).read_text() == _digest()
+        is_whole = (folder / _DONE).read_text() == _digest(pinned)
     except OSError:
         return None
     return folder if is_whole else None
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, pinned: tuple[str, ...] = PINNED) -> None:
     """Bring them all; what was there is replaced at once at the end. Raises InstallFailed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(dir=folder.parent))
@@ -53,7 +53,7 @@ def install(folder: Path) -> None:
             [
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
                 *("--no-deps", "--no-compile", "--only-binary", ":all:", "--python-version", version),
-                *("--target", str(new), *PINNED),
+                *("--target", str(new), *pinned),
             ]
         )
         # By the Python that will read them; a file that it cannot compile is one that nobody imports.
@@ -63,8 +63,9 @@ def install(folder: Path) -> None:
             timeout=LONGEST_S,
             stdout=subprocess.DEVNULL,
         )
-        _keep_fonts(new)
-        (new / _DONE).write_text(_digest())
+        if pinned is PINNED:
+            _keep_fonts(new)
+        (new / _DONE).write_text(_digest(pinned))
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     finally:
@@ -94,5 +95,5 @@ def _said(command: list[str]) -> str:
     return done.stdout
 
 
-def _digest() -> str:
-    return hashlib.sha256("\n".join(PINNED).encode()).hexdigest()
+def _digest(pinned: tuple[str, ...]) -> str:
+    return hashlib.sha256("\n".join(pinned).encode()).hexdigest()

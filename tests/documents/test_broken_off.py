@@ -19,7 +19,8 @@ def test_a_file_that_breaks_its_reader_is_never_passed_off_as_whole(
         raise AttributeError("a library's bug")
 
     monkeypatch.setattr(Whole, "read", breaks)
-    (tmp_path / whole.ASKED).write_text(json.dumps({"max_chars": 1_000, "seconds": 10, "name": "a.pdf"}))
+    asked = {"max_chars": 1_000, "seconds": 10, "name": "a.pdf", "sees": False}
+    (tmp_path / whole.ASKED).write_text(json.dumps(asked))
     (tmp_path / whole.FILE).write_bytes(b"%PDF")
     whole.main(str(tmp_path))
     told = (tmp_path / whole.TOLD).read_text()

@@ -13,7 +13,7 @@ _SEPARATED = {"csv": "", "tsv": "\t"}
 
 
 def kind_of(body: bytes, name: str) -> str:
-    """pdf, docx, xlsx, zip, html, markdown, csv, tsv or text. Raises Unreadable."""
+    """pdf, docx, xlsx, zip, picture, html, markdown, csv, tsv or text. Raises Unreadable."""
     ending = name.rpartition(".")[2].lower() if "." in name else ""
     if b"%PDF-" in body[:1_024]:
         return "pdf"
@@ -22,7 +22,7 @@ def kind_of(body: bytes, name: str) -> str:
     if body.startswith(_OLD_OFFICE):
         raise Unreadable("old_office")
     if body.startswith(_PICTURES) or (body[:4] == b"RIFF" and body[8:12] == b"WEBP"):
-        raise Unreadable("picture")
+        return "picture"
     if not body.strip():
         raise Unreadable("empty")
     if ending in ("pdf", "docx", "xlsx", "zip"):

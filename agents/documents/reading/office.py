@@ -5,17 +5,18 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from . import markup
+from . import markup, seen
 from .plain import add_rows
 from .sections import Lines, Sections, Unreadable
 
 MAX_BOOKMARKS = 2_000
+SCANNED_CHARS = 12  # a page with less is a picture with a number on it
 
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it tells of each oddity of each file
 
 
-def read_pdf(body: bytes, sections: Sections) -> None:
-    """A section for each page that has text."""
+def read_pdf(body: bytes, sections: Sections, *, sees: bool = False) -> None:
+    """A section for each page that has text; with `sees`, of pages that are pictures what stands on them."""
     from pypdf import PdfReader
 
     reader = PdfReader(io.BytesIO(body), strict=False)
@@ -23,6 +24,7 @@ def read_pdf(body: bytes, sections: Sections) -> None:
         raise Unreadable("locked")
     headings = _bookmarks(reader)
     num_pages, num_damaged, heading = len(reader.pages), 0, ""
+    scans = seen.Scans(body, sections)
     before = sections.num_chars
     for number in range(num_pages):
         heading = headings.get(number, heading)
@@ -33,7 +35,10 @@ def read_pdf(body: bytes, sections: Sections) -> None:
             num_damaged += 1
             text = ""
         sections.page = (number + 1, num_pages)
+        if sees and len(text.strip()) < SCANNED_CHARS and scans.add(number, heading=heading):
+            continue
         sections.add(text, place=f"p. {number + 1}", heading=heading)
+    scans.close()
     if sections.num_chars == before:
         raise Unreadable("damaged" if num_damaged else "pictures")
     if num_damaged:

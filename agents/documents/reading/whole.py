@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from . import kinds, markup, office, plain
+from . import kinds, markup, office, plain, seen
 from .archive import MAX_BYTES, MAX_RATIO, Archive
 from .sections import Enough, Sections, Unreadable
 
@@ -19,13 +19,14 @@ def main(folder: str = ".") -> None:
     asked = json.loads((here / ASKED).read_text(encoding="utf-8"))
     with (here / TOLD).open("w", encoding="utf-8") as out:
         sections = Sections(out, max_chars=asked["max_chars"], seconds=asked["seconds"])
-        fault = _fault(sections, (here / FILE).read_bytes(), asked["name"])
+        whole = Whole(sections, sees=asked["sees"])
+        fault = _fault(whole, sections, (here / FILE).read_bytes(), asked["name"])
         sections.end(fault=fault)
 
 
-def _fault(sections: Sections, body: bytes, name: str) -> str:
+def _fault(whole: "Whole", sections: Sections, body: bytes, name: str) -> str:
     try:
-        Whole(sections).read(body, name)
+        whole.read(body, name)
     except Unreadable as unreadable:
         return unreadable.fault
     except Enough:
@@ -41,8 +42,11 @@ def _fault(sections: Sections, body: bytes, name: str) -> str:
 
 
 class Whole:
-    def __init__(self, sections: Sections) -> None:
+    """`sees`: whether text on pictures can be recognised here."""
+
+    def __init__(self, sections: Sections, *, sees: bool) -> None:
         self._sections = sections
+        self._sees = sees
         self._archive = Archive(sections, self.read)
 
     def read(self, body: bytes, name: str) -> None:
@@ -52,9 +56,10 @@ class Whole:
         if kind in ("docx", "xlsx"):
             _check_packed(body)
         readers: dict[str, Any] = {
-            "pdf": lambda: office.read_pdf(body, sections),
+            "pdf": lambda: office.read_pdf(body, sections, sees=self._sees),
             "docx": lambda: office.read_docx(body, sections),
             "xlsx": lambda: office.read_xlsx(body, sections),
+            "picture": lambda: self._picture(body),
             "zip": lambda: self._archive.open(body),
             "html": lambda: markup.read_html(body, sections),
             "markdown": lambda: plain.read_text(body, sections, has_headings=True),
@@ -63,6 +68,15 @@ class Whole:
             "text": lambda: plain.read_text(body, sections),
         }
         readers[kind]()
+
+    def _picture(self, body: bytes) -> None:
+        if not self._sees:
+            raise Unreadable("picture")
+        before = self._sections.num_chars
+        seen.read_picture(body, self._sections)
+        if self._sections.num_chars == before:
+            raise Unreadable("no_text")
+        self._sections.note("recognised")
 
 
 def _check_packed(body: bytes) -> None:
