@@ -1,9 +1,10 @@
 """The rows of the chat: what is said (`talk`), what people attach to it (`attachments`), the work behind
-it (`work`), what is searched (`search`), what others may read (`shares`), and what is a person's own
-(`personal`)."""
+it (`work`), what is to be said next (`queued`), what is searched (`search`), what others may read (`shares`),
+and what is a person's own (`personal`)."""
 
 from chat.models.attachments import Attachment, AttachmentPart, TurnDocument
 from chat.models.personal import Draft, Feedback, Memory, Notice, Preferences, Preset, Thinking
+from chat.models.queued import QueuedMessage
 from chat.models.search import SearchEntry
 from chat.models.shares import Share
 from chat.models.talk import Conversation, Folder, Message, Part, Tag, Turn
@@ -26,6 +27,7 @@ __all__ = [
     "PlanItem",
     "Preferences",
     "Preset",
+    "QueuedMessage",
     "SearchEntry",
     "Share",
     "Tag",
