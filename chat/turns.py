@@ -20,7 +20,7 @@ from agents.limits import Limit, Limits
 from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from agents.transcript import Note
-from chat import bills, budgets, documents, doorbell, fairness, history, openings, search_index, step_rows
+from chat import bills, budgets, documents, doorbell, endings, fairness, openings, search_index, step_rows
 from chat import fence as fences
 from chat.clock import FromNow
 from chat.documents import Shown
@@ -344,9 +344,7 @@ def finish(
         bills.settle(turn)
         user_id, lease_id = turn.conversation.user_id, str(turn_id)
         transaction.on_commit(lambda: limits.leave("turn", user_id=user_id, lease_id=lease_id))
-        if turn.spawned_by_id is None:
-            Conversation.objects.filter(id=turn.conversation_id).update(updated_at=FromNow())
-            search_index.keep_answer(turn, history.final_text(history.steps_of(turn, with_runs=False)))
+        endings.keep(turn)
     return turn
 
 
