@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from agents import limits
 from agents.limits import Effort, Limits
-from chat.models import Turn
+from chat.models import Thinking, Turn
 from webapp.billing import pricing
 from webapp.catalog.models import ServedModel
 
@@ -58,14 +58,15 @@ def presets() -> list[Preset]:
     ]
 
 
-def choice(models: list[ServedModel], last_turn: Turn | None) -> Choice:
-    """As the last turn had it, if its model is still offered; else the first model, answering directly."""
+def choice(models: list[ServedModel], last_turn: Turn | None, *, begins: str = "") -> Choice:
+    """As the last turn had it, if its model is still offered; else the first model, answering directly.
+    `begins` is how the person wants new chats to begin, if they said (`Thinking`)."""
     offered = {model.pk: model for model in models}
     first = models[0] if models else None
-    if last_turn is None:
-        return Choice(model=first, long_thinking=False, effort=Turn.Effort.AUTO)
-    return Choice(
-        model=offered.get(last_turn.model_id, first),
-        long_thinking=last_turn.long_thinking,
-        effort=last_turn.effort,
-    )
+    model = offered.get(last_turn.model_id, first) if last_turn else first
+    effort = last_turn.effort if last_turn else Turn.Effort.AUTO
+    long_thinking = last_turn is not None and last_turn.long_thinking
+    if begins:
+        long_thinking = begins != Thinking.OFF
+        effort = begins if long_thinking else effort
+    return Choice(model=model, long_thinking=long_thinking, effort=effort)

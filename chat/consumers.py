@@ -19,7 +19,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
-from chat import dispatch, frames, replay, steering
+from chat import dispatch, frames, presence, replay, steering
 from chat.dispatch import Refusal
 from chat.models import Turn
 from webapp.accounts.models import User
@@ -47,6 +47,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.user = cast(User, self.scope["user"])
         self._followers: dict[UUID, asyncio.Task[None]] = {}
         self._guard: asyncio.Task[None] | None = None
+        self._watching: str | None = None
         await self.accept()  # a page cannot read the code of a handshake that was refused
         if self.user.is_authenticated:
             self._guard = asyncio.create_task(self._watch_session())
@@ -54,6 +55,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(SIGNED_OUT)
 
     async def disconnect(self, code: int) -> None:
+        await self._note_presence(None)
         tasks = [*self._followers.values(), *([self._guard] if self._guard else [])]
         for task in tasks:
             task.cancel()
@@ -75,6 +77,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _answer(self, command: frames.Command) -> None:
         if isinstance(command, frames.Ping):
+            await self._note_presence(command.watching)
             await self._reply(frames.Pong())
         elif not await self._is_signed_in():
             await self.close(SIGNED_OUT)
@@ -169,6 +172,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         )
 
     # ---- who is there
+
+    async def _note_presence(self, conversation_id: str | None) -> None:
+        """The chat that the page has in view, if any: its person need not be told what they see."""
+        if self._watching is not None and self._watching != conversation_id:
+            await presence.note(self.channel_name, self._watching, is_watching=False)
+        self._watching = conversation_id
+        if conversation_id is not None:
+            await presence.note(self.channel_name, conversation_id, is_watching=True)
 
     async def _watch_session(self) -> None:
         """The handshake's session may end meanwhile: signed out elsewhere, password changed, account

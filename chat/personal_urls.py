@@ -2,8 +2,22 @@
 
 from django.urls import path
 
-from chat import feedback_views
+from chat import feedback_views, personal_views
 
 urlpatterns = [
     path("turns/<uuid:turn_id>/feedback/", feedback_views.feedback, name="feedback"),
+    path("turns/<uuid:turn_id>/notice/", personal_views.notice, name="notice"),
+    path("settings/chat/", personal_views.chat, name="chat_settings"),
+    path("settings/chat/presets/new/", personal_views.preset, name="new_preset"),
+    path("settings/chat/presets/<int:preset_id>/", personal_views.preset, name="preset"),
+    path("settings/chat/presets/<int:preset_id>/delete/", personal_views.delete_preset, name="delete_preset"),
+    path("settings/memory/", personal_views.memory, name="memory"),
+    path("settings/memory/<int:memory_id>/", personal_views.change_memory, name="change_memory"),
+    path("settings/notifications/", personal_views.notifications, name="notifications"),
+    path("settings/notifications/webhooks/", personal_views.add_webhook, name="add_webhook"),
+    path(
+        "settings/notifications/webhooks/<slug:endpoint_id>/delete/",
+        personal_views.delete_webhook,
+        name="delete_webhook",
+    ),
 ]

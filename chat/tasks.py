@@ -20,6 +20,7 @@ from chat import (
     documents,
     doorbell,
     fairness,
+    notices,
     own_loop,
     segment,
     shares,
@@ -86,6 +87,16 @@ def read_attachment(*, attachment_id: str) -> None:
         close_old_connections()
 
 
+@shared_task(ignore_result=True, acks_late=False)  # whoever rings names its queue
+def tell_notice(*, notice_id: str) -> None:
+    """Tell a person that a run is over, if that is still to be told."""
+    close_old_connections()
+    try:
+        notices.tell(UUID(notice_id))
+    finally:
+        close_old_connections()
+
+
 @shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
 def sweep() -> None:
     """Find what dead workers left: turns to go on with, ends to announce, money to give back."""
@@ -125,6 +136,7 @@ SWEPT: tuple[Callable[[], object], ...] = (
     decisions.expire_due,
     holds.release_expired,
     temporary.clear_ended,
+    notices.ring_due,
     attachments.ring_due,
     attachments.clean_up,
 )

@@ -69,6 +69,12 @@ def specs_for(model: ServedModel, *, long_thinking: bool) -> tuple[ToolSpec, ...
     return (*platform, *search_tools.specs(model), *code_tools.specs(), *writing_tools.specs(), *added)
 
 
+def names_of_all() -> list[str]:
+    """What a preset may choose from: the platform's tools and those that the operator has added."""
+    asking = ServedModel(calls_tools=True, thinks=True)
+    return sorted({spec.name for spec in specs_for(asking, long_thinking=True)})
+
+
 @asynccontextmanager
 async def opened(
     turn: Turn, *, notebook: DatabaseNotebook, own: Iterable[Tool] = ()

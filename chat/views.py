@@ -113,11 +113,13 @@ def sidebar(request: PageRequest) -> HttpResponse:
 
 def _page(request: PageRequest, *, conversation: Conversation | None, last_turn: Turn | None) -> HttpResponse:
     models = list(ServedModel.objects.offered())
+    own = preferences.of(request.user)
     context: dict[str, Any] = {
         "conversation": conversation,
         "turns": history.branch(conversation) if conversation else [],
         "models": models,
-        "chosen": composer.choice(models, last_turn),
+        "chosen": composer.choice(models, last_turn, begins="" if conversation else own.thinking),
+        "begins": "" if conversation else own.thinking,
         "presets": composer.presets(),
         "teams": conductors.teams().teams,
         "highest": limits.HIGHEST,
@@ -126,7 +128,7 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
         "max_file_mb": settings.ATTACHMENT_MB,
         "max_files": settings.ATTACHMENTS_OF_A_MESSAGE,
         "now_ms": int(timezone.now().timestamp() * 1000),
-        "own": preferences.of(request.user),
+        "own": own,
         "own_presets": presets.of_user(request.user) if conversation is None else [],
         "is_temporary": conversation.is_temporary if conversation else "temporary" in request.GET,
         "temporary_hours": settings.TEMPORARY_CHAT_HOURS,

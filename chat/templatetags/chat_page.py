@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from agents import limits
-from chat import sidebar
+from chat import preferences, sidebar
 from inference.schema import Usage
 from webapp.billing import accounts, pricing
 from webapp.catalog.models import ServedModel
@@ -101,6 +101,13 @@ def sidebar_list(context: dict[str, Any]) -> dict[str, Any]:
         "page": sidebar.page(request.user, now=timezone.now()),  # type: ignore[arg-type]  # behind login_required
         "current": context.get("conversation"),
     }
+
+
+@register.simple_tag(takes_context=True)
+def notifies(context: dict[str, Any]) -> bool:
+    """Whether the person wants to be told by the browser that a run is over."""
+    own = context.get("own") or preferences.of(context["request"].user)
+    return bool(own.notifies_browser)
 
 
 @register.simple_tag(takes_context=True)

@@ -5,6 +5,7 @@ import "./menus.js";
 import "./shortcuts.js";
 import { copyFrom } from "./clipboard.js";
 import { forget } from "./drafts.js";
+import { lazy } from "./lazy.js";
 
 const layer = document.getElementById("layer");
 const sidebar = document.getElementById("sidebar");
@@ -50,3 +51,15 @@ function toggleSidebar(event, wish) {
   app.classList.toggle("is-wide", wish === "hide");
   document.cookie = `sidebar=${wish === "hide" ? "hidden" : "shown"}; path=/; max-age=31536000; samesite=lax`;
 }
+
+// ---- being told that a run is over
+
+const notify = lazy(() => import("./notify.js"));
+
+document.addEventListener("change", ({ target }) => {
+  if (target.name === "notifies_browser" && target.checked) void notify().then(({ ask }) => ask(target));
+});
+
+document.addEventListener("turn-over", ({ detail: turn }) => {
+  if ("notifies" in app.dataset) void notify().then(({ tell, seen }) => (document.hidden ? tell : seen)(turn));
+});

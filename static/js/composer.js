@@ -153,8 +153,25 @@ export class Composer extends EventTarget {
     const model = target.closest("[data-model]");
     const effort = target.closest("[role=radio]");
     if (target.closest("[data-action=dismiss-note]")) this.warn("");
+    const preset = target.closest("[data-preset]");
+    if (preset) this.#begin(preset);
     if (model) this.#choose(this.models, model);
     if (effort) this.#choose(this.efforts, effort);
+  }
+
+  /** A new chat begins as this preset says; chosen again, it begins without. */
+  #begin(item) {
+    const isOn = item.ariaChecked !== "true";
+    for (const one of this.form.querySelectorAll("[data-preset][role]")) one.ariaChecked = String(isOn && one === item);
+    this.form.dataset.preset = isOn ? item.dataset.preset : "";
+    this.form.querySelector("[data-slot=preset]").textContent = isOn ? `· ${item.textContent.trim()}` : "";
+    const { presetModel, presetThinking: thinking } = item.dataset;
+    const model = this.models.find((one) => one.dataset.model === presetModel);
+    const effort = this.efforts.find((one) => one.dataset.effort === thinking);
+    if (!isOn) return;
+    if (model) this.#choose(this.models, model);
+    if (effort) this.#choose(this.efforts, effort);
+    if (thinking) this.isThinking = thinking !== "off";
   }
 
   #choose(items, chosen) {
@@ -189,7 +206,7 @@ export class Composer extends EventTarget {
     const { dataset } = this.form;
     const kept = this.drafts.choices;
     this.#edited = kept.limits ?? {};
-    const isNew = !this.conversation;
+    const isNew = !this.conversation && !("begins" in dataset); // else it begins as the settings say
     const effort = (isNew && kept.effort) || dataset.effort;
     const model = this.models.find((item) => isNew && item.dataset.model === kept.model);
     const isTouched = this.toggle.checked !== this.toggle.defaultChecked; // before this script ran

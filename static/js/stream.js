@@ -24,7 +24,7 @@ export class Stream extends EventTarget {
     addEventListener("online", () => this.retryNow());
     addEventListener("pagehide", () => { this.#isOver = true; this.#socket?.close(); });
     addEventListener("pageshow", (event) => { if (event.persisted) { this.#isOver = false; this.retryNow(); } });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden && !this.isOpen) this.retryNow(); });
+    document.addEventListener("visibilitychange", () => { if (this.isOpen) this.#ping(); else if (!document.hidden) this.retryNow(); });
     this.#connect();
   }
 
@@ -75,6 +75,7 @@ export class Stream extends EventTarget {
     this.#retries = 0;
     this.#heardAt = Date.now();
     this.#tell("state", { isOpen: true });
+    this.#ping();
     for (const [turn, { last }] of this.#turns) this.#post({ op: "turn.attach", turn, after: last });
     for (const one of this.#unsent.values()) one.isOut = this.#post(one.command);
   }
@@ -101,8 +102,13 @@ export class Stream extends EventTarget {
       dead.close();
       this.#closed(0);
     } else {
-      this.#post({ op: "ping" });
+      this.#ping();
     }
+  }
+
+  /** Alive; and which chat somebody has in view here, so that they are not told by mail what they see. */
+  #ping() {
+    this.#post({ op: "ping", watching: (!document.hidden && document.getElementById("main")?.dataset.conversation) || null });
   }
 
   #post(command) {

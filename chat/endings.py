@@ -1,0 +1,15 @@
+"""What stays of a person's turn once it is over, beside its own rows: the place of its chat among the others,
+what is searched, who is told. Written in the transaction that ends it."""
+
+from chat import history, notices, search_index
+from chat.clock import FromNow
+from chat.models import Conversation, Turn
+
+
+def keep(turn: Turn) -> None:
+    """Nothing of an agent, whose turn says it all."""
+    if turn.spawned_by_id is not None:
+        return
+    Conversation.objects.filter(id=turn.conversation_id).update(updated_at=FromNow())
+    search_index.keep_answer(turn, history.final_text(history.steps_of(turn, with_runs=False)))
+    notices.plan(turn)
