@@ -21,7 +21,7 @@ from agents.tooling import outgoing
 from agents.transcript import Note, NoteKind
 from chat import activity, answer_marks, branches, documents, frames, passages, step_views
 from chat.activity import AgentView, Savings
-from chat.models import Attachment, Conversation, Message, Passage, ToolRun, Turn
+from chat.models import Attachment, Conversation, Message, Part, Passage, ToolRun, Turn
 from chat.step_views import StepView
 from inference.schema import ChatMessage, Role, ToolCall, Usage
 from webapp.billing import pricing
@@ -93,7 +93,11 @@ class TurnView:
 def branch(conversation: Conversation) -> list[TurnView]:
     """The turns of the branch on show, first to last."""
     family = branches.family(conversation)
-    path = branches.path(family, conversation.current_turn_id)
+    return stretch(branches.path(family, conversation.current_turn_id), family=family)
+
+
+def stretch(path: Sequence[UUID], *, family: Mapping[UUID, UUID | None]) -> list[TurnView]:
+    """These turns, which follow each other on a branch."""
     asked = Turn.objects.select_related("model", "conversation", "feedback")
     turns = asked.prefetch_related(*activity.prefetches(), "documents__attachment").in_bulk(path)
     bills = UsageRecord.objects.filter(hold__turn__in=path).in_bulk(field_name="hold_id")
@@ -353,8 +357,10 @@ def _known_addresses(views: list[TurnView]) -> frozenset[str] | None:
         return None
     sources = Passage.objects.filter(turn__conversation__in=conversations)
     known = set(sources.values_list("source", flat=True).distinct())
-    asked = (view.user_text for view in views if not view.turn.is_adopted)
-    known |= {url for text in asked for url in outgoing.urls_of(text)}
+    asked = Message.objects.filter(turn__conversation__in=conversations, role=Message.Role.USER)
+    asked = asked.filter(turn__is_adopted=False, turn__spawned_by=None)
+    own = Part.objects.filter(message__in=asked, text__contains="//")
+    known |= {url for text in own.values_list("text", flat=True) for url in outgoing.urls_of(text)}
     return frozenset(map(outgoing.plain, known))
 
 

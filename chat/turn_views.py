@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.middleware import HtmxDetails
 
-from chat import activity, audit, conversations, dispatch, evidence, files, history, runs, steering
+from chat import activity, audit, conversations, dispatch, evidence, files, history, runs, steering, windows
 from chat.dispatch import Refusal
 from chat.forms import ContinueForm, DecisionForm, PlanForm
 from chat.models import Artifact, Turn
@@ -145,7 +145,7 @@ def go_on(request: PageRequest, turn_id: UUID) -> HttpResponse:
         response["HX-Retarget"], response["HX-Reswap"] = "closest .notice", "outerHTML"
         return response
     found.conversation.refresh_from_db()
-    return render(request, "chat/_thread.html", {"turns": history.branch(found.conversation)})
+    return render(request, "chat/_thread.html", {"window": windows.latest(found.conversation)})
 
 
 @login_required
@@ -159,7 +159,7 @@ def discard(request: PageRequest, turn_id: UUID) -> HttpResponse:
     conversation.refresh_from_db()
     if not request.htmx:
         return HttpResponseRedirect(reverse("conversation", args=[conversation.pk]))
-    return render(request, "chat/_thread.html", {"turns": history.branch(conversation)})
+    return render(request, "chat/_thread.html", {"window": windows.latest(conversation)})
 
 
 @login_required

@@ -40,6 +40,7 @@ urlpatterns = [
     path("turns/<uuid:turn_id>/plan/", turn_views.plan, name="edit_plan"),
     path("turns/<uuid:turn_id>/continue/", turn_views.go_on, name="continue"),
     path("turns/<uuid:turn_id>/discard/", turn_views.discard, name="discard_turn"),
+    path("turns/<uuid:turn_id>/earlier/", views.earlier, name="earlier"),
     path("turns/<uuid:turn_id>/show/", views.show_branch, name="show_branch"),
     path("turns/<uuid:turn_id>/sources/", source_views.sources, name="sources"),
     path("turns/<uuid:turn_id>/audit/", turn_views.audit_log, name="audit"),

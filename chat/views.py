@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
@@ -17,7 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
 from agents import limits
-from chat import composer, conductors, conversations, history, preferences, presets, temporary
+from chat import composer, conductors, conversations, preferences, presets, temporary, windows
 from chat import sidebar as sidebars
 from chat.forms import RenameForm
 from chat.models import Conversation, Turn
@@ -51,8 +51,20 @@ def conversation(request: PageRequest, conversation_id: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def thread(request: PageRequest, conversation_id: UUID) -> HttpResponse:
-    """The messages of the branch on show."""
+    """The latest messages of the branch on show."""
     return _thread(request, _conversation(request, conversation_id))
+
+
+@login_required
+@require_GET
+def earlier(request: PageRequest, turn_id: UUID) -> HttpResponse:
+    """What comes before a turn: a part of it, all from the turn `since` on, or the `whole`."""
+    try:
+        since = UUID(request.GET["since"]) if "since" in request.GET else None
+    except ValueError:
+        raise Http404 from None
+    window = windows.before(_turn(request, turn_id), since=since, is_whole="whole" in request.GET)
+    return render(request, "chat/_earlier.html", {"window": window})
 
 
 @login_required
@@ -67,7 +79,7 @@ def head(request: PageRequest, conversation_id: UUID) -> HttpResponse:
 def show_branch(request: PageRequest, turn_id: UUID) -> HttpResponse:
     chosen = _turn(request, turn_id)
     conversations.show_branch(chosen.conversation, turn=chosen)
-    return _thread(request, chosen.conversation)
+    return _thread(request, chosen.conversation, since=chosen.id)
 
 
 @login_required
@@ -116,7 +128,7 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
     own = preferences.of(request.user)
     context: dict[str, Any] = {
         "conversation": conversation,
-        "turns": history.branch(conversation) if conversation else [],
+        "window": windows.latest(conversation, is_whole="whole" in request.GET) if conversation else None,
         "models": models,
         "chosen": composer.choice(models, last_turn, begins="" if conversation else own.thinking),
         "begins": "" if conversation else own.thinking,
@@ -136,8 +148,8 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
     return render(request, "chat/page.html", context)
 
 
-def _thread(request: PageRequest, shown: Conversation) -> HttpResponse:
-    return render(request, "chat/_thread.html", {"turns": history.branch(shown)})
+def _thread(request: PageRequest, shown: Conversation, *, since: UUID | None = None) -> HttpResponse:
+    return render(request, "chat/_thread.html", {"window": windows.latest(shown, since=since)})
 
 
 def _conversation(request: PageRequest, conversation_id: UUID) -> Conversation:

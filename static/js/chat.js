@@ -17,6 +17,8 @@ const panel = lazy(() => import("./panel.js"));
 const links = lazy(() => import("./links.js"));
 const timeline = lazy(() => import("./timeline.js"));
 
+const earlier = lazy(() => import("./earlier.js"));
+
 const main = document.getElementById("main");
 const scroller = document.getElementById("scroller");
 const drafts = new Drafts(document.querySelector(".app").dataset.user);
@@ -361,16 +363,39 @@ document.querySelector(".prompts")?.addEventListener("click", ({ target }) => {
 // ---- what the server had drawn: at the start, and whenever htmx swaps the thread for another branch
 
 function greet() {
-  for (const section of thread().children) {
+  for (const section of thread().querySelectorAll(":scope > .turn")) {
     adorn(section);
     if (section.hasAttribute("data-live")) watch(section);
   }
+  if (hasMore()) void earlier().then(({ attend }) => attend());
 }
 
+const hasMore = () => thread().querySelector(":scope > .earlier") !== null;
+
+/** The turn that the address names, by a search or a link. */
+async function goToNamed() {
+  const id = /^#turn-([\w-]+)$/.exec(location.hash)?.[1];
+  if (!id) return;
+  const named = () => document.getElementById(`turn-${id}`);
+  if (!named() && hasMore()) await (await earlier()).reach(id);
+  if (named()) scroll.to(named());
+}
+
+// What the browser searches and prints is all of it.
+document.addEventListener("keydown", (event) => {
+  const key = event.key.toLowerCase();
+  if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || !["f", "p"].includes(key) || !hasMore()) return;
+  if (key === "p") event.preventDefault();
+  void act(earlier, async ({ reach }) => {
+    await reach();
+    if (key === "p") print();
+  });
+});
+
 new MutationObserver(greet).observe(scroller, { childList: true });
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => location.pathname === (conversation ? `/c/${conversation}/` : "/") || location.reload());
 greet();
-const named = location.hash.startsWith("#turn-") ? document.getElementById(location.hash.slice(1)) : null; // by a search
-if (named) scroll.to(named);
-else scroll.toEnd();
+addEventListener("hashchange", () => void goToNamed());
+scroll.toEnd();
+void goToNamed();
 (globalThis.requestIdleCallback ?? setTimeout)(prepare);

@@ -27,13 +27,22 @@ class Scene:
     turn: Turn
 
     def __init__(
-        self, user: User, *, question: str = QUESTION, parent: "Scene | None" = None, **fields: Any
+        self,
+        user: User,
+        *,
+        question: str = QUESTION,
+        parent: "Scene | None" = None,
+        after: "Scene | None" = None,
+        **fields: Any,
     ) -> None:
+        """An agent's turn under `parent`, or one `after` another; else the first of a chat."""
         self.number = 0
-        conversation = parent.turn.conversation if parent else None
+        earlier = parent or after
+        conversation = earlier.turn.conversation if earlier else None
         self.turn = Turn.objects.create(
             conversation=conversation or Conversation.objects.create(user=user, title="Trees and heat"),
             spawned_by=parent.turn if parent else None,
+            parent=after.turn if after else None,
             model=ServedModel.objects.get(name="scripted"),
             hold=Hold.objects.create(
                 account=accounts.of(user),
@@ -314,3 +323,29 @@ def long(user: User, *, num_steps: int = 300) -> Turn:
         )
     scene.step(text="What I know so far: **39 %** of deaths in 270 of 300 cities.")
     return scene.turn
+
+
+PROSE = (
+    "Night temperatures decide more than those of the day: a body that cannot cool down by night has no "
+    "reserve in the morning. Trees help twice, by **shade** and by the water that they give off.\n\n"
+    "| City | Cover | Effect |\n|---|---:|---:|\n| Vienna | 30 % | -1.3 K |\n| Madrid | 12 % | -0.4 K |\n\n"
+    "1. Measure where people sleep.\n2. Plant where it is hottest.\n3. Water in the first years.\n\n"
+    "```python\ndef effect(cover: float) -> float:\n    return -0.043 * cover\n```\n\n"
+)
+
+
+def conversation(user: User, *, num_turns: int, num_steps: int = 0) -> Conversation:
+    """A chat of so many turns of about 2 KB; the one before the last took so many steps."""
+    last: Scene | None = None
+    for number in range(num_turns):
+        scene = Scene(user, question=f"Question {number}: what do trees do?", after=last)
+        if num_steps and number == num_turns - 2:
+            for step in range(num_steps):
+                scene.step(
+                    {"name": "web_search", "arguments": {"query": f"trees {step}"}, "result": PROSE},
+                    think=f"Look at source {step}. " * 10,
+                )
+        scene.step(text=PROSE * 3)
+        last = scene
+    assert last
+    return last.turn.conversation
