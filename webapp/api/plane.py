@@ -8,7 +8,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from webapp.api import addresses, chat_completions, errors, messages, metrics, model_list, token_count
+from webapp.api import (
+    addresses,
+    chat_completions,
+    errors,
+    messages,
+    metrics,
+    model_list,
+    token_count,
+    webhook_endpoints,
+)
 from webapp.api.addresses import Addresses
 from webapp.api.dialects import ANTHROPIC, OPENAI, Dialect
 from webapp.api.errors import ApiError
@@ -30,7 +39,7 @@ ROUTES: dict[str, tuple[str, Handler]] = {
     "/v1/models": ("GET", model_list.handle),
 }
 OPENAI_ONLY = {"/v1/chat/completions"}
-OTHERS = Addresses(responses.ADDRESSES)  # of OpenAI's dialect, too
+OTHERS = Addresses(responses.ADDRESSES | webhook_endpoints.ADDRESSES)  # of OpenAI's dialect, too
 
 
 class DataPlane:

@@ -5,6 +5,7 @@ Costs nothing; it takes a place among the requests, as it may take a worker's ti
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,6 +13,7 @@ from inference.backends.base import BackendError, BackendUnavailable
 from inference.schema import ChatRequest, Finished
 from webapp.api import admission, backend_pool, database, errors, messages_request
 from webapp.api.exchange import Exchange
+from webapp.api.question import Decode
 from webapp.billing import estimates
 from webapp.catalog.models import ServedModel
 
@@ -20,23 +22,35 @@ COUNTS = (ServedModel.Backend.LOCAL, ServedModel.Backend.SCRIPTED)
 WITHIN_S = 30.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """`is_estimated`: no tokenizer counted it."""
+
+    tokens: int
+    is_estimated: bool = False
+
+
 async def handle(exchange: Exchange) -> None:
     """`estimated` stands beside a number that no tokenizer counted."""
+    counted = await count(exchange, decode=messages_request.decode_prompt)
+    estimated = {"estimated": True} if counted.is_estimated else {}
+    await exchange.send_json({"input_tokens": counted.tokens, **estimated})
+
+
+async def count(exchange: Exchange, *, decode: Decode) -> Count:
+    """How long the prompt in the body is, in any dialect. Raises ApiError."""
     secret = exchange.secret
     if not exchange.is_short:
         await database.run(admission.authenticate, secret)
     content = await exchange.read_body()
-    decode = messages_request.decode_prompt
     looked = await database.run(admission.look, secret, content, decode=decode, id=f"count_{exchange.id}")
     try:
         counted = await _counted(looked.model, looked.request)
     finally:
         await asyncio.shield(database.run(admission.leave, looked))
     if counted is None:
-        estimate = _estimate(looked.request, looked.model)
-        await exchange.send_json({"input_tokens": estimate, "estimated": True})
-        return
-    await exchange.send_json({"input_tokens": counted})
+        return Count(tokens=_estimate(looked.request, looked.model), is_estimated=True)
+    return Count(tokens=counted)
 
 
 async def _counted(model: ServedModel, request: ChatRequest) -> int | None:

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, call, database, relay, sse
+from webapp.api import admission, call, database, relay, sse, token_count
 from webapp.api.errors import bad_request
 from webapp.api.exchange import Exchange
 from webapp.api.models import Item, Response
-from webapp.api.responses import background, log, request, store
+from webapp.api.responses import background, compaction, log, request, store
 from webapp.api.responses.reply import Dialect
 from webapp.api.responses.store import Page
 
@@ -83,6 +84,19 @@ async def delete(exchange: Exchange, id: str) -> None:
 async def input_items(exchange: Exchange, id: str) -> None:
     key = await database.run(admission.authenticate, exchange.secret)
     await exchange.send_json(list_shape(await database.run(_input_page, key, id, exchange.query)))
+
+
+async def input_tokens(exchange: Exchange) -> None:
+    key = await database.run(admission.authenticate, exchange.secret)
+    counted = await token_count.count(exchange, decode=partial(request.decode_counted, key=key))
+    estimated = {"estimated": True} if counted.is_estimated else {}
+    told = {"object": "response.input_tokens", "input_tokens": counted.tokens}
+    await exchange.send_json(told | estimated)
+
+
+async def compact(exchange: Exchange) -> None:
+    key = await database.run(admission.authenticate, exchange.secret)
+    await call.answer(exchange, decode=partial(compaction.decode, key=key), id_prefix="resp_")
 
 
 def _told(key: ApiKey, id: str) -> dict[str, Any]:

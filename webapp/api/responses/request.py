@@ -252,12 +252,24 @@ class Question:
             _refuse("store", "An answer that uses tools of the platform is kept: leave `store` out.")
 
 
+class Counted(Question):
+    """Whose prompt is counted: nothing is to be said."""
+
+    def _sampling(self, model: ServedModel) -> Sampling:
+        return Sampling(max_tokens=0)
+
+
 _body = msgspec.json.Decoder(Body)
 
 
 def decode(content: bytes, *, key: ApiKey) -> Question:
     """Raises ApiError 400 that names the field."""
     return Question(json_body.read(content, _body), key=key)
+
+
+def decode_counted(content: bytes, *, key: ApiKey) -> Counted:
+    """The body of a count. Raises ApiError 400 that names the field."""
+    return Counted(json_body.read(content, _body), key=key)
 
 
 def _refuse(param: str, message: str) -> Never:
