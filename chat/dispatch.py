@@ -38,7 +38,7 @@ from chat.models import Attachment, Conversation, Turn
 from chat.refusals import Refusal as Refusal
 from chat.turns import Question
 from inference.backends.base import BackendError, ChatBackend
-from webapp.accounts.models import User
+from webapp.accounts.models import ApiKey, User
 from webapp.billing import limits as rates
 from webapp.billing.holds import InsufficientFunds
 from webapp.billing.prices import PriceMissing
@@ -48,8 +48,9 @@ from webapp.catalog.models import ServedModel
 logger = logging.getLogger(__name__)
 
 
-def submit_turn(user: User, command: TurnSend) -> Turn:
-    """Start the turn; when this is a resend, the turn that its first sending started."""
+def submit_turn(user: User, command: TurnSend, *, api_key: ApiKey | None = None) -> Turn:
+    """Start the turn; when this is a resend, the turn that its first sending started. `api_key`: of the
+    program that asks for it, in whose name it is billed."""
     client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
     if (started := _started(user, client_id)) is not None:
         return started
@@ -73,6 +74,7 @@ def submit_turn(user: User, command: TurnSend) -> Turn:
         instructions=preferences.told(user, preset=preset, is_temporary=is_temporary),
         is_temporary=is_temporary,
         preset=preset,
+        api_key=api_key,
     )
     parent = _parent(conversation, command)
     attached = _attached(user, command.attachments, conversation)
@@ -138,6 +140,7 @@ def continue_turn(user: User, command: TurnContinue) -> Turn:
         effort=Turn.Effort.HIGH if is_heavy else ended.effort,
         limits=wishes.further(command, turns.limits_of(ended)),
         tool_terms=ended.tool_terms,
+        api_key=ended.hold.api_key,
         continues=ended,
         instructions=ended.instructions,
         is_temporary=ended.conversation.is_temporary,

@@ -27,7 +27,7 @@ from chat.documents import Shown
 from chat.fence import TurnLost as TurnLost
 from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, Preset, ToolRun, Turn
 from inference.schema import FinishReason, ToolSpec, Usage
-from webapp.accounts.models import User
+from webapp.accounts.models import ApiKey, User
 from webapp.billing import estimates, holds, limits
 from webapp.catalog.models import ServedModel
 
@@ -58,6 +58,7 @@ class Question:
     instructions: str = ""
     is_temporary: bool = False
     preset: Preset | None = None
+    api_key: ApiKey | None = None
 
 
 def open_conversation(
@@ -111,6 +112,7 @@ def start(
         ),
         max_output_tokens=min(question.model.max_output_tokens, question.limits.max_output_tokens),
         ttl=timedelta(seconds=question.limits.max_seconds + SPARE_S),
+        api_key=question.api_key,
     )
     turn.save(force_insert=True)
     del turn.wake_at  # the database knows the time: it is read when it is asked for
