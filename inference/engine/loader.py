@@ -27,7 +27,7 @@ from inference.native.weights import UnsupportedModel, packed_bytes
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["native"] | TorchPrecision
+Precision = Literal["gpu", "native"] | TorchPrecision
 KVDtype = Literal["full", "fp8"]
 
 # The share of the memory left after loading that the KV pool may take, and the most full contexts worth
@@ -66,7 +66,7 @@ def load(
     done, 0 to 1.
 
     The context is the model's own unless `max_context_tokens` or the memory at hand say less. The precision
-    is the best that proves right on this machine: native, else int4, else bf16. Keys and values are kept as
+    is the best that proves right on this machine: gpu, native, int4, bf16. Keys and values are kept as
     the model computes them (full), or in half of that (fp8) where that is exact enough.
 
     Raises BadModelFile, TooLittleMemory, or OSError where the path cannot be read.
@@ -75,16 +75,21 @@ def load(
     torch.set_num_threads(num_threads)
     _keep_freed_memory()
     parameters = sources.open_parameters(path)
-    _check_weights_fit(parameters.num_bytes)
     config = parameters.config
     wanted = min(config.max_context_tokens, max_context_tokens or config.max_context_tokens)
-    model, self_test = _build(
-        parameters,
-        precision,
-        num_threads=num_threads,
-        on_progress=lambda share: on_progress(0.95 * share),
-    )
-    pool = _make_pool(model, kv_dtype, wanted)
+    built = _build_on_gpu(path, parameters, precision, wanted, on_progress)
+    if built is None:
+        assert precision != "gpu"
+        _check_weights_fit(parameters.num_bytes)
+        model, self_test = _build(
+            parameters,
+            precision,
+            num_threads=num_threads,
+            on_progress=lambda share: on_progress(0.95 * share),
+        )
+        pool = _make_pool(model, kv_dtype, wanted)
+    else:
+        model, pool, self_test = built
     engine = Engine(
         model,
         pool,
@@ -99,9 +104,37 @@ def load(
     return engine
 
 
-def _build(
+def _build_on_gpu(
+    path: Path,
     parameters: Parameters,
     precision: Precision | None,
+    wanted_tokens: int,
+    on_progress: Callable[[float], None],
+) -> tuple[Model, KVPool, str] | None:
+    """The decoder on this machine's GPUs; None where there are none, where another way was asked for, or for
+    a model that has no kernels. Raises WrongResults where a GPU was asked for and cannot serve.
+    """
+    if precision not in (None, "gpu"):
+        return None
+    why = "no CUDA device, or torch was built without CUDA"
+    if torch.cuda.is_available():
+        # Triton comes with torch's CUDA build alone.
+        from inference.gpu import loading
+        from inference.gpu.weights import UnsupportedModel as NoKernels
+
+        try:
+            return loading.load(path, parameters, wanted_tokens=wanted_tokens, on_progress=on_progress)
+        except NoKernels as fault:
+            logger.warning("computing on the CPU instead of the GPU: %s", fault)
+            why = str(fault)
+    if precision == "gpu":
+        raise WrongResults(f"the GPU cannot serve this model: {why}")
+    return None
+
+
+def _build(
+    parameters: Parameters,
+    precision: Literal["native"] | TorchPrecision | None,
     *,
     num_threads: int,
     on_progress: Callable[[float], None],

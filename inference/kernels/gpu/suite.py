@@ -1,4 +1,4 @@
-"""The kernels as a decoder calls them: cut up by the device's table, or their twins where they proved wrong."""
+"""The kernels as a decoder calls them: cut up by the device's table; twins where they proved wrong."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The kernels as a decoder gets them: proved on the device, cut up by its table, their twins where they fail."""
+"""The kernels as a decoder gets them: proved on the device, their twins where they fail."""
 
 import logging
 
