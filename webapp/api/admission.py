@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from inference.schema import ChatRequest, Usage
 from webapp.accounts import keys
+from webapp.accounts.keys import KeyForbids
 from webapp.accounts.models import ApiKey
 from webapp.api import deliveries, lost_reasoning
 from webapp.api.errors import invalid_key, of_refusal, unknown_model
@@ -27,8 +28,12 @@ from webapp.catalog.models import ServedModel
 logger = logging.getLogger(__name__)
 
 # A request that is not renewed for this long is taken for dead: its place and its money are free again.
-LIVES_FOR = timedelta(seconds=120)
+LIVES_FOR = timedelta(seconds=45)
 SETTLE_PAUSES_S = (0.2, 1.0, 5.0)
+INFERENCE = "inference"
+MOST_MODELS = 1_000
+_models: dict[str, tuple[tuple[object, ...], ServedModel]] = {}
+_FIND_MODEL = f"SELECT * FROM {ServedModel._meta.db_table} WHERE name = %s AND is_active AND is_configured"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +66,26 @@ def authenticate(secret: str) -> ApiKey:
     return key
 
 
-def look(secret: str, content: bytes, *, decode: Decode, id: str) -> Looked:
+def check(key: ApiKey, *, scope: str, model: str = "", address: str = "") -> None:
+    """Raises ApiError 403 where the key is not for this, or not for a caller at this address."""
+    try:
+        keys.check(key, scope=scope, model=model, address=address)
+    except KeyForbids as refusal:
+        raise of_refusal(refusal) from None
+
+
+def look(secret: str, content: bytes, *, decode: Decode, id: str, address: str = "") -> Looked:
     """Let a request in that costs nothing; `leave` gives its place back. Raises ApiError, having changed
     nothing.
     """
     key = authenticate(secret)
-    question = decode(content)
+    check(key, scope=INFERENCE, address=address)
+    return look_as(key, decode(content), id=id, address=address)
+
+
+def look_as(key: ApiKey, question: Question, *, id: str, address: str = "") -> Looked:
+    """As `look`, of a request that was read, for a key that is known."""
+    check(key, scope=INFERENCE, model=question.model, address=address)
     model = _offered(question.model)
     request = question.to_chat_request(id=id, model=model, tenant=str(key.user_id))
     request = lost_reasoning.repair(request, asker=question.asker)
@@ -89,9 +108,13 @@ def leave(looked: Looked) -> None:
     limits.give_back(looked.lease, used_tokens=0)
 
 
-def admit(secret: str, content: bytes, *, decode: Decode, id: str) -> Admitted:
+def admit(secret: str, content: bytes, *, decode: Decode, id: str, address: str = "") -> Admitted:
     """Let one request on a model in. Raises ApiError, having changed nothing."""
-    looked = look(secret, content, decode=decode, id=id)
+    return hold(look(secret, content, decode=decode, id=id, address=address))
+
+
+def hold(looked: Looked) -> Admitted:
+    """Hold the money that the request may cost. Raises ApiError, having given its place back."""
     try:
         hold_id = _hold(looked.key, looked.request, looked.model, num_choices=looked.question.num_choices)
     except BaseException as fault:
@@ -144,12 +167,23 @@ def offered_models() -> list[ServedModel]:
 
 
 def _offered(name: str) -> ServedModel:
-    model = None
-    if name.isprintable():  # PostgreSQL takes no NUL, and no model is called so
-        model = ServedModel.objects.offered().filter(name=name).first()
-    if model is None:
+    """Looked up before each request: its row is read as it is, and made an object of when it has changed."""
+    if not name.isprintable():  # PostgreSQL takes no NUL, and no model is called so
         raise unknown_model(name)
-    return model
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND_MODEL, [name])
+        row = cursor.fetchone()
+    if row is None:
+        raise unknown_model(name)
+    known = _models.get(name)
+    if known is None or known[0] != row:
+        model = ServedModel.objects.offered().filter(name=name).first()
+        if model is None:
+            raise unknown_model(name)
+        if len(_models) >= MOST_MODELS:
+            _models.clear()
+        _models[name] = known = (row, model)
+    return known[1]
 
 
 def _most_tokens(request: ChatRequest, model: ServedModel, *, num_choices: int) -> int:

@@ -39,7 +39,7 @@ from webapp.api.question import Decode
 logger = logging.getLogger(__name__)
 
 PING_AFTER_S = 10.0
-RENEW_EVERY_S = 40.0
+RENEW_EVERY_S = 15.0
 LOOK_EVERY_S = 0.25
 NOTE_EVERY_S, NOTE_EVERY_PIECES = 1.0, 64
 NOTE_AGAIN_S = deliveries.LIVES_FOR.total_seconds() / 3  # of what is known already: it is still under way
@@ -57,7 +57,9 @@ async def answer(exchange: Exchange, *, decode: Decode, id_prefix: str) -> None:
 
 
 async def _make(exchange: Exchange, secret: str, content: bytes, *, decode: Decode, id: str) -> None:
-    admitted = await database.run(admission.admit, secret, content, decode=decode, id=id)
+    admitted = await database.run(
+        admission.admit, secret, content, decode=decode, id=id, address=exchange.address
+    )
     if admitted.lease.allowance:
         exchange.extra_headers |= exchange.dialect.allowance_headers(admitted.lease.allowance)
     with metrics.under_way.track_inprogress():

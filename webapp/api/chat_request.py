@@ -170,7 +170,15 @@ class Body(Struct, kw_only=True):
         return min(asked, model.max_output_tokens)
 
 
+class Prompt(Body, kw_only=True):
+    """What is counted: nothing is to be said."""
+
+    def output_limit(self, model: ServedModel) -> int:
+        return 0
+
+
 _decoder = msgspec.json.Decoder(Body)
+_prompt_decoder = msgspec.json.Decoder(Prompt)
 
 
 def decode(content: bytes) -> Body:
@@ -178,6 +186,13 @@ def decode(content: bytes) -> Body:
     body = json_body.read(content, _decoder)
     _check(body)
     return body
+
+
+def decode_prompt(content: bytes) -> Prompt:
+    """The body of a count. Raises ApiError 400 that names the field."""
+    prompt = json_body.read(content, _prompt_decoder)
+    _check(prompt)
+    return prompt
 
 
 def _check(body: Body) -> None:

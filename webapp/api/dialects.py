@@ -70,7 +70,7 @@ _KINDS = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_STATUSES = {"insufficient_quota": 402, "daily_limit_reached": 402, "server_is_overloaded": 529}
+_STATUSES = {"server_is_overloaded": 529}
 
 
 class Anthropic:
@@ -90,6 +90,8 @@ class Anthropic:
         return told
 
     def status(self, error: ApiError) -> int:
+        if error.kind == "insufficient_quota":
+            return 402
         if error.status == 503:  # not a status of theirs
             return _STATUSES.get(error.code or "", 500)
         return _STATUSES.get(error.code or "", error.status)

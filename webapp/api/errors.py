@@ -12,12 +12,13 @@ from inference.backends.base import (
     PromptTooLong,
     RequestRejected,
 )
+from webapp.accounts.keys import KeyForbids
 from webapp.billing import pricing
-from webapp.billing.holds import DailyLimitReached, InsufficientFunds
+from webapp.billing.holds import BudgetReached, DailyLimitReached, InsufficientFunds
 from webapp.billing.limits import LimitsUnknown, RateLimited
 from webapp.billing.prices import PriceMissing
 
-Refusal = InsufficientFunds | RateLimited | LimitsUnknown | PriceMissing
+Refusal = KeyForbids | InsufficientFunds | RateLimited | LimitsUnknown | PriceMissing
 
 
 class ApiError(Exception):
@@ -86,6 +87,18 @@ def unknown_path(method: str, path: str) -> ApiError:
 def of_refusal(refusal: Refusal) -> ApiError:
     """Of what billing says no to. Money does not come back by waiting, or not before tomorrow:
     only a rate limit invites a retry."""
+    if isinstance(refusal, KeyForbids):
+        return ApiError(403, str(refusal), kind="permission_error", code=refusal.code)
+    if isinstance(refusal, BudgetReached):
+        wait_s = max((refusal.renews_at - timezone.now()).total_seconds(), 1.0)
+        return ApiError(
+            429,
+            str(refusal),
+            kind="insufficient_quota",
+            code=f"{refusal.scope}_spend_limit_exceeded",
+            headers={"retry-after": str(math.ceil(wait_s))},
+            details={**refusal.details, "reset_s": math.ceil(wait_s)},
+        )
     if isinstance(refusal, DailyLimitReached):
         wait_s = max((refusal.renews_at - timezone.now()).total_seconds(), 1.0)
         headers = {"retry-after": str(math.ceil(wait_s))}  # for people: no client should wait so long

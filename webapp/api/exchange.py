@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 import orjson
+from django.conf import settings
 
 from webapp.api import dialects, sse
 from webapp.api.dialects import Dialect
@@ -66,6 +67,7 @@ class Exchange:
         self._recorded: list[bytes] = []
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._body: bytes | None = None
+        self._client: str = (scope.get("client") or ("",))[0]
         self._receive = receive
         self._send = send
         self._turn = asyncio.Lock()
@@ -87,6 +89,12 @@ class Exchange:
         if not secret.strip():
             raise invalid_key()
         return secret.strip()
+
+    @property
+    def address(self) -> str:
+        """Where the client is: behind a proxy of ours, what that one says."""
+        forwarded = self._header(b"x-forwarded-for") if settings.BEHIND_PROXY else ""
+        return forwarded.rpartition(",")[2].strip() or self._client
 
     @property
     def is_short(self) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from webapp.api import (
     addresses,
+    balance,
     chat_completions,
     errors,
     messages,
@@ -37,8 +38,14 @@ ROUTES: dict[str, tuple[str, Handler]] = {
     "/v1/messages": ("POST", messages.handle),
     "/v1/messages/count_tokens": ("POST", token_count.handle),
     "/v1/models": ("GET", model_list.handle),
+    "/v1/tokenizers/estimate-token-count": ("POST", token_count.handle_kimi),
+    "/v1/users/me/balance": ("GET", balance.handle),
 }
-OPENAI_ONLY = {"/v1/chat/completions"}
+OPENAI_ONLY = {
+    "/v1/chat/completions",
+    "/v1/tokenizers/estimate-token-count",
+    "/v1/users/me/balance",
+}
 OTHERS = Addresses(responses.ADDRESSES | webhook_endpoints.ADDRESSES)  # of OpenAI's dialect, too
 
 

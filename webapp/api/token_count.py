@@ -1,4 +1,5 @@
-"""POST /v1/messages/count_tokens: how long a prompt is, by the model's own tokenizer where it is ours.
+"""How long a prompt is, by the model's own tokenizer where it is ours: POST /v1/messages/count_tokens, as
+Anthropic has it, and /v1/tokenizers/estimate-token-count, as Kimi has it.
 
 Costs nothing; it takes a place among the requests, as it may take a worker's time.
 """
@@ -11,7 +12,7 @@ import msgspec
 
 from inference.backends.base import BackendError, BackendUnavailable
 from inference.schema import ChatRequest, Finished
-from webapp.api import admission, backend_pool, database, errors, messages_request
+from webapp.api import admission, backend_pool, chat_request, database, errors, messages_request
 from webapp.api.exchange import Exchange
 from webapp.api.question import Decode
 from webapp.billing import estimates
@@ -37,13 +38,22 @@ async def handle(exchange: Exchange) -> None:
     await exchange.send_json({"input_tokens": counted.tokens, **estimated})
 
 
+async def handle_kimi(exchange: Exchange) -> None:
+    """In Kimi's shape."""
+    counted = await count(exchange, decode=chat_request.decode_prompt)
+    estimated = {"estimated": True} if counted.is_estimated else {}
+    await exchange.send_json({"data": {"total_tokens": counted.tokens, **estimated}})
+
+
 async def count(exchange: Exchange, *, decode: Decode) -> Count:
     """How long the prompt in the body is, in any dialect. Raises ApiError."""
     secret = exchange.secret
     if not exchange.is_short:
         await database.run(admission.authenticate, secret)
     content = await exchange.read_body()
-    looked = await database.run(admission.look, secret, content, decode=decode, id=f"count_{exchange.id}")
+    looked = await database.run(
+        admission.look, secret, content, decode=decode, id=f"count_{exchange.id}", address=exchange.address
+    )
     try:
         counted = await _counted(looked.model, looked.request)
     finally:
