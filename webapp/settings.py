@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -234,6 +235,16 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {
     # Expired leases, due wake-ups and forgotten holds. A sweep that nobody took within two seconds is void.
     "sweep": {"task": "chat.tasks.sweep", "schedule": 1.0, "options": {"queue": "default", "expires": 2}},
+    "money": {
+        "task": "webapp.billing.tasks.look_after",
+        "schedule": 60.0,
+        "options": {"queue": "default", "expires": 60},
+    },
+    "money_at_night": {
+        "task": "webapp.billing.tasks.close_the_day",
+        "schedule": crontab(hour=2, minute=10),
+        "options": {"queue": "default", "expires": 3_600},
+    },
     "tidy": {"task": "chat.tasks.tidy", "schedule": 3_600.0, "options": {"queue": "default", "expires": 600}},
     "responses": {
         "task": "webapp.api.tasks.sweep",
@@ -287,6 +298,8 @@ DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "Kimi K2 Thinking <no-reply@loca
 
 # ---- money
 BILLING_CURRENCY = one_of("BILLING_CURRENCY", "USD", "CNY")
+VELOCITY_TIMES = number("VELOCITY_TIMES", 10, minimum=2)  # an hour that costs so many times the usual one
+VELOCITY_FLOOR = amount("VELOCITY_FLOOR", "1.00")  # and more than this raises an alarm
 
 # ---- models and backends
 MODEL = text("MODEL", "qwen2.5-coder-1.5b")  # served by `manage.py up`; see inference/registry.toml

@@ -1,4 +1,4 @@
-"""Users, teams, API keys, and the audit log. A key's secret is shown once, in the message after it was made."""
+"""Users, teams, API keys and the audit log. The secret of a key is shown once, after it was made."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +78,8 @@ class AuditEntryAdmin(AuditAdmin):
     @admin.display(description=_("from what to what"))
     def changed(self, entry: AuditEntry) -> str:
         names = sorted({*entry.before, *entry.after}) if entry.action == AuditEntry.Action.CHANGED else []
-        return "; ".join(f"{name}: {entry.before.get(name)} → {entry.after.get(name)}" for name in names)[
-            :300
-        ]
+        lines = [f"{name}: {entry.before.get(name)} → {entry.after.get(name)}" for name in names]
+        return "; ".join(lines)[:300]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -1,6 +1,6 @@
 """Everything that a caller counts under, with the limits that hold there: their key, themselves, their
-project and team, the model, everybody. An operator's quota goes first, then the plan of the account that pays,
-then the settings. Looked up at most once a second, for it stands before each request.
+project and team, the model, everybody. An operator's quota goes first, then the plan of the account that
+pays, then the settings. Looked up at most once a second, for it stands before each request.
 """
 
 import time
