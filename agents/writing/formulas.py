@@ -4,9 +4,12 @@ import io
 import re
 from dataclasses import dataclass
 
+from agents.writing import typeset
+
 MAX_CHARS = 1_000
 FONT_POINTS = 11
 _DPI = 300
+_TIMELESS: dict[str, dict[str, str | None]] = {"svg": {"Date": None}, "png": {}}
 # TeX that matplotlib spells otherwise, or does not need.
 _SPELLED = (
     (re.compile(r"\\(?:dfrac|tfrac|cfrac)(?![A-Za-z])"), r"\\frac"),
@@ -36,6 +39,7 @@ def draw(tex: str, *, kind: str) -> Drawn | None:
     from matplotlib import mathtext, rc_context
     from matplotlib.font_manager import FontProperties
 
+    written = tex.strip()
     for pattern, replacement in _SPELLED:
         tex = pattern.sub(replacement, tex)
     tex = tex.strip()
@@ -49,5 +53,18 @@ def draw(tex: str, *, kind: str) -> Drawn | None:
                 f"${tex}$", out, prop=FontProperties(size=FONT_POINTS), dpi=_DPI, format=kind
             )
     except (ValueError, RecursionError, RuntimeError, OverflowError):
-        return None
+        return _typeset(written, kind=kind)
     return Drawn(content=out.getvalue(), depth=float(depth))
+
+
+def _typeset(tex: str, *, kind: str) -> Drawn | None:
+    from matplotlib import rc_context
+
+    laid_out = typeset.figure(tex, points=FONT_POINTS)
+    if laid_out is None:
+        return None
+    made, depth = laid_out
+    out = io.BytesIO()
+    with rc_context({"svg.hashsalt": "formula"}):
+        made.savefig(out, format=kind, dpi=_DPI, transparent=True, metadata=_TIMELESS[kind])
+    return Drawn(content=out.getvalue(), depth=depth)
