@@ -53,7 +53,7 @@ def compile_all(*, capability: int = 90) -> list[Compiled]:
 def _cases() -> list[tuple[Any, dict[str, Any], dict[str, int]]]:
     cases: list[tuple[Any, dict[str, Any], dict[str, int]]] = []
     for matrix in ("gate_up", "down"):
-        for config in dict.fromkeys(tuning.experts("default", matrix, tokens) for tokens in _TOKENS):  # type: ignore[arg-type]
+        for config in dict.fromkeys(tuning.experts("default", matrix, tokens) for tokens in _TOKENS):
             kernel = getattr(experts, f"_{matrix}_{config.way}")
             constants = {
                 "ROWS": config.rows_per_block,

@@ -1,19 +1,18 @@
 """The decoder on one device: prompts computed as they come, single tokens as captured graphs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from inference.gpu import weights
 from inference.gpu.layers import Absorbed, Attend, Compute, Plain, Rows, Run
 from inference.gpu.sharding import Shard
+from inference.gpu.weights import Weights
 from inference.kernels.gpu import self_test
 from inference.kernels.gpu.suite import Suite
 from inference.model import rope
 from inference.model.kv_pool import BLOCK_TOKENS, KVPool
-from inference.model.parameters import Parameters
 from inference.model.port import Span
 
 # Numbers of sequences that a step is captured for; a batch takes the next larger one.
@@ -27,8 +26,7 @@ class GpuDecoder:
 
     With `shard` this is one device's share, and all devices must be given the same calls; each answers with
     all logits. `max_context_tokens` bounds a sequence's length: graphs hold a table of that many blocks.
-    `kernels` None: proved on the device first. Raises weights.UnsupportedModel, sharding.CannotShard,
-    BadModelFile.
+    `kernels` None: proved on the device first.
     """
 
     kv_dtypes = (torch.bfloat16,)
@@ -36,34 +34,22 @@ class GpuDecoder:
 
     def __init__(
         self,
-        source: Parameters,
+        weights: Weights,
         *,
-        device: torch.device,
         max_context_tokens: int,
         shard: Shard | None = None,
         kernels: Suite | None = None,
-        on_progress: Callable[[float], None] = lambda share: None,
     ) -> None:
-        self.config = source.config
-        self.device = device
-        self.kernels = kernels or self_test.proven(device)
+        self.config = weights.config
+        self.device = weights.head.device
+        self.kernels = kernels or self_test.proven(self.device)
         self.kernel = f"triton int4 g32 on {self.kernels.device}"
         self._shard = shard or Shard()
         self._compute = Compute(self.config, self.kernels, self._shard)
-        loader = weights.Loader(self.config, device, self._shard)
-        self._layers = []
-        for stored in source.layers():
-            self._layers.append(loader.layer(stored))
-            on_progress(0.95 * len(self._layers) / self.config.num_layers)
-        self._embedding = source.embedding()
-        self._norm = loader.vector(source.norm())
-        self._head = loader.head(source.head())
-        frequencies = rope.frequencies(self.config, source.rope_frequency_factors())
-        self._frequencies = frequencies.to(device)
+        self._weights = weights
         self._magnitude = rope.magnitude(self.config)
         self._most_blocks = -(-max_context_tokens // BLOCK_TOKENS)
         self._steps: dict[tuple[int, int], _Step] = {}
-        on_progress(1.0)
 
     @torch.inference_mode()
     def forward(self, token_ids: list[int], spans: list[Span], pool: KVPool) -> Tensor:
@@ -72,7 +58,7 @@ class GpuDecoder:
         for span in spans:
             starts.append(starts[-1] + span.num_tokens)
         assert len(token_ids) == starts[-1]
-        hidden = self._embedding.rows(torch.tensor(token_ids)).float()
+        hidden = self._weights.embedding.rows(torch.tensor(token_ids)).float()
         logits: dict[int, Tensor] = {}
         singles = [index for index, span in enumerate(spans) if span.num_tokens == 1]
         for index in range(0, len(singles), BUCKETS[-1]):
@@ -137,19 +123,19 @@ class GpuDecoder:
     ) -> Tensor:
         """All layers; the logits of the rows `wanted`, or of all, fp32. Changes `hidden`."""
         added: Tensor | None = None
-        for layer, memory in zip(self._layers, pool.layers, strict=True):
+        for layer, memory in zip(self._weights.layers, pool.layers, strict=True):
             added = self._compute.layer(hidden, added, layer, rows, attend, memory)
         assert added is not None
         if wanted is not None:
             hidden, added = hidden[wanted], added[wanted]
         if not hidden.shape[0]:
             return torch.empty(0, self.config.vocab_size, device=self.device)
-        normed = self.kernels.add_rms_norm(hidden, added, self._norm, self.config.rms_norm_eps)
-        return self._shard.join_columns((normed @ self._head.T).float())
+        normed = self.kernels.add_rms_norm(hidden, added, self._weights.norm, self.config.rms_norm_eps)
+        return self._shard.join_columns((normed @ self._weights.head.T).float())
 
     def _rotations(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Angles in fp64: at position 200,000 those of fp32 are off by a hundredth of a radian."""
-        angles = torch.outer(positions.double(), self._frequencies)
+        angles = torch.outer(positions.double(), self._weights.frequencies)
         return (angles.cos() * self._magnitude).float(), (angles.sin() * self._magnitude).float()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from inference.gpu import weights
 from inference.gpu.decoder import BUCKETS, GpuDecoder
 from inference.gpu.group import GroupDecoder
 from inference.gpu.sharding import CannotShard, Shard
@@ -66,12 +67,8 @@ class _MakeShare:
 
     def __call__(self, shard: Shard) -> GpuDecoder:
         device = torch.device("cuda", shard.rank)
-        return GpuDecoder(
-            sources.open_parameters(self.path),
-            device=device,
-            max_context_tokens=self.max_context_tokens,
-            shard=shard,
-        )
+        share = weights.load(sources.open_parameters(self.path), device=device, shard=shard)
+        return GpuDecoder(share, max_context_tokens=self.max_context_tokens, shard=shard)
 
 
 def load(
@@ -111,13 +108,8 @@ def _on_devices(
         group = GroupDecoder(_MakeShare(path, wanted_tokens), count=count)
         return group, group.make_pool(_planned_blocks(block_bytes, wanted_tokens))
     device = torch.device("cuda", 0)
-    decoder = GpuDecoder(
-        parameters,
-        device=device,
-        max_context_tokens=wanted_tokens,
-        kernels=kernels,
-        on_progress=on_progress,
-    )
+    share = weights.load(parameters, device=device, on_progress=on_progress)
+    decoder = GpuDecoder(share, max_context_tokens=wanted_tokens, kernels=kernels)
     num_blocks = _planned_blocks(block_bytes, wanted_tokens)
     pool = KVPool(parameters.config, num_blocks=num_blocks, dtype=torch.bfloat16, device=device)
     buckets = decoder.capture(pool, most_sequences=BUCKETS[-3])

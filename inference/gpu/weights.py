@@ -3,7 +3,7 @@
 Layers are streamed: one matrix at a time is read, converted and copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +13,9 @@ from inference.checkpoints import pack_quantized
 from inference.config import ModelConfig
 from inference.gpu.sharding import Shard
 from inference.kernels.gpu.experts import Int4Experts
-from inference.model import parameters
+from inference.model import parameters, rope
 from inference.model.folder_matrices import Int4Matrix
-from inference.model.parameters import StoredMatrix
+from inference.model.parameters import Parameters, StoredMatrix
 
 _WEIGHTS_AT_ONCE = 1 << 24
 
@@ -71,11 +71,50 @@ class Layer:
     mlp: Mlp | Mixture
 
 
-class Loader:
-    """Puts one device's share of a model on it. Raises UnsupportedModel, CannotShard, BadModelFile."""
+@dataclass(frozen=True)
+class Weights:
+    """All of one device's share. The embedding stays where it is read from: a step takes few of its rows.
+
+    head         bf16 [this device's run of the vocabulary, hidden_size]
+    frequencies  fp64 [rope_dim // 2], as `rope.frequencies`
+    """
+
+    config: ModelConfig
+    embedding: StoredMatrix
+    layers: list[Layer]
+    norm: Tensor
+    head: Tensor
+    frequencies: Tensor
+
+
+def load(
+    source: Parameters,
+    *,
+    device: torch.device,
+    shard: Shard | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Weights:
+    """Put one device's share of a model on it. Raises UnsupportedModel, CannotShard, BadModelFile."""
+    check(source.config)
+    loader = _Loader(source.config, device, shard or Shard())
+    layers = []
+    for stored in source.layers():
+        layers.append(loader.layer(stored))
+        on_progress(len(layers) / source.config.num_layers)
+    return Weights(
+        config=source.config,
+        embedding=source.embedding(),
+        layers=layers,
+        norm=loader.vector(source.norm()),
+        head=loader.head(source.head()),
+        frequencies=rope.frequencies(source.config, source.rope_frequency_factors()).to(device),
+    )
+
+
+class _Loader:
+    """Puts layers on a device."""
 
     def __init__(self, config: ModelConfig, device: torch.device, shard: Shard) -> None:
-        check(config)
         self._config, self._device, self._shard = config, device, shard
 
     def layer(self, stored: parameters.Layer) -> Layer:

@@ -12,8 +12,8 @@ BLOCK_TOKENS = 64
 
 
 class KVPool:
-    """`layers[i]` holds layer i's part of every block. On a CPU its memory is taken as blocks are first written,
-    on another device at once.
+    """`layers[i]` holds layer i's part of every block. On a CPU its memory is taken as blocks are first
+    written, on another device at once.
 
     grouped-query attention  [num_blocks, 2, num_kv_heads, BLOCK_TOKENS, head_dim]: keys, then values
     latent attention         [num_blocks, BLOCK_TOKENS, kv_lora_rank + qk_rope_head_dim]: the normed latent,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 pytest.importorskip("triton", reason="triton is not installed")
 
+from inference.gpu import weights
 from inference.gpu.decoder import GpuDecoder
 from inference.gpu.weights import UnsupportedModel
 from inference.kernels.gpu import suite
@@ -24,7 +25,8 @@ IDS = torch.randint(8, VOCAB_SIZE, (100,), generator=torch.Generator().manual_se
 @cache
 def ours(architecture: str) -> GpuDecoder:
     source = RandomParameters(architecture, format="INT4_G32")
-    return GpuDecoder(source, device=DEVICE, max_context_tokens=512, kernels=Suite(suite.device_name(DEVICE)))
+    share = weights.load(source, device=DEVICE)
+    return GpuDecoder(share, max_context_tokens=512, kernels=Suite(suite.device_name(DEVICE)))
 
 
 @cache
@@ -86,9 +88,4 @@ def test_what_the_kernels_do_not_compute_is_refused() -> None:
         ("moonlight", "F32", "its experts are stored as F32"),
     ):
         with pytest.raises(UnsupportedModel, match=what):
-            GpuDecoder(
-                RandomParameters(architecture, format=format),
-                device=DEVICE,
-                max_context_tokens=512,
-                kernels=Suite(suite.device_name(DEVICE)),
-            )
+            weights.load(RandomParameters(architecture, format=format), device=DEVICE)

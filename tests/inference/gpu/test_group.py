@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # A process of its own: torch joins a group once in a process's life.
 PROGRAM = """
 import torch
+from inference.gpu import weights
 from inference.gpu.decoder import GpuDecoder
 from inference.gpu.group import GroupDecoder
 from inference.gpu.sharding import Shard
@@ -30,7 +31,8 @@ def make(shard):
     device = torch.device("cuda", shard.rank) if CUDA else torch.device("cpu")
     source = RandomParameters("kimi_k2", format="INT4_G32")
     kernels = Suite(suite.device_name(device))
-    return GpuDecoder(source, device=device, max_context_tokens=128, shard=shard, kernels=kernels)
+    share = weights.load(source, device=device, shard=shard)
+    return GpuDecoder(share, max_context_tokens=128, shard=shard, kernels=kernels)
 
 def logits(model, pool):
     span = Span(block_ids=[1, 0], start=0, num_tokens=9, num_logits=9)
