@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
 
 from webapp.api import sse
-from webapp.api.exchange import Exchange
+from webapp.api.exchange import ClientGone, Exchange
 
 PING_AFTER_S = 10.0
 
@@ -26,6 +27,21 @@ async def pass_on(exchange: Exchange, pieces: AsyncGenerator[bytes, None]) -> No
         await pieces.aclose()
     if not passing.cancelled() and (fault := passing.exception()):
         raise fault
+
+
+async def until_gone(exchange: Exchange, work: Coroutine[Any, Any, None]) -> None:
+    """Wait for the work while the client waits. Raises ClientGone, and what the work raises."""
+    working = asyncio.create_task(work)
+    gone = asyncio.create_task(exchange.wait_until_gone())
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.wait({working, gone})
+    if working.cancelled():
+        raise ClientGone
+    working.result()
 
 
 async def _pass(exchange: Exchange, pieces: AsyncGenerator[bytes, None]) -> None:

@@ -5,7 +5,7 @@ from django.db import close_old_connections
 
 from chat import own_loop
 from webapp.api import deliveries, idempotency
-from webapp.api.responses import background
+from webapp.api.responses import background, turns
 
 
 @shared_task(ignore_result=True, acks_late=False)  # `background.ring` names its queue
@@ -24,6 +24,7 @@ def sweep() -> None:
     close_old_connections()
     try:
         background.ring_due()
+        turns.conclude_due()
     finally:
         close_old_connections()
 

@@ -13,7 +13,7 @@ from webapp.api import admission, call, database, relay, sse, token_count
 from webapp.api.errors import bad_request
 from webapp.api.exchange import Exchange
 from webapp.api.models import Item, Response
-from webapp.api.responses import background, compaction, log, request, store
+from webapp.api.responses import background, compaction, log, request, store, turns
 from webapp.api.responses.reply import Dialect
 from webapp.api.responses.store import Page
 
@@ -27,25 +27,31 @@ async def create(exchange: Exchange) -> None:
     secret = exchange.secret
     key = await database.run(admission.authenticate, secret)
     question = request.decode(await exchange.read_body(), key=key)
-    if not question.is_background:
+    id = f"resp_{exchange.id}"
+    if question.tools.hosted:
+        response = await database.run(turns.start, question, id=id)
+    elif question.is_background:
+        response = await database.run(background.start, question, secret, id=id)
+    else:
         exchange.dialect = question.dialect = Dialect()
         await call.answer(exchange, decode=lambda _content: question, id_prefix="resp_")
         return
-    response = await database.run(background.start, question, secret, id=f"resp_{exchange.id}")
     if question.is_stream:
         await relay.pass_on(exchange, _pieces(response, after=-1))
-    else:
-        await exchange.send_json(await database.run(store.told, response))
+        return
+    if not question.is_background:
+        await relay.until_gone(exchange, _ended(response))
+    await exchange.send_json(await database.run(_told, key, id))
 
 
 async def retrieve(exchange: Exchange, id: str) -> None:
     """The object, or with `stream=true` its events after number `starting_after`."""
     key = await database.run(admission.authenticate, exchange.secret)
     asked = parameters(exchange.query)
-    response = await database.run(store.find, key.user, id)
     if asked.get("stream") != "true":
-        await exchange.send_json(await database.run(store.told, response))
+        await exchange.send_json(await database.run(_told, key, id))
         return
+    response = await database.run(store.find, key.user, id)
     after = whole_number(asked, "starting_after", default=-1, least=0, most=2**53)
     await relay.pass_on(exchange, _pieces(response, after=after))
 
@@ -57,22 +63,35 @@ async def cancel(exchange: Exchange, id: str) -> None:
     deadline = time.perf_counter() + CANCELLED_WITHIN_S
     while response.status in Response.OPEN and time.perf_counter() < deadline:
         await asyncio.sleep(LOOK_AGAIN_S)
-        response = await database.run(store.find, key.user, id)
+        response = await database.run(_found, key, id)
     await exchange.send_json(await database.run(store.told, response))
 
 
+async def _ended(response: Response) -> None:
+    async for _piece in _pieces(response, after=-1):
+        pass
+
+
 async def _pieces(response: Response, *, after: int) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(log.follow(response, after=after)) as events:
+    follow = turns.follow if response.turn_id else log.follow
+    async with contextlib.aclosing(follow(response, after=after)) as events:
         async for event in events:
             yield sse.named_event(event)
 
 
 def _cancelled(key: ApiKey, id: str) -> Response:
     response = store.find(key.user, id)
-    if not response.is_background:
+    if response.turn_id is not None:
+        turns.stop(response)
+    elif response.is_background:
+        background.cancel(response)
+    else:
         raise bad_request("Only an answer in the background can be cancelled: hang up instead.")
-    background.cancel(response)
-    return store.find(key.user, id)
+    return _found(key, id)
+
+
+def _found(key: ApiKey, id: str) -> Response:
+    return turns.progress(store.find(key.user, id))
 
 
 async def delete(exchange: Exchange, id: str) -> None:
@@ -100,7 +119,7 @@ async def compact(exchange: Exchange) -> None:
 
 
 def _told(key: ApiKey, id: str) -> dict[str, Any]:
-    return store.told(store.find(key.user, id))
+    return store.told(_found(key, id))
 
 
 def _delete(key: ApiKey, id: str) -> None:

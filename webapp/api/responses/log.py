@@ -83,7 +83,7 @@ async def read(
 async def follow(response: Response, *, after: int = -1) -> AsyncGenerator[Event, None]:
     """The events after number `after`, in order and none twice, up to the last. What the log has lost is left
     out: the last event has all that came of it. Ends when the response is deleted."""
-    for event in await database.run(_head, response):
+    for event in await database.run(head, response):
         if event["sequence_number"] > after:
             after = event["sequence_number"]
             yield event
@@ -125,7 +125,7 @@ async def _wait(subscription: subscriptions.Subscription) -> None:
         return
 
 
-def _head(response: Response) -> list[Event]:
+def head(response: Response) -> list[Event]:
     """What was told when it was asked for: of a response in the foreground, nothing about a queue."""
     telling = telling_of(response)
     status = Response.Status.QUEUED if response.is_background else Response.Status.IN_PROGRESS

@@ -137,7 +137,9 @@ def keep(asked: Asked, whole: dict[str, Any], last_number: int) -> None:
 
 def open_response(asked: Asked, id: str, **columns: Any) -> Response:
     """Keep one that is yet to be answered. Call it inside a transaction."""
-    response = Response(id=id, **_owner(asked), is_background=True, created_at=datetime.now(UTC), **columns)
+    is_background = asked.told["background"]
+    columns |= {"is_background": is_background, "created_at": datetime.now(UTC)}
+    response = Response(id=id, **_owner(asked), **columns)
     response.save(force_insert=True)
     add_items(response, asked.input, side=Item.Side.INPUT)
     return response

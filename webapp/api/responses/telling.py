@@ -143,6 +143,9 @@ class Telling:
         self.output[place]["arguments"] = arguments
         return told
 
+    def is_open(self, key: str) -> bool:
+        return key in self._open
+
     def hosted_result(self, key: str, *, result: str, is_error: bool) -> list[Event]:
         place = self._open.pop(key, None)
         if place is None:
