@@ -97,6 +97,10 @@ bench-cpu: $(VENV)/.dev ## Hold the engine against llama.cpp, transformers and f
 bench-web: $(VENV)/.dev ## Measure what the web path adds to a backend's own time [JSON=file]
 	@$(PY) manage.py bench_web $(if $(JSON),--json $(JSON))
 
+.PHONY: bench-chat
+bench-chat: $(VENV)/.dev ## Measure the chat in a browser and under load (about 20 minutes) [JSON=file]
+	@$(PY) -m tests.chat_bench $(if $(JSON),--json $(JSON))
+
 .PHONY: bench-agents
 bench-agents: $(VENV)/.dev ## Measure agent turns beside LangGraph and the OpenAI Agents SDK [JSON=file]
 	@scripts/bench-agents-peers
