@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agents.sandbox import seccomp
+
 SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 INSIDE_PATH = "/usr/local/bin:/usr/bin:/bin"
 SCRATCH = "/tmp"
@@ -23,6 +25,7 @@ OWN_UID = 64_900  # who it is outside when we are root, unless it has a uid of i
 LINE_BYTES = 8 * 1024 * 1024
 MAX_ENVIRONMENT_BYTES = 60_000  # what a pipe takes before anybody reads it
 KILL_WAIT_S = 5.0
+NETLINK = 16  # by which programs with a network learn of its addresses
 TRIAL_S = 10.0
 
 # Files of /etc that programs need; no accounts, no host name, no secrets.
@@ -63,6 +66,7 @@ class Program:
     has_network: bool = False
     bounds: Bounds = Bounds()
     uid: int = OWN_UID
+    calls: tuple[str, ...] = ()  # of those that the filter refuses, which this program needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +113,18 @@ def fault() -> str:
     return "" if tried.returncode == 0 else tried.stderr.strip() or f"it ended with status {tried.returncode}"
 
 
-def arguments(program: Program, *, fence: Fence, environment_fd: int) -> list[str]:
+def filter_of(program: Program) -> bytes:
+    """Of system calls. Empty for a machine whose calls are not known: the rest of the fence stands."""
+    families = (*seccomp.SOCKET_FAMILIES, *((NETLINK,) if program.has_network else ()))
+    try:
+        return seccomp.program(families=families, allowed=program.calls)
+    except seccomp.UnknownMachine:
+        return b""
+
+
+def arguments(
+    program: Program, *, fence: Fence, environment_fd: int, filter_fd: int | None = None
+) -> list[str]:
     """The whole command line. The environment comes over a pipe: a command line can be read by anybody."""
     return [
         *_limits(program.bounds, fence),
@@ -120,6 +135,7 @@ def arguments(program: Program, *, fence: Fence, environment_fd: int) -> list[st
         *("--clearenv", "--args", str(environment_fd)),
         *_files(program),
         *("--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"),
+        *(("--seccomp", str(filter_fd)) if filter_fd is not None else ()),
         *("--remount-ro", "/", "--chdir", SCRATCH, "--"),
         *program.command,
     ]
@@ -132,11 +148,12 @@ async def start(program: Program) -> Process:
     Keep the thread that calls this alive: the kernel ends the program with it. End it with `end`.
     """
     found, variables = fence(), environment(program)
-    read_fd, write_fd = os.pipe()
+    calls = filter_of(program)
+    read_fd, filter_fd = _pipe_with(variables), _pipe_with(calls)
     try:
-        command = arguments(program, fence=found, environment_fd=read_fd)
-        with open(write_fd, "wb") as pipe:
-            pipe.write(variables)
+        command = arguments(
+            program, fence=found, environment_fd=read_fd, filter_fd=filter_fd if calls else None
+        )
         return await asyncio.create_subprocess_exec(
             *command,
             stdin=PIPE,
@@ -145,12 +162,20 @@ async def start(program: Program) -> Process:
             # Inside, /proc/1/environ shows the environment of bwrap itself, --clearenv or not.
             env={},
             cwd="/",
-            pass_fds=(read_fd,),
+            pass_fds=(read_fd, filter_fd),
             start_new_session=True,
             limit=LINE_BYTES,
         )
     finally:
         os.close(read_fd)
+        os.close(filter_fd)
+
+
+def _pipe_with(content: bytes) -> int:
+    reading, writing = os.pipe()
+    os.write(writing, content)  # below what a pipe takes before anybody reads it
+    os.close(writing)
+    return reading
 
 
 async def end(process: Process) -> None:

@@ -26,7 +26,7 @@ _KILL = 0x80000000
 _X32_BIT = 0x40000000
 _NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
 _TERMINAL_CALLS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: typing for somebody else
-_SOCKET_FAMILIES = (1, 2, 10)  # Unix, and IP, which leads nowhere without a network
+SOCKET_FAMILIES = (1, 2, 10)  # Unix, and IP, which leads nowhere without a network
 
 # Numbers on x86-64 and on 64-bit ARM; None: it has no such call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
@@ -120,9 +120,14 @@ class UnknownMachine(Exception):
     """The numbers of this machine's system calls are not known here."""
 
 
-def program(machine: str | None = None, *, has_sockets: bool = True) -> bytes:
-    """The filter as the kernel and bubblewrap read it; without `has_sockets` no socket of any family can be
-    made. Raises UnknownMachine.
+def program(
+    machine: str | None = None,
+    *,
+    families: tuple[int, ...] = SOCKET_FAMILIES,
+    allowed: tuple[str, ...] = (),
+) -> bytes:
+    """The filter as the kernel and bubblewrap read it. Only sockets of these `families` can be made;
+    `allowed` names calls that are let through all the same. Raises UnknownMachine.
 
     Calls in another machine's numbering end the process. clone3 is missing rather than refused: libc then
     uses clone, whose flags can be looked at.
@@ -140,16 +145,14 @@ def program(machine: str | None = None, *, has_sockets: bool = True) -> bytes:
     if name == "x86_64":
         lines += [_line(_AT_LEAST, _X32_BIT, otherwise=1), _line(_RETURN, _KILL)]
     lines += _if_equal(about.clone3, _MISSING)
-    for numbers in _REFUSED.values():
-        if (number := numbers[about.column]) is not None:
+    for call, numbers in _REFUSED.items():
+        if call not in allowed and (number := numbers[about.column]) is not None:
             lines += _if_equal(number, _REFUSE)
     lines += _section(about.clone, [_line(_LOAD, _FIRST), *_if_any(_NAMESPACES, _REFUSE)])
     terminal = [line for call in _TERMINAL_CALLS for line in _if_equal(call, _REFUSE)]
     lines += _section(about.ioctl, [_line(_LOAD, _SECOND), *terminal])
-    families = [
-        line for family in (_SOCKET_FAMILIES if has_sockets else ()) for line in _if_equal(family, _ALLOW)
-    ]
-    lines += _section(about.socket, [_line(_LOAD, _FIRST), *families, _line(_RETURN, _REFUSE)])
+    kinds = [line for family in families for line in _if_equal(family, _ALLOW)]
+    lines += _section(about.socket, [_line(_LOAD, _FIRST), *kinds, _line(_RETURN, _REFUSE)])
     return b"".join([*lines, _line(_RETURN, _ALLOW)])
 
 

@@ -104,13 +104,16 @@ class Fence:
                 scratch_bytes=SCRATCH_BYTES,
             ),
             uid=UID,
+            calls=("memfd_create",),  # it shares memory by it, which is watched as its own
         )
         environment = self._folder / "environment"
         environment.write_bytes(launch.environment(program))
-        words = launch.arguments(program, fence=launch.fence(), environment_fd=9)
+        calls = self._folder / "calls"
+        calls.write_bytes(launch.filter_of(program))
+        filter_fd = 8 if calls.stat().st_size else None
+        words = launch.arguments(program, fence=launch.fence(), environment_fd=9, filter_fd=filter_fd)
         script = self._folder / "chromium"
-        script.write_text(
-            f'#!/bin/sh\nexec env -i {shlex.join(words)} "$@" 9<{shlex.quote(str(environment))}\n'
-        )
+        given = f"9<{shlex.quote(str(environment))} 8<{shlex.quote(str(calls))}"
+        script.write_text(f'#!/bin/sh\nexec env -i {shlex.join(words)} "$@" {given}\n')
         script.chmod(0o755)
         return script

@@ -80,7 +80,7 @@ def _start(
     fence = landlock.rules(
         [place.bundle, place.host, *map(Path, _DEVICES)], [place.deno, *map(Path, _SYSTEM)]
     )
-    calls = seccomp.program(has_sockets=False)
+    calls = seccomp.program(families=())
     reading = f"--allow-read={place.bundle}"
     try:
         return subprocess.Popen(
