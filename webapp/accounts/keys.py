@@ -133,6 +133,12 @@ def forget() -> None:
         _remembered.clear()
 
 
+def is_good(key: ApiKey) -> bool:
+    """Whether the key opens anything now; asked of the database."""
+    is_over = key.expires_at is not None and key.expires_at <= timezone.now()
+    return not is_over and _good().filter(pk=key.pk).exists()
+
+
 def _good() -> QuerySet[ApiKey]:
     keys = ApiKey.objects.select_related("user", "project__team").filter(
         revoked_at=None, user__is_active=True

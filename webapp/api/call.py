@@ -16,7 +16,7 @@ from functools import partial
 
 from django.db import DatabaseError
 
-from inference.backends.base import BackendError, StreamBroken
+from inference.backends.base import BackendError
 from inference.schema import ChatDelta, Finished, FinishReason, ToolCallDelta, Usage
 from webapp.api import (
     admission,
@@ -129,7 +129,7 @@ class _Call:
                     reply.cut(FinishReason.TOOL_CALLS)
                     break
                 await self._pass_on(reply, delta)
-        finished = _finished(reply)
+        finished = reply.require_end()
         self._num_unended -= 1
         self._last_ended = reply
         if self._admitted.question.is_stream and self._num_unended:
@@ -156,7 +156,7 @@ class _Call:
         usage = self._bill().usage or Usage()
         if self._admitted.question.is_stream:
             last = self._last_ended
-            piece = self._writer.ending(last, _finished(last), usage=usage)
+            piece = self._writer.ending(last, last.require_end(), usage=usage)
             await self._keep()
             await self._exchange.stream(piece, is_last=True)
         else:
@@ -256,11 +256,3 @@ class _Call:
         if finished is None or not self._is_delivered:
             return FinishReason.CANCELLED.value
         return finished.reason.value
-
-
-def _finished(reply: Reply) -> Finished:
-    """The end of a choice that ended well. Raises StreamBroken for any other."""
-    finished = reply.finished
-    if finished is None or finished.reason in (FinishReason.ERROR, FinishReason.CANCELLED):
-        raise StreamBroken(finished.detail if finished and finished.detail else "The answer broke off.")
-    return finished

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from inference.backends.base import StreamBroken
 from inference.schema import (
     ChatDelta,
     ContentDelta,
@@ -52,6 +53,13 @@ class Reply:
     def cut(self, reason: FinishReason) -> None:
         """End it here; nobody counted what it used."""
         self.finished = Finished(reason=reason)
+
+    def require_end(self) -> Finished:
+        """The end, of a reply that ended well. Raises StreamBroken for any other."""
+        finished = self.finished
+        if finished is None or finished.reason in (FinishReason.ERROR, FinishReason.CANCELLED):
+            raise StreamBroken(finished.detail if finished and finished.detail else "The answer broke off.")
+        return finished
 
     @property
     def is_empty(self) -> bool:

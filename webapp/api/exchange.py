@@ -141,6 +141,10 @@ class Exchange:
             pass
 
     @property
+    def content_type(self) -> str:
+        return self._header(b"content-type")
+
+    @property
     def idempotency_key(self) -> str | None:
         return self._header(b"idempotency-key") if b"idempotency-key" in self._headers else None
 

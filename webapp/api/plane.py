@@ -13,6 +13,7 @@ from webapp.api import (
     balance,
     chat_completions,
     errors,
+    files,
     messages,
     metrics,
     model_list,
@@ -20,6 +21,7 @@ from webapp.api import (
     webhook_endpoints,
 )
 from webapp.api.addresses import Addresses
+from webapp.api.batches import handlers as batches
 from webapp.api.dialects import ANTHROPIC, OPENAI, Dialect
 from webapp.api.errors import ApiError
 from webapp.api.exchange import ClientGone, Exchange, Receive, Scope, Send
@@ -46,7 +48,15 @@ OPENAI_ONLY = {
     "/v1/tokenizers/estimate-token-count",
     "/v1/users/me/balance",
 }
-OTHERS = Addresses(responses.ADDRESSES | webhook_endpoints.ADDRESSES)  # of OpenAI's dialect, too
+KIMI: dict[str, addresses.Methods] = {
+    "/v1/files": {"POST": files.create, "GET": files.list_all},
+    "/v1/files/{id}": {"GET": files.retrieve, "DELETE": files.delete},
+    "/v1/files/{id}/content": {"GET": files.content},
+    "/v1/batches": {"POST": batches.create, "GET": batches.list_all},
+    "/v1/batches/{id}": {"GET": batches.retrieve},
+    "/v1/batches/{id}/cancel": {"POST": batches.cancel},
+}
+OTHERS = Addresses(KIMI | responses.ADDRESSES | webhook_endpoints.ADDRESSES)  # of OpenAI's dialect, too
 
 
 class DataPlane:

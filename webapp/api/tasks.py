@@ -5,6 +5,7 @@ from django.db import close_old_connections
 
 from chat import own_loop
 from webapp.api import deliveries, idempotency
+from webapp.api.batches import running
 from webapp.api.responses import background, turns
 
 
@@ -29,12 +30,23 @@ def sweep() -> None:
         close_old_connections()
 
 
+@shared_task(ignore_result=True, acks_late=False)  # `running.ring` names its queue
+def drive_batch(*, batch_id: str) -> None:
+    """Go on with this batch, if nobody does."""
+    close_old_connections()
+    try:
+        own_loop.run(running.drive(batch_id))
+    finally:
+        close_old_connections()
+
+
 @shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
 def settle_abandoned() -> None:
-    """Bill the streams whose web process died."""
+    """Bill the streams whose web process died, and ring for the batches that nobody drives."""
     close_old_connections()
     try:
         deliveries.settle_abandoned()
+        running.ring_due()
     finally:
         close_old_connections()
 

@@ -1,0 +1,1 @@
+"""Batches of chat completions: made of a file, driven by Celery, each line answered and billed once."""
