@@ -77,6 +77,16 @@ class Exchange:
         return f"req_{self.id}"
 
     @property
+    def is_dry_run(self) -> bool:
+        """Whether the client wants to know what it would cost, and nothing done."""
+        return self._header(b"x-dry-run").lower() in ("1", "true")
+
+    @property
+    def last_event_id(self) -> str | None:
+        """Of the last event that a client has which lost its stream."""
+        return self._header(b"last-event-id") or None
+
+    @property
     def secret(self) -> str:
         """The key, of the Authorization header or of x-api-key. Raises ApiError 401 without one, and 431
         where the headers are so long that nobody means well.

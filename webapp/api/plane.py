@@ -17,6 +17,8 @@ from webapp.api import (
     messages,
     metrics,
     model_list,
+    quotes,
+    runs,
     token_count,
     webhook_endpoints,
 )
@@ -56,7 +58,9 @@ KIMI: dict[str, addresses.Methods] = {
     "/v1/batches/{id}": {"GET": batches.retrieve},
     "/v1/batches/{id}/cancel": {"POST": batches.cancel},
 }
-OTHERS = Addresses(KIMI | responses.ADDRESSES | webhook_endpoints.ADDRESSES)  # of OpenAI's dialect, too
+OTHERS = Addresses(  # of OpenAI's dialect, too
+    KIMI | responses.ADDRESSES | runs.ADDRESSES | webhook_endpoints.ADDRESSES
+)
 
 
 class DataPlane:
@@ -97,6 +101,9 @@ async def _answer(exchange: Exchange) -> None:
 
 async def _dispatch(exchange: Exchange) -> None:
     path = _path(exchange.path)
+    if exchange.is_dry_run and path in quotes.PRICED:
+        _check_method(exchange, "POST")
+        return await quotes.dry_run(exchange, path)
     if path.startswith("/v1/models/"):
         _check_method(exchange, "GET")
         return await model_list.handle_one(exchange, unquote(path.removeprefix("/v1/models/")))

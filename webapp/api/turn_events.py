@@ -8,7 +8,7 @@ from chat import replay
 
 
 async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
-    """Those after number `after` as JSON, one by one, up to the turn's last. Raises Turn.DoesNotExist once the
+    """Those after number `after` as JSON, one by one, up to the last. Raises Turn.DoesNotExist once the
     turn is deleted."""
     async with contextlib.aclosing(replay.follow(turn_id, after=after)) as entries:
         async for found in entries:

@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qs
 
 from webapp.accounts.models import ApiKey
 from webapp.api import admission, call, database, relay, sse, token_count
 from webapp.api.errors import bad_request
 from webapp.api.exchange import Exchange
 from webapp.api.models import Item, Response
+from webapp.api.queries import parameters, whole_number
 from webapp.api.responses import background, compaction, log, request, store, turns
 from webapp.api.responses.reply import Dialect
 from webapp.api.responses.store import Page
@@ -150,18 +150,3 @@ def list_shape(page: Page) -> dict[str, Any]:
         "last_id": ids[-1] if ids else "",
         "has_more": page.has_more,
     }
-
-
-def parameters(query: bytes) -> dict[str, str]:
-    """The query's, each once."""
-    return {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
-
-
-def whole_number(asked: dict[str, str], name: str, *, default: int, least: int, most: int) -> int:
-    """Raises ApiError 400."""
-    if name not in asked:
-        return default
-    text = asked[name]
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise bad_request(f"`{name}` is a whole number from {least} to {most}.", param=name)
-    return int(text)

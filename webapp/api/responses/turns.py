@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import Q
 
 from agents.limits import Limit
-from chat import dispatch, events, frames, history, toolsets
-from chat.frames import Limits, PlainEvent, TurnSend
+from chat import dispatch, events, frames, history
+from chat.frames import Limits, PlainEvent, ToolTerms, TurnSend
 from chat.models import Turn
 from chat.refusals import Refusal
 from inference.schema import FinishReason, Usage
@@ -80,10 +80,8 @@ def _command(question: Question, model: ServedModel, *, id: str) -> TurnSend:
         is_branch=before is not None,
         long_thinking=True,
         effort=EFFORTS.get(question.told["reasoning"]["effort"] or "", "auto"),
-        limits=Limits(
-            max_steps=question.body.max_tool_calls + 1 if question.body.max_tool_calls else None,
-            max_calls_per_tool=_forbidden(question.tools.hosted, model),
-        ),
+        limits=Limits(max_steps=question.body.max_tool_calls + 1 if question.body.max_tool_calls else None),
+        tools=ToolTerms(only=_only(question.tools.hosted)),
     )
 
 
@@ -103,17 +101,16 @@ def _text(question: Question, *, goes_on: bool) -> str:
     return "\n\n".join(f"[{role}]\n{text}" for role, text in [*instructions, *messages])
 
 
-def _forbidden(hosted: Sequence[str], model: ServedModel) -> dict[str, int]:
-    """The tools that were not asked for: none of their calls is carried out."""
+def _only(hosted: Sequence[str]) -> list[str] | None:
+    """The tools that may be called; None: all."""
     if "mcp" in hosted:
-        return {}
+        return None
     asked = set(ALWAYS)
     if any(kind.startswith("web_search") for kind in hosted):
         asked.update(SEARCHING)
     if "code_interpreter" in hosted:
         asked.update(COMPUTING)
-    known = {spec.name for spec in toolsets.specs_for(model, long_thinking=True)}
-    return dict.fromkeys(sorted(known - asked), 0)
+    return sorted(asked)
 
 
 # ---- telling
