@@ -24,6 +24,10 @@ SUBJECTS = {
         "inference.bench.constrained",
         "calls bound to a generated set of schemas: how many are valid",
     ),
+    "gpu": (
+        "inference.bench.gpu",
+        "the kernels and the decoder on this machine's GPU, at the real shapes of Kimi K2",
+    ),
     "soak": ("inference.bench.soak", "many clients that connect, cut and come back for minutes"),
 }
 
