@@ -2,9 +2,12 @@
 
 from django.urls import path
 
-from chat import feedback_views, personal_views
+from chat import draft_views, feedback_views, map_views, personal_views
 
 urlpatterns = [
+    path("c/<uuid:conversation_id>/map/", map_views.conversation_map, name="map"),
+    path("c/<uuid:conversation_id>/context/", map_views.context, name="context"),
+    path("drafts/", draft_views.draft, name="draft"),
     path("turns/<uuid:turn_id>/feedback/", feedback_views.feedback, name="feedback"),
     path("turns/<uuid:turn_id>/notice/", personal_views.notice, name="notice"),
     path("settings/chat/", personal_views.chat, name="chat_settings"),

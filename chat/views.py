@@ -17,7 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 from django_htmx.middleware import HtmxDetails
 
 from agents import limits
-from chat import composer, conductors, conversations, preferences, presets, temporary, windows
+from chat import composer, conductors, conversations, drafts, preferences, presets, temporary, windows
 from chat import sidebar as sidebars
 from chat.forms import RenameForm
 from chat.models import Conversation, Turn
@@ -141,6 +141,7 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
         "max_files": settings.ATTACHMENTS_OF_A_MESSAGE,
         "now_ms": int(timezone.now().timestamp() * 1000),
         "own": own,
+        "draft": drafts.read(request.user, conversation),
         "own_presets": presets.of_user(request.user) if conversation is None else [],
         "is_temporary": conversation.is_temporary if conversation else "temporary" in request.GET,
         "temporary_hours": settings.TEMPORARY_CHAT_HOURS,

@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from agents import limits
-from chat import preferences, sidebar
+from chat import meters, preferences, sidebar, windows
+from chat.models import Turn
 from inference.schema import Usage
 from webapp.billing import accounts, pricing
 from webapp.catalog.models import ServedModel
@@ -85,6 +86,21 @@ def paragraphs(reasoning: str) -> SafeString:
 def _emphasis(match: re.Match[str]) -> str:
     strong, code = match.groups()
     return f"<strong>{strong}</strong>" if strong else f"<code>{code}</code>"
+
+
+@register.filter
+def context_meter(window: windows.Window | None) -> meters.Context | None:
+    """How full the model's context is at the end of what a page shows."""
+    return meters.context_of(window.turns[-1].turn) if window and window.turns else None
+
+
+@register.filter
+def speed(turn: Turn) -> str:
+    """ "42 tokens/s"; empty where nobody took the time."""
+    per_second = meters.tokens_per_second(turn)
+    if per_second is None:
+        return ""
+    return _("%(n)s tokens/s") % {"n": number_format(per_second, decimal_pos=1 if per_second < 10 else 0)}
 
 
 @register.filter

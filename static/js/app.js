@@ -52,14 +52,16 @@ function toggleSidebar(event, wish) {
   document.cookie = `sidebar=${wish === "hide" ? "hidden" : "shown"}; path=/; max-age=31536000; samesite=lax`;
 }
 
-// ---- being told that a run is over
+// ---- when a run is over
 
 const notify = lazy(() => import("./notify.js"));
+const meters = lazy(() => import("./meters.js"));
 
 document.addEventListener("change", ({ target }) => {
   if (target.name === "notifies_browser" && target.checked) void notify().then(({ ask }) => ask(target));
 });
 
 document.addEventListener("turn-over", ({ detail: turn }) => {
+  void meters().then(({ measure }) => measure(document.getElementById("main").dataset.conversation));
   if ("notifies" in app.dataset) void notify().then(({ tell, seen }) => (document.hidden ? tell : seen)(turn));
 });

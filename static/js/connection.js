@@ -1,8 +1,11 @@
 // How the link to the server stands, as the reader sees it: a bar after two seconds without one, a dialog after sign-out.
 
+import { lazy } from "./lazy.js";
 import { say } from "./words.js";
 
 const PATIENCE_MS = 2000;
+
+const signIn = lazy(() => import("./sign_in.js"));
 
 export class Connection {
   #retryAt = 0;
@@ -13,6 +16,7 @@ export class Connection {
     this.bar = document.getElementById("connection");
     this.dialog = document.getElementById("signed-out");
     this.signIn = signIn;
+    this.stream = stream;
     stream.addEventListener("state", ({ detail }) => {
       if (!detail.isOpen) return this.#lost(detail.retryAt);
       document.dispatchEvent(new Event("connected"));
@@ -47,6 +51,20 @@ export class Connection {
   #signedOut() {
     this.#found();
     this.dialog.querySelector("[data-slot=sign-in]").href = `${this.signIn}?next=${encodeURIComponent(location.pathname)}`;
-    if (!this.dialog.open) this.dialog.showModal();
+    if (this.dialog.open) return;
+    this.dialog.showModal();
+    void signIn().then(({ offer }) => offer(this.dialog, (user, token) => this.#signedIn(user, token)), () => {}); // the link stays
+  }
+
+  /** Back, under a new token; somebody else gets a page of their own. */
+  #signedIn(user, token) {
+    if (user !== document.querySelector(".app").dataset.user) return location.assign("/");
+    document.body.setAttribute("hx-headers:inherited", JSON.stringify({ "X-CSRFToken": token }));
+    for (const field of document.querySelectorAll("[name=csrfmiddlewaretoken]")) field.value = token;
+    this.dialog.querySelector("form[data-token]")?.remove();
+    for (const old of this.dialog.querySelectorAll(".dialog__actions")) old.hidden = false;
+    this.dialog.close();
+    document.dispatchEvent(new Event("signed-in"));
+    return this.stream.retryNow();
   }
 }

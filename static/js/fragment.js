@@ -12,8 +12,13 @@ export class SignedOut extends Unserved {}
 
 /** The first element of the fragment at this address. Throws SignedOut, or Unserved when it cannot be had. */
 export async function fetchFragment(url) {
+  return markup(await read(url));
+}
+
+/** The first element of what our server has answered. */
+export function markup(html) {
   const template = document.createElement("template");
-  template.innerHTML = policy.createHTML(await read(url));
+  template.innerHTML = policy.createHTML(html);
   return template.content.firstElementChild;
 }
 

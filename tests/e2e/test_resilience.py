@@ -91,9 +91,15 @@ def test_a_session_that_ends_on_the_server_opens_the_dialog(person: Person, stac
     person.composer.press("Enter")
     dialog = person.page.locator("#signed-out")
     expect(dialog).to_be_visible()
-    dialog.get_by_role("link", name="Sign in").click()
-    person.sign_in()
-    expect(person.composer).to_have_value("Still mine")
+    dialog.get_by_label("Name or email").fill(person.name)
+    dialog.get_by_label("Password", exact=True).fill("not this one")
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    dialog.get_by_label("Password", exact=True).fill(person.password)
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog).to_be_hidden()
+    person.wait_for_answer()  # what was sent goes out by itself
+    expect(person.last_turn.locator(".bubble")).to_have_text("Still mine")
 
 
 def test_the_web_process_dies_and_the_answer_goes_on(visitors: Visitors, stack: Stack) -> None:

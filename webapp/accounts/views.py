@@ -20,10 +20,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django.views.generic import FormView
 
-from webapp.accounts import attempts, consumption, forms, keys
+from webapp.accounts import attempts, consumption, forms, keys, team_forms
 from webapp.accounts.models import ApiKey, User
-from webapp.billing import accounts, daily, pricing, usage
-from webapp.billing.models import Account, UsageRecord
+from webapp.billing import accounts, daily, pricing
+from webapp.billing.models import Account
 
 # The type parameter is for the type checker alone.
 if TYPE_CHECKING:
@@ -74,6 +74,18 @@ class SignIn(auth_views.LoginView):
         response = super().form_valid(form)
         language = form.get_user().language
         return _remember_language(response, language) if language else response
+
+
+class SignInHere(SignIn):
+    """The form alone, for a page whose session has ended while it was open; once signed in, the form again
+    with the person's id and the new token for it to go on with."""
+
+    template_name = "accounts/_sign_in_here.html"
+    redirect_authenticated_user = False
+
+    def form_valid(self, form: forms.SignInForm) -> HttpResponse:  # type: ignore[override]  # its own form
+        super().form_valid(form)
+        return self.render_to_response(self.get_context_data(form=forms.SignInForm(self.request)))
 
 
 class SignOut(auth_views.LogoutView):
@@ -152,7 +164,9 @@ def _usage_of(request: PersonRequest, account: Account, form: forms.DailyLimitFo
         "account": account,
         "balance": pricing.to_decimal(account.balance_nano),
         "held": pricing.to_decimal(account.held_nano),
-        "totals": usage.grand_totals(UsageRecord.objects.filter(user=request.user)),
+        "totals": consumption.totals(request.user, today=today),
+        "invoices": account.invoices.all()[:12],
+        "voucher_form": team_forms.VoucherForm(),
         "lines": lines,
         "bars": consumption.bars(lines, today=today),
         "first_day": today - timedelta(days=consumption.DAYS - 1),
