@@ -44,6 +44,7 @@ function start(command, { text = "", base = null, files = [] } = {}) {
   pending = { command: { client_id: uuid(), ...command }, section, text, base, files };
   wantsStop = false;
   composer.isRunning = true;
+  drafts.sending(conversation, text, pending.command.client_id);
   stream.start(pending.command);
   stream.retryNow();
   scroll.toEnd();

@@ -32,6 +32,10 @@ export class Composer extends EventTarget {
     this.write(this.input.value || drafts.read(conversation)); // typed before this script ran, or kept from before
     if (isTouched) this.#remember();
     else this.#show();
+    // Another page has written in the meantime, or what was on its way has come in.
+    document.addEventListener("draft-merged", ({ detail: text }) => {
+      if (!this.unsent && this.input.value !== text) this.write(text);
+    });
   }
 
   get text() {
