@@ -72,3 +72,29 @@ def test_a_key_is_good_from_its_networks_alone(plain, secret, script):
     script("text: 4")
     ApiKey.objects.update(networks=["10.0.0.0/8"])
     assert plain.post("/v1/chat/completions", json=GOOD).json()["error"]["code"] == "address_not_allowed"
+
+
+def test_every_answer_has_a_receipt_that_anybody_can_check(plain, script):
+    from webapp.billing import receipts
+
+    script("text: It is four.")
+    answer = plain.post("/v1/chat/completions", json=GOOD)
+    by_header = f"/v1/receipts/{answer.headers['x-kimi-receipt']}"
+    wait_until(lambda: plain.get(by_header).status_code == 200, within_s=5, what="the receipt")
+    receipt = plain.get(by_header).json()
+    assert receipt["request_id"] == answer.json()["id"]
+    assert receipt["usage"]["output_tokens"] == 3
+    assert receipts.is_genuine(receipt)
+    assert not receipts.is_genuine(receipt | {"model": "another"})
+    assert plain.get(f"/v1/receipts/{answer.json()['id']}").json()["id"] == receipt["id"]
+    assert plain.get("/v1/receipts/none").json()["error"]["code"] == "receipt_not_found"
+
+
+def test_usage_is_told_by_day_and_model(plain, script):
+    script("text: It is four.")
+    plain.post("/v1/chat/completions", json=GOOD)
+    wait_until(lambda: plain.get("/v1/usage").json()["data"], within_s=5, what="the bill")
+    (line,) = plain.get("/v1/usage").json()["data"]
+    assert (line["model"], line["output_tokens"], line["num_records"]) == ("scripted", 3, 1)
+    assert plain.get("/v1/usage?start=2020-01-01&end=2020-01-31").json()["data"] == []
+    assert plain.get("/v1/usage?start=yesterday").status_code == 400

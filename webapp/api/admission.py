@@ -7,6 +7,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, connection
@@ -150,14 +151,16 @@ def close(
     finish_reason: str,
     is_estimated: bool,
     is_noted: bool = False,
+    **told: int | None,
 ) -> None:
     """Give the place back, and bill the usage, or nothing when there is none. Again is harmless.
 
-    `is_noted`: what was delivered has been written down, and is of no more use.
+    `is_noted`: what was delivered has been written down, and is of no more use. `told` is what the record
+    tells beside: `first_token_ms`, `duration_ms`, `num_tool_calls`.
     """
     # The place first: a client that asks again at once must not find it still taken.
     limits.give_back(admitted.lease, used_tokens=usage.total_tokens if usage else 0)
-    _settle(admitted, usage=usage, finish_reason=finish_reason, is_estimated=is_estimated)
+    _settle(admitted, usage=usage, finish_reason=finish_reason, is_estimated=is_estimated, **told)
     if is_noted:
         deliveries.drop(admitted.hold_id)
 
@@ -209,7 +212,9 @@ def _hold(key: ApiKey, request: ChatRequest, model: ServedModel, *, num_choices:
     return hold.id
 
 
-def _settle(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool) -> None:
+def _settle(
+    admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_estimated: bool, **told: Any
+) -> None:
     """A database that is away for some seconds loses no bill."""
     for pause_s in (*SETTLE_PAUSES_S, None):
         try:
@@ -223,6 +228,7 @@ def _settle(admitted: Admitted, *, usage: Usage | None, finish_reason: str, is_e
                 reference=admitted.request.id,
                 finish_reason=finish_reason,
                 is_estimated=is_estimated,
+                **told,
             )
             return
         except OperationalError:

@@ -62,6 +62,7 @@ async def _make(exchange: Exchange, secret: str, content: bytes, *, decode: Deco
     )
     if admitted.lease.allowance:
         exchange.extra_headers |= exchange.dialect.allowance_headers(admitted.lease.allowance)
+    exchange.extra_headers["x-kimi-receipt"] = str(admitted.hold_id)
     with metrics.under_way.track_inprogress():
         await _Call(exchange, admitted).run()
 
@@ -78,6 +79,7 @@ class _Call:
         self._has_begun = False
         self._is_delivered = False
         self._has_failed = False
+        self._first_token_ms: int | None = None
         self._num_unnoted = 0  # pieces that went out since the last note of what did
         self._is_noted = False
         self._writer = admitted.question.writer(admitted.request, model=admitted.model)
@@ -145,6 +147,7 @@ class _Call:
         if not self._has_begun:
             self._has_begun = True
             elapsed_s = time.perf_counter() - self._exchange.started_at
+            self._first_token_ms = round(elapsed_s * 1000)
             metrics.first_token_s.labels(self._admitted.model.name).observe(elapsed_s)
         if self._admitted.question.is_stream and not isinstance(delta, Finished):
             await self._exchange.stream(self._writer.piece(reply.index, delta))
@@ -237,6 +240,9 @@ class _Call:
             finish_reason=finish_reason,
             is_estimated=owed.is_estimated,
             is_noted=self._is_noted,
+            first_token_ms=self._first_token_ms,
+            duration_ms=round(elapsed_s * 1000),
+            num_tool_calls=sum(len(reply.tool_calls) for reply in self._replies),
         )
 
     def _bill(self) -> Bill:
