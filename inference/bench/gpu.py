@@ -1,8 +1,8 @@
 """The kernels and the decoder on this machine's GPU, at the real shapes of Kimi K2 and Moonlight.
 
 Correctness first: results that are far from fp64 at the real shapes end the run. Every share is of the
-copy bandwidth measured in the same run, by the bytes of the experts really chosen. `--rehearse` runs it all on
-tiny shapes on the CPU, in Triton's interpreter; its figures mean nothing.
+copy bandwidth measured in the same run, by the bytes of the experts really chosen. `--rehearse` runs it all
+on tiny shapes on the CPU, in Triton's interpreter; its figures mean nothing.
 """
 
 import argparse

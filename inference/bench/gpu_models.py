@@ -95,7 +95,8 @@ def k2_stack(
     """Decoding through `num_layers` layers with experts and the head, and what follows for the whole model.
 
     A layer's time is (stack - head) / num_layers, the head measured apart; 61 layers on 8 devices that share
-    each layer evenly take (61 * layer + head) / 8. Two all-reduces a layer are not counted: a bound from below.
+    each layer evenly take (61 * layer + head) / 8. That bounds it from below: two all-reduces a layer are not
+    counted.
     """
     weights = gpu_inputs.weights(config, drawn, num_layers=num_layers)
     watch = Stopwatch(drawn.device)
