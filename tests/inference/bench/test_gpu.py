@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.slow
 def test_the_whole_bench_runs_on_tiny_shapes(tmp_path: Path) -> None:
     results = tmp_path / "gpu.json"
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-W",
         "ignore",
