@@ -22,6 +22,7 @@ class NoteKind(StrEnum):
     CHECK    the answer of this step was checked {must_revise, sentences: [...]}
     TEAM     what the turn's agents brought {...}
     PLAN     the person changed or approved the plan {}
+    STEER    the person said something to the turn under way {said}
     """
 
     BUDGET = "budget"
@@ -32,6 +33,7 @@ class NoteKind(StrEnum):
     CHECK = "check"
     TEAM = "team"
     PLAN = "plan"
+    STEER = "steer"
 
 
 @dataclass(frozen=True, kw_only=True)

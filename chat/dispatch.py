@@ -51,18 +51,18 @@ logger = logging.getLogger(__name__)
 def submit_turn(user: User, command: TurnSend, *, api_key: ApiKey | None = None) -> Turn:
     """Start the turn; when this is a resend, the turn that its first sending started. `api_key`: of the
     program that asks for it, in whose name it is billed."""
-    client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
+    client_id = client_id_of(command.client_id)
     if (started := _started(user, client_id)) is not None:
         return started
     model = _model(command.model)
     team = wishes.team_of(command)
     own = preferences.of(user)
     limits_asked = wishes.limits_of(command, model, own)
-    conversation = _conversation(user, command.conversation)
+    conversation = conversation_of(user, command.conversation)
     is_temporary = conversation.is_temporary if conversation else command.is_temporary
     preset = conversation.preset if conversation else presets.chosen(user, command.preset)
     question = Question(
-        text=_text(command.text),
+        text=text_of(command.text),
         model=model,
         client_id=client_id,
         long_thinking=command.long_thinking,
@@ -96,7 +96,7 @@ def submit_turn(user: User, command: TurnSend, *, api_key: ApiKey | None = None)
 
 def regenerate(user: User, command: TurnRegenerate) -> Turn:
     """Answer the same user message again, in a turn beside the first."""
-    client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
+    client_id = client_id_of(command.client_id)
     if (started := _started(user, client_id)) is not None:
         return started
     first = _turn(user, command.turn)
@@ -122,7 +122,7 @@ def regenerate(user: User, command: TurnRegenerate) -> Turn:
 
 def continue_turn(user: User, command: TurnContinue) -> Turn:
     """Go on with a turn that a limit ended, in a turn that hangs on it and has limits of its own."""
-    client_id = _uuid(command.client_id, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
+    client_id = client_id_of(command.client_id)
     if (started := _started(user, client_id)) is not None:
         return started
     ended = _turn(user, command.turn)
@@ -158,7 +158,10 @@ def stop(user: User, turn_id: str | UUID) -> None:
 
 def visible_turn(user: User, turn_id: str) -> UUID:
     """The turn's id, for a reader who may see it. Raises Refusal for nobody's or another's turn."""
-    return _turn(user, turn_id).id
+    key = _uuid(turn_id, fault=unknown_conversation())
+    if not Turn.objects.for_user(user).filter(id=key).exists():
+        raise unknown_conversation()
+    return key
 
 
 async def _tell(turn_id: UUID, *, agents: Sequence[UUID]) -> None:
@@ -226,7 +229,11 @@ def _uuid(text: str, *, fault: Refusal) -> UUID:
         raise fault from None
 
 
-def _text(text: str) -> str:
+def client_id_of(text: str) -> UUID:
+    return _uuid(text, fault=Refusal("bad_frame", _("client_id must be a UUID.")))
+
+
+def text_of(text: str) -> str:
     if not text.strip():
         raise Refusal("empty_message", _("The message is empty: write something first."))
     if len(text) > settings.MAX_MESSAGE_CHARS:
@@ -261,7 +268,7 @@ def unknown_conversation() -> Refusal:
     return Refusal("unknown_conversation", _("This chat does not exist (any more)."))
 
 
-def _conversation(user: User, conversation_id: str | None) -> Conversation | None:
+def conversation_of(user: User, conversation_id: str | None) -> Conversation | None:
     if conversation_id is None:
         return None
     key = _uuid(conversation_id, fault=unknown_conversation())

@@ -2,7 +2,7 @@
 the worker's fence, in as few statements as there are tables."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from agents.tool import Intent, NewArtifact, NewPassage, ToolResult, Waiting
 from agents.transcript import Note
 from chat import budgets, fence, markdown, rows, transcripts
 from chat.clock import FromNow
-from chat.models import Artifact, Message, Part, Passage, ToolRun, Turn
+from chat.models import Artifact, Message, Part, Passage, QueuedMessage, ToolRun, Turn
 from chat.rows import Formula, Insert, Update
 from inference.schema import Usage
 
@@ -46,8 +46,16 @@ class Held:
         return budgets.settled(self.turn, cost_nano) if self.counts else nullcontext({})
 
 
-def save_reply(held: Held, reply: Reply, intents: Sequence[Intent], *, cost_nano: int = 0) -> None:
-    """Keep a model's reply: its text, its usage, and its calls as intents to be run. Raises TurnLost."""
+def save_reply(
+    held: Held,
+    reply: Reply,
+    intents: Sequence[Intent],
+    *,
+    cost_nano: int = 0,
+    read: Collection[UUID] = (),
+) -> None:
+    """Keep a model's reply: its text, its usage, and its calls as intents to be run. What a person said in
+    the notes `read` has been heard. Raises TurnLost."""
     message_id = uuid4()
     parts = [
         {"message_id": message_id, "position": position, **part}
@@ -59,8 +67,10 @@ def save_reply(held: Held, reply: Reply, intents: Sequence[Intent], *, cost_nano
         Insert(ToolRun, [_run(held.turn_id, intent) for intent in intents]),
     )
     changes = {"next_step": reply.step + 1, "last_seq": held.last_seq, **_HEARD}
-    with held.settled(cost_nano) as sums:
+    with transaction.atomic() if read else nullcontext(), held.settled(cost_nano) as sums:
         fence.keep(held.turn_id, held.fence, *writes, **changes, **sums)
+        if read:
+            QueuedMessage.objects.filter(steers=held.turn_id, pk__in=read).delete()
 
 
 def save_aside(held: Held, reply: Reply, *, cost_nano: int) -> None:
@@ -145,11 +155,11 @@ def save_note(held: Held, note: Note) -> UUID:
         return _insert_note(held.turn_id, note)
 
 
-def add_note(turn_id: UUID, note: Note) -> None:
+def add_note(turn_id: UUID, note: Note, *, note_id: UUID | None = None) -> None:
     """Put a note down from outside, behind the turn's last step. Call it inside a transaction."""
     turn = Turn.objects.select_for_update().only("next_step").get(id=turn_id)
     at_end = Note(step=turn.next_step - 1, kind=note.kind, text=note.text, data=note.data)
-    _insert_note(turn_id, at_end)
+    _insert_note(turn_id, at_end, note_id=note_id)
 
 
 def hear(held: Held, known: set[UUID], *, step: int) -> list[tuple[UUID, Note]]:
@@ -309,9 +319,9 @@ def _save_artifact(turn_id: UUID, intent: Intent, artifact: NewArtifact) -> None
     )
 
 
-def _insert_note(turn_id: UUID, note: Note) -> UUID:
+def _insert_note(turn_id: UUID, note: Note, *, note_id: UUID | None = None) -> UUID:
     """Whoever calls it holds the turn's row, so that no two notes take one place."""
-    note_id = uuid4()
+    note_id = note_id or uuid4()
     message = {
         "id": note_id,
         "turn_id": turn_id,

@@ -129,6 +129,12 @@ def _announce_all() -> None:
         _is_done(partial(_announce, turn))
 
 
+def _send_queued() -> None:
+    from chat import queueing  # its door, chat.dispatch, rings by this module
+
+    queueing.go_on()
+
+
 # Turns first: money and decisions can wait for the next second.
 SWEPT: tuple[Callable[[], object], ...] = (
     _ring_due,
@@ -137,6 +143,7 @@ SWEPT: tuple[Callable[[], object], ...] = (
     holds.release_expired,
     temporary.clear_ended,
     notices.ring_due,
+    _send_queued,
     attachments.ring_due,
     attachments.clean_up,
 )

@@ -11,7 +11,7 @@ from agents.steps.reply import Reply
 from agents.steps.stopping import StopSignal
 from agents.store import BudgetExhausted
 from agents.tool import Intent, ToolResult, Waiting
-from agents.transcript import Note
+from agents.transcript import Note, NoteKind
 from chat import budgets, step_rows, turns, wording
 from chat.models import Turn
 from chat.own_loop import database
@@ -46,6 +46,7 @@ class DatabaseStore:
         self._fees_nano = fees_nano
         self._has_news = True
         self._may_have_agents = True
+        self._may_be_steered = bool(known_notes)
 
     async def reserve(self, request: ChatRequest, *, spent: Usage) -> Grant:
         max_tokens = request.sampling.max_tokens or self._turn.model.max_output_tokens
@@ -81,7 +82,9 @@ class DatabaseStore:
 
     async def save_reply(self, reply: Reply, intents: Sequence[Intent]) -> None:
         cost_nano = pricing.cost_nano(self._rates, reply.usage)
-        await database(step_rows.save_reply, self._held(), reply, intents, cost_nano=cost_nano)
+        read = frozenset(self.known_notes) if self._may_be_steered else ()
+        await database(step_rows.save_reply, self._held(), reply, intents, cost_nano=cost_nano, read=read)
+        self._may_be_steered = False
 
     async def save_aside(self, reply: Reply) -> None:
         cost_nano = pricing.cost_nano(self._rates, reply.usage)
@@ -116,6 +119,7 @@ class DatabaseStore:
         self._has_news = False
         fresh = await database(step_rows.hear, self._held(), self.known_notes, step=step)
         self.known_notes.update(note_id for note_id, _ in fresh)
+        self._may_be_steered |= any(note.kind is NoteKind.STEER for _, note in fresh)
         return [note for _, note in fresh]
 
     def look_for_news(self) -> None:

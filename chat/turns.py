@@ -255,10 +255,10 @@ def wake(turn_id: UUID) -> None:
     transaction.on_commit(lambda: doorbell.ring(turn_id))
 
 
-def add_note(turn_id: UUID, note: Note) -> None:
+def add_note(turn_id: UUID, note: Note, *, note_id: UUID | None = None) -> None:
     """Put a note down from outside; the model reads it before its next step."""
     with transaction.atomic():
-        step_rows.add_note(turn_id, note)
+        step_rows.add_note(turn_id, note, note_id=note_id)
         # Its worker looks for news; a turn that waits goes on waiting.
         _open().filter(id=turn_id, status=Turn.Status.RUNNING).update(wake_at=FromNow())
 

@@ -114,6 +114,8 @@ def of_note(note: Note) -> str:
         return _of_check(note)
     if note.kind is NoteKind.PLAN:
         return _("You changed the plan")
+    if note.kind is NoteKind.STEER:
+        return _("You said: %(text)s") % {"text": data.get("said", "")}
     return _("The agents reported")
 
 

@@ -71,6 +71,8 @@ async def step(setting: Setting, progress: Progress) -> End | None:
     setting.stop.check()
     for heard in await setting.store.heard(step=progress.last_step):
         progress.take_note(heard)
+        if heard.kind is NoteKind.STEER:
+            await setting.emit.happened(_shown(heard))
     await _say_what_must_be_said(setting, progress)
     try:
         reply = await _reply(setting, progress)
@@ -103,10 +105,13 @@ async def _reply(setting: Setting, progress: Progress) -> Reply:
 
 async def note(setting: Setting, progress: Progress, new: Note) -> None:
     """Say it to the turn's readers, keep it, and go on with it."""
-    shown = NoteAdded(step=new.step, kind=new.kind, text=new.text, data=new.data)
-    await setting.emit.happened(shown)
+    await setting.emit.happened(_shown(new))
     await setting.store.save_note(new)
     progress.take_note(new)
+
+
+def _shown(new: Note) -> NoteAdded:
+    return NoteAdded(step=new.step, kind=new.kind, text=new.text, data=new.data)
 
 
 def end_of(reason: FinishReason, *, detail: str = "", forced: Limit | None = None) -> Outcome:

@@ -55,6 +55,7 @@ NOTE_ICONS = {
     NoteKind.CHECK: "shield",
     NoteKind.TEAM: "lanes",
     NoteKind.PLAN: "edit",
+    NoteKind.STEER: "chat",
 }
 
 

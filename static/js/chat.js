@@ -15,6 +15,7 @@ import { clone, say } from "./words.js";
 
 const panel = lazy(() => import("./panel.js"));
 const links = lazy(() => import("./links.js"));
+const queue = lazy(() => import("./queue.js"));
 const timeline = lazy(() => import("./timeline.js"));
 
 const earlier = lazy(() => import("./earlier.js"));
@@ -44,7 +45,6 @@ function start(command, { text = "", base = null, files = [] } = {}) {
   pending = { command: { client_id: uuid(), ...command }, section, text, base, files };
   wantsStop = false;
   composer.isRunning = true;
-  drafts.sending(conversation, text, pending.command.client_id);
   stream.start(pending.command);
   stream.retryNow();
   scroll.toEnd();
@@ -58,6 +58,37 @@ composer.addEventListener("send", ({ detail: { text, files } }) => {
   const ids = files.map(({ id }) => id);
   start({ op: "turn.send", text, conversation: conversation || null, attachments: ids, ...settings }, { text, files });
 });
+
+// ---- what is said while a turn is under way: it waits on the server, or is said to the turn
+
+let isQueueing = false;
+
+async function enqueue({ text, files }, { steers }) {
+  if (isQueueing) return;
+  if (!conversation) {
+    composer.warn(say("running"), { icon: "wait" });
+    attachments.restore(files);
+    return;
+  }
+  isQueueing = true;
+  const { add } = await queue();
+  const fault = await add(conversation, { client_id: uuid(), text, attachments: files.map(({ id }) => id), ...composer.settings }, { steers });
+  isQueueing = false;
+  if (fault !== null) attachments.restore(files);
+  else if (composer.text === text) composer.write("");
+  composer.warn(fault ?? "");
+  if (fault === null && !composer.isRunning) followQueue(); // it has ended meanwhile
+}
+
+composer.addEventListener("queue", ({ detail }) => void enqueue(detail, { steers: false }));
+composer.addEventListener("steer", ({ detail }) => void enqueue(detail, { steers: true }));
+
+/** What waits becomes a turn by itself: have it on the page. */
+function followQueue() {
+  if (document.querySelector("#queue > .queue__row")) void queue().then(({ follow }) => follow(conversation, () => void reread()));
+}
+
+document.addEventListener("htmx:after:swap", ({ target }) => { if (target.id === "queue" && !composer.isRunning) followQueue(); });
 
 function pendingSection(text, files) {
   main.classList.remove("main--empty");
@@ -177,6 +208,7 @@ document.addEventListener("turn-opened", ({ detail: section }) => {
 function finished(view) {
   over(view);
   document.dispatchEvent(new CustomEvent("turn-over", { detail: view.id }));
+  followQueue();
   refreshHead();
 }
 
@@ -396,6 +428,8 @@ document.addEventListener("keydown", (event) => {
 new MutationObserver(greet).observe(scroller, { childList: true });
 addEventListener("popstate", () => location.pathname === (conversation ? `/c/${conversation}/` : "/") || location.reload());
 greet();
+if (document.querySelector("#queue > .queue__row")) void queue();
+if (!live) followQueue();
 addEventListener("hashchange", () => void goToNamed());
 scroll.toEnd();
 void goToNamed();

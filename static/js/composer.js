@@ -1,5 +1,5 @@
 // The message box: what is typed, the switch, the menus, send and stop in one place. It sends nothing itself:
-// it tells the page by the events "send" {text} and "stop".
+// it tells the page by the events "send", "queue", "steer" {text, files} and "stop".
 
 import { figure, say } from "./words.js";
 
@@ -9,7 +9,7 @@ const AS_WRITTEN = { max_cost: (text) => text, max_calls_per_tool: callsPerTool 
 export class Composer extends EventTarget {
   unsent = ""; // what was sent and the server has not taken yet
   #isRunning = false;
-  #isHeld = false; // it was sent, and waits for its files
+  #held = ""; // how it was sent, while it waits for its files
   #edited = {}; // effort → the limits that the person set
 
   constructor(form, { drafts, conversation, attachments }) {
@@ -50,6 +50,7 @@ export class Composer extends EventTarget {
     this.#isRunning = value;
     this.button.classList.toggle("send--stop", value);
     this.button.setAttribute("aria-label", say(value ? "stop" : "send"));
+    this.input.placeholder = value ? say("steer_or_queue") : this.conversation ? say("follow_up") : this.input.dataset.empty;
     this.#weigh();
   }
 
@@ -125,32 +126,37 @@ export class Composer extends EventTarget {
     // Enter that ends an input method's composition is no Enter; keyCode 229 is how Safari says so.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
-    if (this.#isRunning) this.warn(say("running"), { icon: "wait" });
+    if (this.#isRunning) this.#send(event.ctrlKey || event.metaKey ? "steer" : "queue");
     else this.#send();
   }
 
-  #send() {
+  /** `how`: "send", or while a turn is under way "queue" (it waits for its end) or "steer" (said to it at once). */
+  #send(how = "send") {
     const longest = Number(this.form.dataset.maxChars);
-    this.#isHeld = false;
+    this.#held = "";
     if (!this.text) return;
     if (!this.model) this.warn(say("no_model"));
     else if (this.text.length > longest) this.warn(say("too_long", { n: figure(longest) }));
     else if (this.isThinking && Object.values(this.limits).some((field) => !field.validity.valid)) this.warn(say("bad_limits"));
-    else if (this.attachments.hasFailed) this.warn(say("files_failed"));
-    else if (!this.attachments.isReady) this.#hold();
-    else this.dispatchEvent(new CustomEvent("send", { detail: { text: this.text, files: this.attachments.take() } }));
+    else if (!this.attachments.isReady) this.#hold(how);
+    else this.dispatchEvent(new CustomEvent(how, { detail: { text: this.text, files: this.attachments.take() } }));
   }
 
   /** The message goes out by itself, once its files are read. */
-  #hold() {
-    this.#isHeld = true;
+  #hold(how) {
+    this.#held = how;
     this.warn(say("files_reading"), { icon: "wait" });
   }
 
   #settled() {
-    if (!this.#isHeld || this.#isRunning) return;
+    if (!this.#held) return;
+    if (this.attachments.hasFailed) {
+      this.#held = ""; // they were to go with it: whoever sends again lets it go without them
+      this.warn(say("files_failed"));
+      return;
+    }
     this.warn("");
-    this.#send();
+    this.#send(this.#isRunning ? this.#held.replace("send", "queue") : "send");
   }
 
   #clicked(target) {

@@ -20,7 +20,8 @@ const SECONDS_TO_COUNT = 3600;
 const wanted = new Map(); // "turn part step" → whether it is to be looked at again
 
 /** An event of this turn's log, other than text and calls. */
-export function happened(view, { type, step }) {
+export function happened(view, { type, step, kind }) {
+  if (kind === "steer") document.dispatchEvent(new Event("steered"));
   const part = PARTS[type];
   if (!part || !view.section.isConnected) return;
   if (part === "notes") place(view, step);

@@ -1,0 +1,16 @@
+"""The queue above the message box, drawn with its page."""
+
+from typing import Any
+
+from django import template
+
+from chat import queueing
+from chat.models import Conversation
+
+register = template.Library()
+
+
+@register.inclusion_tag("chat/_queue.html", takes_context=True)
+def queue_of(context: dict[str, Any], conversation: Conversation | None) -> dict[str, Any]:
+    token = context.get("csrf_token")
+    return {"csrf_token": token, **(queueing.shown(conversation) if conversation else {})}
