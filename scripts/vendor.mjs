@@ -104,10 +104,17 @@ async function bundleMaths(folder) {
   await cp("node_modules/katex/dist/fonts", path.join(target, "fonts"), { recursive: true, filter: isFont });
 }
 
+/** uPlot with its style. */
+async function bundlePlots(folder) {
+  await bundle({ name: "uplot", licence: "LICENSE", source: 'export { default as uPlot } from "uplot";' }, folder);
+  await cp("node_modules/uplot/dist/uPlot.min.css", path.join(folder, `uplot-${await version("uplot")}`, "uplot.css"));
+}
+
 async function vendor() {
   await rm("static/vendor", { recursive: true, force: true });
   for (const library of LIBRARIES) await bundle(library, "static/vendor");
   await bundleMaths("static/vendor");
+  await bundlePlots("static/vendor");
   const pages = "static/vendor/preview";
   const names = [];
   for (const library of FOR_PAGES) names.push(...(await bundleForPages(library, pages)));

@@ -8,6 +8,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("webapp.health")),
     path("", include("webapp.accounts.urls")),
+    path("", include("webapp.dashboard.urls")),
     path("", include("chat.urls")),
     path("", include("chat.sharing_urls")),
     path("", include("chat.personal_urls")),

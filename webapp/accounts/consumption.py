@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from django.db.models import Q
+
 from webapp.accounts.models import User
-from webapp.billing import usage
-from webapp.billing.models import UsageRecord
+from webapp.billing import figures
+from webapp.billing.figures import Figures, Span
 from webapp.billing.usage import DayOfModel
 
 DAYS = 30
@@ -27,8 +29,30 @@ class Bar:
 
 def lines(user: User, *, today: date) -> list[DayOfModel]:
     """Newest day first."""
-    first_day = today - timedelta(days=DAYS - 1)
-    return usage.days_of_models(UsageRecord.objects.for_user(user).filter(created_at__date__gte=first_day))
+    span = Span(first_day=today - timedelta(days=DAYS - 1), last_day=today)
+    found = figures.by(span, "day", "model", where=Q(user=user))
+    return sorted((_day(line) for line in found), key=lambda line: (-line.day.toordinal(), line.model))
+
+
+def totals(user: User, *, today: date) -> list[Figures]:
+    """Of all time, one line for each currency."""
+    span = Span(first_day=user.date_joined.date() - timedelta(days=1), last_day=today)
+    return figures.total(span, where=Q(user=user))
+
+
+def _day(line: Figures) -> DayOfModel:
+    day, model = line.group
+    return DayOfModel(
+        day=day,
+        model=model,
+        currency=line.currency,
+        num_records=line.num_records,
+        input_uncached_tokens=line.input_uncached_tokens,
+        input_cached_tokens=line.input_cached_tokens,
+        output_tokens=line.output_tokens,
+        reasoning_tokens=line.reasoning_tokens,
+        cost=line.cost,
+    )
 
 
 def bars(lines: list[DayOfModel], *, today: date) -> list[Bar]:

@@ -101,10 +101,12 @@ def _raise(
 
 
 def _people(account: Account) -> Iterable[User]:
-    return [account.user] if account.user is not None else _keepers(account.team_id)
+    if account.team_id is not None:
+        return _keepers(account.team_id)
+    return [account.user] if account.user else []
 
 
-def _keepers(team_id: UUID | None) -> Iterable[User]:
+def _keepers(team_id: UUID) -> Iterable[User]:
     """Who looks after a team's money."""
     roles = (Role.OWNER, Role.ADMIN, Role.BILLING)
     return [

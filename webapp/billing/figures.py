@@ -80,11 +80,11 @@ class Span:
 
     @property
     def since(self) -> datetime:
-        return _midnight(self.first_day)
+        return midnight(self.first_day)
 
     @property
     def until(self) -> datetime:
-        return _midnight(self.last_day + timedelta(days=1))
+        return midnight(self.last_day + timedelta(days=1))
 
     @property
     def days(self) -> list[date]:
@@ -153,5 +153,5 @@ def _percent(part: int, whole: int) -> float:
     return 100 * part / whole if whole else 0.0
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
     return timezone.make_aware(datetime.combine(day, datetime.min.time()))
