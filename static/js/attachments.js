@@ -3,6 +3,7 @@
 
 import { announce, clone, figure, say } from "./words.js";
 
+const MOST_FAULTS = 5;
 const LOOK_AGAIN_MS = [200, 300, 500, 800, 1200];
 
 export class Attachments extends EventTarget {
@@ -25,9 +26,9 @@ export class Attachments extends EventTarget {
     return this.#files.length === 0;
   }
 
-  /** Whether all of them can be sent. */
+  /** Whether none is still on its way. Those that failed do not go with the message. */
   get isReady() {
-    return this.#files.every((file) => file.state === "ready");
+    return this.#files.every(isSettled);
   }
 
   get hasFailed() {
@@ -36,7 +37,8 @@ export class Attachments extends EventTarget {
 
   /** What goes out with the message: it is on its way, so it stays in the draft until the server has it. */
   take() {
-    const taken = this.#files.map(({ id, name, bytes }) => ({ id, name, bytes }));
+    const taken = this.#files.filter(({ state }) => state === "ready").map(({ id, name, bytes }) => ({ id, name, bytes }));
+    for (const { id, state } of this.#files) if (id && state === "failed") discard(id);
     this.#files = [];
     this.#show();
     return taken;
@@ -52,16 +54,21 @@ export class Attachments extends EventTarget {
     this.#keep();
   }
 
+  /** What cannot be taken is told of all of them together. */
   add(files) {
+    const faults = new Set();
     for (const file of files) {
-      if (this.#files.length >= this.maxFiles) {
-        this.#complain(say("too_many_files", { n: figure(this.maxFiles) }));
-        return;
-      }
-      if (file.size > this.maxBytes) this.#complain(say("file_too_large", { name: file.name, n: figure(this.maxBytes / 1024 / 1024) }));
-      else if (file.size === 0) this.#complain(say("file_empty", { name: file.name }));
+      const fault = this.#faultOf(file);
+      if (fault) faults.add(fault);
       else this.#upload(file);
     }
+    if (faults.size) this.#complain([...faults].slice(0, MOST_FAULTS).join(" "));
+  }
+
+  #faultOf(file) {
+    if (this.#files.length >= this.maxFiles) return say("too_many_files", { n: figure(this.maxFiles) });
+    if (file.size > this.maxBytes) return say("file_too_large", { name: file.name, n: figure(this.maxBytes / 1024 / 1024) });
+    return file.size === 0 ? say("file_empty", { name: file.name }) : "";
   }
 
   // ---- choosing
@@ -178,7 +185,7 @@ export class Attachments extends EventTarget {
   #remove(entry) {
     if (!entry) return;
     entry.request?.abort();
-    if (entry.id) void fetch(`/attachments/${entry.id}/`, { method: "DELETE", headers: headers() });
+    if (entry.id) discard(entry.id);
     this.#files = this.#files.filter((file) => file !== entry);
     this.#show();
     this.#keep();
@@ -187,7 +194,7 @@ export class Attachments extends EventTarget {
   }
 
   #settle() {
-    if (this.#files.every((file) => file.state === "ready" || file.state === "failed")) this.dispatchEvent(new Event("settled"));
+    if (this.isReady) this.dispatchEvent(new Event("settled"));
   }
 
   #keep() {
@@ -253,6 +260,13 @@ async function ask(id) {
   } catch {
     return null;
   }
+}
+
+const isSettled = ({ state }) => state === "ready" || state === "failed";
+
+/** Nobody wants it any more; where the server is away, it clears it up by itself later. */
+function discard(id) {
+  fetch(`/attachments/${id}/`, { method: "DELETE", headers: headers() }).catch(() => {});
 }
 
 const headers = () => JSON.parse(document.body.getAttribute("hx-headers:inherited") ?? "{}");

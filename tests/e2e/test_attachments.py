@@ -93,19 +93,23 @@ def test_a_message_goes_out_by_itself_once_its_files_are_read(person: Person, st
     assert person.answer == "Read."
 
 
-def test_a_file_that_cannot_be_read_says_why_and_is_removed(person: Person, stack: Stack) -> None:
+def test_a_file_that_cannot_be_read_says_why_and_blocks_nothing(person: Person, stack: Stack) -> None:
     stack.script("text: Fine.")
-    attach(person, ("locked.pdf", files.pdf(["x"], password="y")))
+    locked = ("locked.pdf", files.pdf(["x"], password="y"))
+    attach(person, locked)
     expect(chips(person)).to_contain_text("Locked with a password", timeout=READ_S)
-    person.composer.fill("Hm?")
-    person.composer.press("Enter")
-    expect(person.note).to_contain_text("A file cannot be sent")
     person.page.get_by_role("button", name="Remove locked.pdf").click()
     expect(chips(person)).to_have_count(0)
     expect(person.composer).to_be_focused()
+    attach(person, locked, ("notes.txt", b"Some words."))
+    expect(chips(person).first).to_contain_text("Locked with a password", timeout=READ_S)
+    expect(chips(person).last).to_contain_text("11 B", timeout=READ_S)
+    person.composer.fill("Hm?")
     person.composer.press("Enter")
     person.wait_for_answer()
     assert person.answer == "Fine."
+    expect(person.page.locator(".ask [data-attachment]")).to_have_count(1)
+    expect(chips(person)).to_have_count(0)
 
 
 def test_files_wait_for_their_message_over_a_reload(person: Person) -> None:
@@ -146,10 +150,11 @@ def test_what_is_too_large_is_refused_before_it_is_sent(person: Person) -> None:
         """() => { const file = new File(["x"], "huge.bin");
         Object.defineProperty(file, "size", { value: 2 * 1024 ** 3 });
         const event = new Event("drop", { bubbles: true, cancelable: true });
-        event.dataTransfer = { types: ["Files"], files: [file] };
+        event.dataTransfer = { types: ["Files"], files: [file, new File([], "none.txt")] };
         document.querySelector("#main").dispatchEvent(event); }"""
     )
     expect(person.note).to_contain_text("huge.bin is larger than 25 MB")
+    expect(person.note).to_contain_text("none.txt is empty")
     assert not [url for url in sent if "/attachments/" in url]
 
 
@@ -170,9 +175,9 @@ def test_files_fit_every_page_and_say_what_they_are(
     person.page.screenshot(path=str(tmp_path / "composer.png"))
     assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert faults(person) == []
-    chips(person).last.locator("button").click()
-    person.ask("Go")
+    person.ask("Go")  # what cannot be read stays behind, and blocks nothing
     person.wait_for_answer()
+    expect(person.page.locator(".ask [data-attachment]")).to_have_count(2)
     person.page.screenshot(path=str(tmp_path / "sent.png"))
     assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert faults(person) == []
