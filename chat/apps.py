@@ -9,11 +9,12 @@ class ChatConfig(AppConfig):
     label = "chat"
 
     def ready(self) -> None:
-        from chat import attachments, temporary
+        from chat import attachments, queueing, tasks, temporary
         from chat.models import Attachment
 
         # However its row goes: with its conversation, its account, or alone.
         post_delete.connect(attachments.forget_file, sender=Attachment)
+        tasks.SWEPT.append(queueing.go_on)
         user_logged_out.connect(temporary.signed_out)
         if settings.MCP_SERVERS:
             from chat import tool_servers

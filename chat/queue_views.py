@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 from django_htmx.middleware import HtmxDetails
 
-from chat import frames, queueing
+from chat import frames, queue_rows, queueing
 from chat.models import Conversation, QueuedMessage
 from chat.refusals import Refusal
 from webapp.accounts.models import User
@@ -43,7 +43,7 @@ def queued(request: PageRequest, conversation_id: UUID, message_id: UUID) -> Htt
     """Change a message that waits, remove it, say it at once, or send it though the queue is held."""
     mine = Conversation.objects.filter(user=request.user).select_related("current_turn")
     conversation = get_object_or_404(mine, pk=conversation_id)
-    row = conversation.queued.filter(pk=message_id).first()
+    row = QueuedMessage.objects.filter(conversation=conversation, pk=message_id).first()
     fault = _done(request, row) if row is not None else ""
     if not request.htmx:
         return HttpResponseRedirect(reverse("conversation", args=[conversation.pk]))
@@ -79,7 +79,7 @@ def _done(request: PageRequest, row: QueuedMessage) -> str:
 
 
 def _queue(request: PageRequest, conversation: Conversation, *, fault: str) -> HttpResponse:
-    context = queueing.shown(conversation) | {"fault": fault}
+    context = queue_rows.shown(conversation) | {"fault": fault}
     status = HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK
     response = render(request, "chat/_queue.html", context, status=status)
     if fault:

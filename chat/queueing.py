@@ -5,7 +5,6 @@ transaction that starts its turn, and one that was said to a turn which ended un
 """
 
 import logging
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,7 +15,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from agents.transcript import Note, NoteKind
-from chat import decisions, dispatch, turns
+from chat import decisions, dispatch, queue_rows, turns
 from chat.frames import TurnSend
 from chat.models import Conversation, Message, QueuedMessage, Turn
 from chat.refusals import Refusal
@@ -26,22 +25,6 @@ logger = logging.getLogger(__name__)
 
 MOST = 20  # of one conversation
 TOLD = "The person writes while you work; take it into account:\n\n"
-
-
-def shown(conversation: Conversation) -> dict[str, Any]:
-    """What a page shows: what waits, in its order, with what was said to the turn under way and is not read
-    yet; the turn under way; whether the queue waits for the person, the last turn having not come to its end
-    by itself."""
-    queue = list(conversation.queued.all())
-    running = _under_way(conversation) if queue else None
-    last = conversation.current_turn
-    is_held = running is None and last is not None and last.finish_reason != "stop"
-    return {"conversation": conversation, "queue": queue, "running": running, "is_held": is_held}
-
-
-def _under_way(conversation: Conversation) -> UUID | None:
-    turns_ = conversation.turns.filter(spawned_by=None).exclude(status=Turn.Status.FINISHED)
-    return turns_.values_list("id", flat=True).first()
 
 
 def add(user: User, command: TurnSend, *, steers: bool = False) -> None:
@@ -62,7 +45,7 @@ def add(user: User, command: TurnSend, *, steers: bool = False) -> None:
     with transaction.atomic():
         # Locked, so that two pages do not fill the queue beyond its end.
         Conversation.objects.select_for_update().get(pk=conversation.pk)
-        if conversation.queued.count() >= MOST:
+        if QueuedMessage.objects.filter(conversation=conversation).count() >= MOST:
             raise Refusal("queue_full", _("So many messages wait already: remove one of them first."))
         row, _is_new = QueuedMessage.objects.get_or_create(
             id=message_id, defaults={"conversation": conversation, "text": text, "wishes": wishes}
@@ -90,7 +73,7 @@ def steer(row: QueuedMessage) -> None:
 
 
 def _steer(row: QueuedMessage) -> None:
-    turn_id = _under_way(row.conversation)
+    turn_id = queue_rows.under_way(row.conversation)
     if turn_id is None or decisions.locked(turn_id).status == Turn.Status.FINISHED:
         return
     if not QueuedMessage.objects.filter(pk=row.pk, steers=None).update(steers=turn_id, fault=""):

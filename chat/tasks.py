@@ -129,24 +129,17 @@ def _announce_all() -> None:
         _is_done(partial(_announce, turn))
 
 
-def _send_queued() -> None:
-    from chat import queueing  # its door, chat.dispatch, rings by this module
-
-    queueing.go_on()
-
-
-# Turns first: money and decisions can wait for the next second.
-SWEPT: tuple[Callable[[], object], ...] = (
+# Turns first: money and decisions can wait for the next second. chat.apps adds what stands above this module.
+SWEPT: list[Callable[[], object]] = [
     _ring_due,
     _announce_all,
     decisions.expire_due,
     holds.release_expired,
     temporary.clear_ended,
     notices.ring_due,
-    _send_queued,
     attachments.ring_due,
     attachments.clean_up,
-)
+]
 
 TIDIED: tuple[Callable[[], object], ...] = (
     workspaces.tidy,

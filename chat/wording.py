@@ -14,7 +14,6 @@ from agents.tooling import policy
 from agents.transcript import Note, NoteKind
 from agents.verification.finding import Verdict
 from chat.models import Attachment, Turn
-from chat.templatetags.chat_page import count, duration, money
 from webapp.billing import daily, pricing
 
 
@@ -55,28 +54,6 @@ def of_limit(limit: Limit, turn: Turn) -> str:
         if limit is Limit.CONTEXT:
             return _("Stopped because nothing more fits into what the model can read at once.")
         return _("Stopped because the model made the same calls again and again.")
-
-
-def of_limit_reached(turn: Turn, *, currency: str) -> str:
-    """The limit that ended a turn, in a few words in the language of the page; empty where they do not say
-    enough."""
-    most_cost = money(pricing.to_decimal(turn.max_cost_nano or 0), currency)
-    words = {
-        Limit.STEPS: _("limit of %(most)s steps reached") % {"most": turn.max_steps},
-        Limit.SECONDS: _("time limit of %(most)s reached") % {"most": duration(turn.max_seconds * 1000)},
-        Limit.COST: _("cost limit of %(most)s reached") % {"most": most_cost},
-        Limit.OUTPUT_TOKENS: _("limit of %(most)s tokens reached") % {"most": count(turn.max_output_tokens)},
-        Limit.TOTAL_TOKENS: _("limit of %(most)s tokens reached")
-        % {"most": count(turn.max_total_tokens or 0)},
-        Limit.SANDBOX_SECONDS: _("limit of computing time reached"),
-        Limit.FETCHED_BYTES: _("limit of bytes to fetch reached"),
-        Limit.CONTEXT: _("nothing more fits into what it can read"),
-        Limit.REPEATS: _("it made the same calls again and again"),
-        Limit.DAILY_COST: _("daily limit of the account reached"),
-        Limit.FUNDS: _("the account is empty"),
-        Limit.QUOTA: _("the provider takes no requests"),
-    }
-    return next((text for limit, text in words.items() if limit == turn.limit), "")
 
 
 def trouble(turn: Turn) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from chat import queueing
+from chat import queue_rows
 from chat.models import Conversation
 
 register = template.Library()
@@ -13,4 +13,4 @@ register = template.Library()
 @register.inclusion_tag("chat/_queue.html", takes_context=True)
 def queue_of(context: dict[str, Any], conversation: Conversation | None) -> dict[str, Any]:
     token = context.get("csrf_token")
-    return {"csrf_token": token, **(queueing.shown(conversation) if conversation else {})}
+    return {"csrf_token": token, **(queue_rows.shown(conversation) if conversation else {})}

@@ -26,7 +26,6 @@ from chat import (
     files,
     folding,
     forms,
-    further,
     plan_text,
     quoting,
     runs,
@@ -378,22 +377,6 @@ def strip_words(run: runs.Run) -> str:
     }
     counted = ", ".join(f"{run.counts[kind]} {name}" for kind, name in names.items() if kind in run.counts)
     return _("One mark a step: %(counts)s") % {"counts": counted}
-
-
-# ---- a turn that a limit ended
-
-
-@register.filter
-def limit_title(view: TurnView) -> str:
-    """ "Stopped at step 87: cost limit of $2.00 reached"."""
-    if not (said := wording.of_limit_reached(view.turn, currency=view.currency)):
-        return view.error
-    return _("Stopped at step %(step)d: %(limit)s") % {"step": max(1, view.turn.next_step - 1), "limit": said}
-
-
-@register.simple_tag
-def more_of(view: TurnView) -> further.More:
-    return further.of(view.turn, currency=view.currency)
 
 
 # ---- waits
