@@ -47,6 +47,10 @@ def alone(request: PageRequest, conversation_id: UUID, path: str) -> HttpRespons
     return render(request, "chat/preview.html", _shown(request, conversation, path))
 
 
+def _token(request: HttpRequest, conversation: Conversation) -> str:
+    return previews.token(conversation, session_key=request.session.session_key)
+
+
 @require_safe
 @xframe_options_exempt
 def framed(request: HttpRequest, token: str, path: str) -> HttpResponse:
@@ -120,7 +124,7 @@ def _shown(request: PageRequest, conversation: Conversation, path: str) -> dict[
         "frame_may": previews.FRAME_MAY,
     }
     if context["kind"] in {"page", "picture"}:
-        context["address"] = reverse("preview_file", args=[previews.token(conversation), path])
+        context["address"] = reverse("preview_file", args=[_token(request, conversation), path])
         return context
     text = _text(conversation, path)
     if text is None:

@@ -1,20 +1,23 @@
 """What a turn made, run or shown in a frame that can reach nothing: whose files an address may read, the
 policy they are served under, and what a page among them is given so that it works without a network.
 
-The files are hostile. A frame has an opaque origin, so no cookie tells whose it is: its address does, signed.
+The files are hostile. A frame has an opaque origin, so no cookie tells whose it is: its address does, sealed.
 """
 
+import base64
 import hashlib
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
+from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
-from django.core import signing
+from django.contrib.auth import SESSION_KEY
 
 from chat.models import Conversation
 from chat.workspaces import WorkFile
@@ -54,7 +57,6 @@ PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp"}
 PAGES = {".html", ".htm", ".svg"}
 TEXTS = {".md": "markdown", ".markdown": "markdown", ".csv": "table", ".tsv": "table"}
 
-_signer = signing.TimestampSigner(sep=".", salt="chat.previews")
 _HEAD = re.compile(rb"<head(?:\s[^>]{0,2000})?>", re.IGNORECASE)
 _HTML = re.compile(rb"<html(?:\s[^>]{0,2000})?>", re.IGNORECASE)
 _DOCTYPE = re.compile(rb"\s*<!doctype[^>]{0,2000}>", re.IGNORECASE)
@@ -88,21 +90,35 @@ def version_of(files: Iterable[WorkFile]) -> str:
 # ---- whose files
 
 
-def token(conversation: Conversation) -> str:
-    """A word for addresses: it lets whoever holds it read the conversation's files for an hour."""
-    return _signer.sign(conversation.id.hex)
+def token(conversation: Conversation, *, session_key: str | None) -> str:
+    """A word for addresses: it lets whoever holds it read the conversation's files for an hour, as long as
+    the person who asked for it stays signed in. Sealed, not only signed: a page can read its own address."""
+    return _seal().encrypt(f"{conversation.id.hex}.{session_key or ''}".encode()).decode().rstrip("=")
 
 
 def conversation_of(word: str) -> Conversation:
     """Raises Refused."""
     try:
-        conversation_id = UUID(_signer.unsign(word, max_age=TOKEN_LASTS_S))
-    except (signing.BadSignature, ValueError):
+        said = _seal().decrypt(f"{word}{'=' * (-len(word) % 4)}", ttl=TOKEN_LASTS_S).decode()
+        conversation_id, _, session_key = said.partition(".")
+    except (InvalidToken, ValueError):
         raise Refused(word) from None
-    found = Conversation.objects.filter(id=conversation_id, user__is_active=True).first()
-    if found is None:
+    found = Conversation.objects.filter(id=UUID(conversation_id), user__is_active=True).first()
+    if found is None or not _is_signed_in(found.user_id, session_key):
         raise Refused(word)
     return found
+
+
+def _is_signed_in(user_id: object, session_key: str) -> bool:
+    sessions = import_module(settings.SESSION_ENGINE)
+    signed_in = sessions.SessionStore(session_key or None).load().get(SESSION_KEY) if session_key else None
+    return signed_in == str(user_id)
+
+
+@cache
+def _seal() -> Fernet:
+    key = hashlib.sha256(f"chat.previews {settings.SECRET_KEY}".encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(key))
 
 
 # ---- under which policy

@@ -127,8 +127,13 @@ def test_another_s_files_are_not_there(client: Client, bob: User, folder: Conver
     assert client.get(f"/c/{folder.pk}/files/").status_code == 404
 
 
-def test_a_frame_is_told_all_that_it_may_not(client: Client, folder: Conversation) -> None:
-    answer = client.get(f"/preview/{previews.token(folder)}/site/index.html")
+@pytest.fixture
+def token(alices_client: Client, folder: Conversation) -> str:
+    return previews.token(folder, session_key=alices_client.session.session_key)
+
+
+def test_a_frame_is_told_all_that_it_may_not(client: Client, token: str) -> None:
+    answer = client.get(f"/preview/{token}/site/index.html")
     policy = dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; "))
     assert policy["sandbox"] == "allow-scripts allow-pointer-lock"
     for name in ("default-src", "connect-src", "frame-src", "object-src", "form-action", "base-uri"):
@@ -137,13 +142,13 @@ def test_a_frame_is_told_all_that_it_may_not(client: Client, folder: Conversatio
     assert answer["Connection-Allowlist"] == "(response-origin)"
     assert "Set-Cookie" not in answer
     assert not answer.cookies
-    own = f"testserver/preview/{previews.token(folder)}"[:30]
+    own = f"testserver/preview/{token}"
     for source in policy["script-src"].split():
         assert source.startswith(("'unsafe-", "blob:", own, "testserver/preview/lib/"))
 
 
-def test_a_page_gets_its_libraries_before_its_own_scripts(client: Client, folder: Conversation) -> None:
-    page = client.get(f"/preview/{previews.token(folder)}/site/index.html").content.decode()
+def test_a_page_gets_its_libraries_before_its_own_scripts(client: Client, token: str) -> None:
+    page = client.get(f"/preview/{token}/site/index.html").content.decode()
     start = page.index("<head>") + len("<head>")
     assert page[start:].startswith('<script type="importmap">')
     names = json.loads(page[start:].split(">", 1)[1].split("<", 1)[0])["imports"]
@@ -161,9 +166,13 @@ def test_a_page_gets_its_libraries_before_its_own_scripts(client: Client, folder
 
 
 def test_what_a_frame_asks_for_ends_with_its_token(
-    client: Client, alice: User, folder: Conversation, monkeypatch: pytest.MonkeyPatch
+    client: Client,
+    alices_client: Client,
+    alice: User,
+    folder: Conversation,
+    token: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    token = previews.token(folder)
     address = f"/preview/{token}/site/app.js"
     assert client.get(address).content == b"1"
     assert client.get(f"/preview/{token[:-1]}x/site/app.js").status_code == 403
@@ -171,9 +180,19 @@ def test_what_a_frame_asks_for_ends_with_its_token(
     assert client.get(f"/preview/{token}/../../../etc/passwd").status_code in {403, 404}
     assert client.get(address, headers={"Sec-Fetch-Dest": "document"}).status_code == 403
     now = timezone.now().timestamp()
-    monkeypatch.setattr("django.core.signing.time.time", lambda: now + previews.TOKEN_LASTS_S + 5)
+    with monkeypatch.context() as later:
+        later.setattr("cryptography.fernet.time.time", lambda: now + previews.TOKEN_LASTS_S + 5)
+        assert client.get(address).status_code == 403
+    assert client.get(address).status_code == 200
+    without = previews.token(folder, session_key=None)
+    assert client.get(f"/preview/{without}/site/app.js").status_code == 403
+    alices_client.logout()
     assert client.get(address).status_code == 403
-    monkeypatch.undo()
+    alices_client.force_login(alice)
+    assert client.get(address).status_code == 403  # another session is not that one
+    token = previews.token(folder, session_key=alices_client.session.session_key)
+    address = f"/preview/{token}/site/app.js"
+    assert client.get(address).status_code == 200
     User.objects.filter(pk=alice.pk).update(is_active=False)
     assert client.get(address).status_code == 403
 
