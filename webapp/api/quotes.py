@@ -15,7 +15,7 @@ from chat.frames import TurnSend
 from chat.models import Turn
 from chat.refusals import Refusal
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, chat_request, database, json_body, messages_request, turn_faults
+from webapp.api import callers, chat_request, database, json_body, messages_request, turn_faults
 from webapp.api.errors import bad_request, of_refusal, unknown_model
 from webapp.api.exchange import Exchange
 from webapp.api.question import Decode, Question
@@ -42,14 +42,14 @@ _asked = msgspec.json.Decoder(Asked)
 
 async def handle(exchange: Exchange) -> None:
     """POST /v1/quote: what the body would cost at that address."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     asked = json_body.read(await exchange.read_body(), _asked)
     await exchange.send_json(await database.run(of_call, key, asked.url, bytes(asked.body)))
 
 
 async def dry_run(exchange: Exchange, path: str) -> None:
     """A call with `x-dry-run: true`."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json(await database.run(of_call, key, path, await exchange.read_body()))
 
 

@@ -18,7 +18,7 @@ from chat.frames import CallDecide, Granted, Limits, ToolTerms, TurnContinue, Tu
 from chat.models import ToolRun, Turn
 from chat.refusals import Refusal
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, database, json_body, quotes, relay, turn_events, turn_faults
+from webapp.api import admission, callers, database, json_body, quotes, relay, turn_events, turn_faults
 from webapp.api.addresses import Methods
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
@@ -75,8 +75,9 @@ _further = msgspec.json.Decoder(Further)
 
 async def create(exchange: Exchange) -> None:
     """With `x-dry-run: true` nothing is started: the answer says what it may cost."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     command = _command(json_body.read(await exchange.read_body(), _new))
+    admission.check(key, scope="runs", model=command.model, address=exchange.address)
     if exchange.is_dry_run:
         await exchange.send_json(await database.run(quotes.of_turn, key, command))
         return
@@ -85,20 +86,20 @@ async def create(exchange: Exchange) -> None:
 
 async def list_all(exchange: Exchange) -> None:
     """The newest first; `after` is the last of the page before."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     asked = parameters(exchange.query)
     limit = whole_number(asked, "limit", default=20, least=1, most=MAX_LIMIT)
     await exchange.send_json(await database.run(_page, key, after=asked.get("after"), limit=limit))
 
 
 async def retrieve(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     await exchange.send_json(await database.run(_told, key, id))
 
 
 async def events(exchange: Exchange, id: str) -> None:
     """The run's events after the one that `Last-Event-ID` or `after` names, up to its last."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     turn = await database.run(_find, key, id)
     asked = parameters(exchange.query)
     if (last := exchange.last_event_id) is not None:
@@ -109,7 +110,7 @@ async def events(exchange: Exchange, id: str) -> None:
 
 async def cancel(exchange: Exchange, id: str) -> None:
     """Again is harmless."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     turn = await database.run(_find, key, id)
     await database.run(dispatch.stop, key.user, turn.id)
     await exchange.send_json(await database.run(_told, key, id))
@@ -117,21 +118,21 @@ async def cancel(exchange: Exchange, id: str) -> None:
 
 async def approve(exchange: Exchange, id: str) -> None:
     """A person's word on a call that waits for it. Said again it is harmless."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     decision = json_body.read(await exchange.read_body(), _decision)
     await exchange.send_json(await database.run(_decide, key, id, decision))
 
 
 async def go_on(exchange: Exchange, id: str) -> None:
     """Go on where a limit ended the run, in a run of its own."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     further = json_body.read(await exchange.read_body() or b"{}", _further)
     await exchange.send_json(await database.run(_go_on, key, id, further), status=201)
 
 
 async def export(exchange: Exchange, id: str) -> None:
     """What was said, as `json` or `markdown`; as `log` every row of the run, chained by hash."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange, scope="runs")
     form = parameters(exchange.query).get("format", "json")
     if form not in FORMS:
         raise bad_request(f"`format` is one of {', '.join(FORMS)}.", param="format")

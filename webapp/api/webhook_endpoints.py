@@ -10,7 +10,7 @@ from django.utils import timezone
 from msgspec import Meta, Struct
 
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, database, json_body
+from webapp.api import callers, database, json_body
 from webapp.api.addresses import Methods
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
@@ -45,14 +45,14 @@ _trial = msgspec.json.Decoder(Trial)
 
 async def create(exchange: Exchange) -> None:
     """The one answer, but for a rotation's, that holds the secret."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     body = json_body.read(await exchange.read_body(), _new)
     endpoint = await database.run(_create, key, body)
     await exchange.send_json(shape(endpoint) | {"signing_secret": endpoint.secret})
 
 
 async def list_all(exchange: Exchange) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     found = await database.run(lambda: [shape(one) for one in Endpoint.objects.for_user(key.user)])
     ids = [one["id"] for one in found]
     ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
@@ -60,24 +60,24 @@ async def list_all(exchange: Exchange) -> None:
 
 
 async def retrieve(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json(shape(await database.run(_find, key, id)))
 
 
 async def update(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     body = json_body.read(await exchange.read_body(), _update)
     await exchange.send_json(shape(await database.run(_change, key, id, body)))
 
 
 async def delete(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await database.run(lambda: _find(key, id).delete())
     await exchange.send_json({"id": id, "object": "webhook_endpoint.deleted", "deleted": True})
 
 
 async def rotate_secret(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.read_body()
     endpoint = await database.run(_rotate, key, id)
     await exchange.send_json(shape(endpoint) | {"signing_secret": endpoint.secret})
@@ -85,7 +85,7 @@ async def rotate_secret(exchange: Exchange, id: str) -> None:
 
 async def send_trial(exchange: Exchange, id: str) -> None:
     """Send an event that stands for nothing, now and once."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     body = json_body.read(await exchange.read_body(), _trial)
     endpoint = await database.run(_find, key, id)
     if body.event_type not in endpoints.EVENT_TYPES:
@@ -103,12 +103,12 @@ async def send_trial(exchange: Exchange, id: str) -> None:
 
 async def deliveries(exchange: Exchange, id: str) -> None:
     """What it was told, the newest first: ours alone."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json({"object": "list", "data": await database.run(_deliveries, key, id)})
 
 
 async def event_types(exchange: Exchange) -> None:
-    await database.run(admission.authenticate, exchange.secret)
+    await callers.key_of(exchange)
     await exchange.send_json({"object": "list", "data": list(endpoints.EVENT_TYPES)})
 
 

@@ -6,113 +6,221 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_teams_keys_audit'),
-        ('api', '0001_initial'),
-        ('billing', '0004_daily_limits'),
+        ("accounts", "0002_teams_keys_audit"),
+        ("api", "0001_initial"),
+        ("billing", "0004_daily_limits"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Delivered',
+            name="Delivered",
             fields=[
-                ('hold', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='billing.hold')),
-                ('reference', models.CharField(max_length=64)),
-                ('input_uncached_tokens', models.PositiveBigIntegerField(default=0)),
-                ('input_cached_tokens', models.PositiveBigIntegerField(default=0)),
-                ('output_tokens', models.PositiveBigIntegerField(default=0)),
-                ('reasoning_tokens', models.PositiveBigIntegerField(default=0)),
-                ('lease_until', models.DateTimeField(db_index=True)),
+                (
+                    "hold",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="billing.hold",
+                    ),
+                ),
+                ("reference", models.CharField(max_length=64)),
+                ("input_uncached_tokens", models.PositiveBigIntegerField(default=0)),
+                ("input_cached_tokens", models.PositiveBigIntegerField(default=0)),
+                ("output_tokens", models.PositiveBigIntegerField(default=0)),
+                ("reasoning_tokens", models.PositiveBigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
-            name='StoredFile',
+            name="StoredFile",
             fields=[
-                ('id', models.CharField(editable=False, max_length=40, primary_key=True, serialize=False)),
-                ('purpose', models.CharField(choices=[('file-extract', 'Extract'), ('batch', 'Batch'), ('batch_output', 'Batch Output')], max_length=16)),
-                ('filename', models.CharField(max_length=255)),
-                ('num_bytes', models.PositiveBigIntegerField()),
-                ('file', models.FileField(max_length=200, upload_to='programs/')),
-                ('text', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('api_key', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.apikey')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.CharField(editable=False, max_length=40, primary_key=True, serialize=False)),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("file-extract", "Extract"),
+                            ("batch", "Batch"),
+                            ("batch_output", "Batch Output"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("filename", models.CharField(max_length=255)),
+                ("num_bytes", models.PositiveBigIntegerField()),
+                ("file", models.FileField(max_length=200, upload_to="programs/")),
+                ("text", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="accounts.apikey",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-created_at',),
+                "ordering": ("-created_at",),
             },
         ),
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('id', models.CharField(editable=False, max_length=40, primary_key=True, serialize=False)),
-                ('completion_window', models.CharField(max_length=8)),
-                ('metadata', models.JSONField(default=dict)),
-                ('status', models.CharField(choices=[('validating', 'Validating'), ('failed', 'Failed'), ('in_progress', 'In Progress'), ('finalizing', 'Finalizing'), ('completed', 'Completed'), ('expired', 'Expired'), ('cancelling', 'Cancelling'), ('cancelled', 'Cancelled')], default='validating', max_length=12)),
-                ('errors', models.JSONField(default=list)),
-                ('moments', models.JSONField(default=dict)),
-                ('expires_at', models.DateTimeField()),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('api_key', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.apikey')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('error_file', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='api.storedfile')),
-                ('input_file', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='api.storedfile')),
-                ('output_file', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='api.storedfile')),
+                ("id", models.CharField(editable=False, max_length=40, primary_key=True, serialize=False)),
+                ("completion_window", models.CharField(max_length=8)),
+                ("metadata", models.JSONField(default=dict)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("validating", "Validating"),
+                            ("failed", "Failed"),
+                            ("in_progress", "In Progress"),
+                            ("finalizing", "Finalizing"),
+                            ("completed", "Completed"),
+                            ("expired", "Expired"),
+                            ("cancelling", "Cancelling"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="validating",
+                        max_length=12,
+                    ),
+                ),
+                ("errors", models.JSONField(default=list)),
+                ("moments", models.JSONField(default=dict)),
+                ("expires_at", models.DateTimeField()),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.apikey"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "error_file",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="api.storedfile",
+                    ),
+                ),
+                (
+                    "input_file",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="api.storedfile"
+                    ),
+                ),
+                (
+                    "output_file",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="api.storedfile",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-created_at',),
+                "ordering": ("-created_at",),
             },
         ),
         migrations.CreateModel(
-            name='BatchLine',
+            name="BatchLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('custom_id', models.CharField(max_length=200)),
-                ('body', models.TextField()),
-                ('status_code', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('answer', models.TextField(blank=True)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('output_tokens', models.PositiveBigIntegerField(default=0)),
-                ('input_tokens', models.PositiveBigIntegerField(default=0)),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='api.batch')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("custom_id", models.CharField(max_length=200)),
+                ("body", models.TextField()),
+                ("status_code", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("answer", models.TextField(blank=True)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("output_tokens", models.PositiveBigIntegerField(default=0)),
+                ("input_tokens", models.PositiveBigIntegerField(default=0)),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="api.batch"
+                    ),
+                ),
             ],
             options={
-                'ordering': ('number',),
-                'constraints': [models.UniqueConstraint(fields=('batch', 'number'), name='one_line_of_a_number'), models.UniqueConstraint(fields=('batch', 'custom_id'), name='one_line_of_a_custom_id')],
+                "ordering": ("number",),
+                "constraints": [
+                    models.UniqueConstraint(fields=("batch", "number"), name="one_line_of_a_number"),
+                    models.UniqueConstraint(fields=("batch", "custom_id"), name="one_line_of_a_custom_id"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='KeyedCall',
+            name="KeyedCall",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('route', models.CharField(max_length=100)),
-                ('name', models.CharField(max_length=255)),
-                ('body_hash', models.CharField(max_length=64)),
-                ('lease_until', models.DateTimeField()),
-                ('fence', models.PositiveIntegerField(default=1)),
-                ('content_type', models.CharField(blank=True, max_length=60)),
-                ('answer', models.BinaryField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_index=True)),
-                ('api_key', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.apikey')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("route", models.CharField(max_length=100)),
+                ("name", models.CharField(max_length=255)),
+                ("body_hash", models.CharField(max_length=64)),
+                ("lease_until", models.DateTimeField()),
+                ("fence", models.PositiveIntegerField(default=1)),
+                ("content_type", models.CharField(blank=True, max_length=60)),
+                ("answer", models.BinaryField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_index=True)),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.apikey"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('api_key', 'route', 'name'), name='one_call_of_a_key')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("api_key", "route", "name"), name="one_call_of_a_key")
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='storedfile',
-            index=models.Index(fields=['user', '-created_at'], name='files_of_user'),
+            model_name="storedfile",
+            index=models.Index(fields=["user", "-created_at"], name="files_of_user"),
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['status', 'lease_until'], name='batches_open'),
+            model_name="batch",
+            index=models.Index(fields=["status", "lease_until"], name="batches_open"),
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['user', '-created_at'], name='batches_of_user'),
+            model_name="batch",
+            index=models.Index(fields=["user", "-created_at"], name="batches_of_user"),
         ),
     ]

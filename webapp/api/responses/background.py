@@ -86,9 +86,9 @@ class Outcome:
 # ---- asking
 
 
-def start(question: Question, secret: str, *, id: str) -> Response:
+def start(question: Question, *, id: str, address: str) -> Response:
     """A queued answer with its money held. Raises ApiError, having changed nothing."""
-    admitted = admission.admit(secret, b"", decode=lambda _content: question, id=id)
+    admitted = admission.hold(admission.look_as(question.key, question, id=id, address=address))
     try:
         with transaction.atomic():
             holds.keep(admitted.hold_id, ttl=HOLD_LIVES)

@@ -7,7 +7,7 @@ from django.db import transaction
 from msgspec import Meta, Struct
 
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, database, json_body
+from webapp.api import callers, database, json_body
 from webapp.api.errors import ApiError
 from webapp.api.exchange import Exchange
 from webapp.api.models import Item, StoredConversation
@@ -39,7 +39,7 @@ _new_items = msgspec.json.Decoder(NewItems)
 
 
 async def create(exchange: Exchange) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     body = json_body.read(await exchange.read_body() or b"{}", _new)
     said = items.read(body.items, param="items")
     conversation = await database.run(_create, key, f"conv_{exchange.id}", said, body.metadata or {})
@@ -47,24 +47,24 @@ async def create(exchange: Exchange) -> None:
 
 
 async def retrieve(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json(shape(await database.run(store.find_conversation, key.user, id)))
 
 
 async def update(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     body = json_body.read(await exchange.read_body(), _update)
     await exchange.send_json(shape(await database.run(_set_metadata, key, id, body.metadata)))
 
 
 async def delete(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await database.run(_delete, key, id)
     await exchange.send_json({"id": id, "object": "conversation.deleted", "deleted": True})
 
 
 async def add_items(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     body = json_body.read(await exchange.read_body(), _new_items)
     said = items.read(body.items, param="items")
     added = await database.run(_add, key, id, said)
@@ -72,18 +72,18 @@ async def add_items(exchange: Exchange, id: str) -> None:
 
 
 async def list_items(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json(list_shape(await database.run(_page, key, id, exchange.query)))
 
 
 async def retrieve_item(exchange: Exchange, id: str, item_id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json((await database.run(_item, key, id, item_id)).content)
 
 
 async def delete_item(exchange: Exchange, id: str, item_id: str) -> None:
     """Answers with the conversation."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json(shape(await database.run(_delete_item, key, id, item_id)))
 
 

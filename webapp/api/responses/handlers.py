@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, call, database, relay, sse, token_count
+from webapp.api import call, callers, database, relay, sse, token_count
 from webapp.api.errors import bad_request
 from webapp.api.exchange import Exchange
 from webapp.api.models import Item, Response
@@ -24,14 +24,13 @@ LOOK_AGAIN_S = 0.05
 
 async def create(exchange: Exchange) -> None:
     """Answered while the client waits, unless it asks for the background."""
-    secret = exchange.secret
-    key = await database.run(admission.authenticate, secret)
+    key = await callers.key_of(exchange)
     question = request.decode(await exchange.read_body(), key=key)
     id = f"resp_{exchange.id}"
     if question.tools.hosted:
-        response = await database.run(turns.start, question, id=id)
+        response = await database.run(turns.start, question, id=id, address=exchange.address)
     elif question.is_background:
-        response = await database.run(background.start, question, secret, id=id)
+        response = await database.run(background.start, question, id=id, address=exchange.address)
     else:
         exchange.dialect = question.dialect = Dialect()
         await call.answer(exchange, decode=lambda _content: question, id_prefix="resp_")
@@ -46,7 +45,7 @@ async def create(exchange: Exchange) -> None:
 
 async def retrieve(exchange: Exchange, id: str) -> None:
     """The object, or with `stream=true` its events after number `starting_after`."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     asked = parameters(exchange.query)
     if asked.get("stream") != "true":
         await exchange.send_json(await database.run(_told, key, id))
@@ -58,7 +57,7 @@ async def retrieve(exchange: Exchange, id: str) -> None:
 
 async def cancel(exchange: Exchange, id: str) -> None:
     """Again is harmless. Answers once it has ended, or after a while."""
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     response = await database.run(_cancelled, key, id)
     deadline = time.perf_counter() + CANCELLED_WITHIN_S
     while response.status in Response.OPEN and time.perf_counter() < deadline:
@@ -95,18 +94,18 @@ def _found(key: ApiKey, id: str) -> Response:
 
 
 async def delete(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await database.run(_delete, key, id)
     await exchange.send_json({"id": id, "object": "response.deleted", "deleted": True})
 
 
 async def input_items(exchange: Exchange, id: str) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await exchange.send_json(list_shape(await database.run(_input_page, key, id, exchange.query)))
 
 
 async def input_tokens(exchange: Exchange) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     counted = await token_count.count(exchange, decode=partial(request.decode_counted, key=key))
     estimated = {"estimated": True} if counted.is_estimated else {}
     told = {"object": "response.input_tokens", "input_tokens": counted.tokens}
@@ -114,7 +113,7 @@ async def input_tokens(exchange: Exchange) -> None:
 
 
 async def compact(exchange: Exchange) -> None:
-    key = await database.run(admission.authenticate, exchange.secret)
+    key = await callers.key_of(exchange)
     await call.answer(exchange, decode=partial(compaction.decode, key=key), id_prefix="resp_")
 
 

@@ -16,7 +16,7 @@ from chat.frames import Limits, PlainEvent, ToolTerms, TurnSend
 from chat.models import Turn
 from chat.refusals import Refusal
 from inference.schema import FinishReason, Usage
-from webapp.api import database, turn_events, turn_faults
+from webapp.api import admission, database, turn_events, turn_faults
 from webapp.api.errors import bad_request, unknown_model
 from webapp.api.models import Response
 from webapp.api.responses import background, items, log, store
@@ -52,8 +52,9 @@ DELETED = Outcome(
 # ---- asking
 
 
-def start(question: Question, *, id: str) -> Response:
+def start(question: Question, *, id: str, address: str) -> Response:
     """A queued turn and the response that tells of it. Raises ApiError, having changed nothing."""
+    admission.check(question.key, scope="runs", model=question.model, address=address)
     model = ServedModel.objects.offered().filter(name=question.model).first()
     if model is None:
         raise unknown_model(question.model)
