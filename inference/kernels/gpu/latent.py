@@ -10,7 +10,6 @@ from torch import Tensor
 
 from inference.kernels.gpu.interpreting import INTERPRETED
 from inference.kernels.gpu.tuning import AttentionConfig
-from inference.model.kv_pool import BLOCK_TOKENS
 
 _LOG2_E = 1.4426950408889634
 
@@ -28,7 +27,7 @@ def decode(
     """Every sequence's newest token attends to all of its positions, whose latents all heads share.
 
     queries       bf16 [num_sequences, num_heads, rank + rope_dim], taken into the latents' space, rotated
-    pool          bf16 [num_blocks, BLOCK_TOKENS, rank + rope_dim], one layer
+    pool          bf16 [num_blocks, page, rank + rope_dim], one layer, in pages of so many positions
     block_tables  int32 [num_sequences, most_blocks]
     lengths       int32 [num_sequences], the newest token included; a sequence of none gives zeros
     returns       bf16 [num_sequences, num_heads, rank]: what each head gathered, still in the latents' space
@@ -52,7 +51,7 @@ def decode(
         scale * _LOG2_E,
         RANK=rank,
         ROPE=width - rank,
-        PAGE=BLOCK_TOKENS,
+        PAGE=pool.shape[1],
         SPLITS=splits,
         HEADS=config.block_heads,
         POSITIONS=config.block_positions,

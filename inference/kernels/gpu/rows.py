@@ -5,8 +5,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from inference.model.kv_pool import BLOCK_TOKENS
-
 _LOGITS_AT_ONCE = 4096
 
 
@@ -108,11 +106,10 @@ def store_latents(
     projected       bf16 [num_tokens, kv_lora_rank + rope_dim]
     weight          fp32 [kv_lora_rank]
     cosines, sines  fp32 [num_tokens, rope_dim // 2]
-    slots           int64 [num_tokens]: block * BLOCK_TOKENS + place in it; a negative one writes nothing
-    pool            bf16 [num_blocks, BLOCK_TOKENS, kv_lora_rank + rope_dim]
+    slots           int64 [num_tokens]: block * page + place in it; a negative one writes nothing
+    pool            bf16 [num_blocks, page, kv_lora_rank + rope_dim]
     """
     rank = weight.shape[0]
-    assert pool.shape[1] == BLOCK_TOKENS
     assert pool.is_contiguous()
     _store_latents[(projected.shape[0],)](
         projected,

@@ -14,7 +14,6 @@ from inference.config import Experts
 from inference.kernels.gpu import suite, twins
 from inference.kernels.gpu.experts import Int4Experts, to_planes
 from inference.kernels.gpu.suite import KERNELS, Suite
-from inference.model.kv_pool import BLOCK_TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,7 @@ _ROUTER = Experts(
     scaling_factor=2.5,
 )
 _HIDDEN_SIZE = 224
+_PAGE = 64
 _HEADS, _RANK, _ROPE, _NOPE, _VALUE = 5, 64, 16, 32, 32
 
 
@@ -107,7 +107,7 @@ def _mix(kernels: Suite, inputs: _Inputs) -> _Pairs:
 
 
 def _decode(kernels: Suite, inputs: _Inputs) -> _Pairs:
-    pool = inputs.normal(9, BLOCK_TOKENS, _RANK + _ROPE)
+    pool = inputs.normal(9, _PAGE, _RANK + _ROPE)
     tables = torch.tensor([[3, 1, 0], [2, 0, 0], [5, 6, 8]], dtype=torch.int32, device=inputs.device)
     lengths = torch.tensor([150, 0, 192], dtype=torch.int32, device=inputs.device)
     queries = inputs.normal(3, _HEADS, _RANK + _ROPE)
@@ -149,7 +149,7 @@ def _store_latents(kernels: Suite, inputs: _Inputs) -> _Pairs:
     projected, weight = inputs.normal(3, _RANK + _ROPE), inputs.normal(_RANK).float()
     angles = inputs.normal(3, _ROPE // 2).float()
     slots = torch.tensor([3, -1, 70], device=inputs.device)
-    ours = inputs.normal(2, BLOCK_TOKENS, _RANK + _ROPE)
+    ours = inputs.normal(2, _PAGE, _RANK + _ROPE)
     theirs = ours.clone()
     kernels.store_latents(projected, weight, 1e-6, angles.cos(), angles.sin(), slots, ours)
     twins.store_latents(projected, weight, 1e-6, angles.cos(), angles.sin(), slots, theirs)
