@@ -30,6 +30,7 @@ from chat import (
 )
 from chat.events import LogUnreachable
 from chat.models import Turn
+from webapp.accounts import closing
 from webapp.billing import holds
 
 logger = logging.getLogger(__name__)
@@ -146,6 +147,7 @@ TIDIED: tuple[Callable[[], object], ...] = (
     documents.tidy,
     attachments.tidy,
     shares.clear_ended,
+    closing.clear_again,
 )
 
 
