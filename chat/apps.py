@@ -9,12 +9,14 @@ class ChatConfig(AppConfig):
     label = "chat"
 
     def ready(self) -> None:
-        from chat import attachments, queueing, tasks, temporary
+        from chat import account_data, attachments, queueing, tasks, temporary
         from chat.models import Attachment
+        from webapp.accounts import closing
 
         # However its row goes: with its conversation, its account, or alone.
         post_delete.connect(attachments.forget_file, sender=Attachment)
         tasks.SWEPT.append(queueing.go_on)
+        closing.closed.connect(account_data.clear)
         user_logged_out.connect(temporary.signed_out)
         if settings.MCP_SERVERS:
             from chat import tool_servers

@@ -6,15 +6,17 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chat import memories, notices, preferences, presets, toolsets
+from chat import account_data, memories, notices, preferences, presets, toolsets
 from chat.models import Memory, Preset, Turn
-from chat.personal_forms import ChatForm, MemoryForm, NotificationForm, PresetForm
+from chat.personal_forms import ChatForm, DeleteAccountForm, MemoryForm, NotificationForm, PresetForm
+from webapp.accounts import closing
 from webapp.accounts.models import User
 from webapp.webhooks import endpoints
 from webapp.webhooks.models import Endpoint
@@ -174,6 +176,29 @@ def notice(request: SignedInRequest, turn_id: UUID) -> HttpResponse:
     took_s = (found.finished_at - found.created_at).total_seconds()
     is_long = took_s >= preferences.of(request.user).notifies_after_s
     return JsonResponse({"title": title, "text": text, "is_long": is_long})
+
+
+# ---- all of it
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def data(request: SignedInRequest) -> HttpResponse:
+    """One's data as a file, and the end of the account."""
+    form = DeleteAccountForm(request.POST or None, user=request.user)
+    if request.method == "POST" and form.is_valid():
+        user = request.user
+        logout(request)
+        closing.close(user)
+        return redirect("sign_in")
+    return render(request, "personal/data.html", {"form": form, "section": "data"}, status=_status(form))
+
+
+@login_required
+@require_GET
+def export_account(request: SignedInRequest) -> HttpResponseBase:
+    file = account_data.export(request.user)
+    return FileResponse(file, as_attachment=True, filename="kimi-k2-thinking.zip")
 
 
 def _status(form: forms.BaseForm) -> int:
