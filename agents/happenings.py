@@ -74,4 +74,12 @@ class AgentFinished(msgspec.Struct, frozen=True, tag_field="type", tag="agent.fi
     cost: str
 
 
-Happening = NoteAdded | PlanChanged | TurnWaiting | TurnResumed | AgentStarted | AgentFinished
+class ModelAwaited(msgspec.Struct, frozen=True, tag_field="type", tag="model.awaited"):
+    """The model could not be had just now: its call is made again as soon as it can, for so many seconds at
+    most. Any later event says that it answers, or that it was given up."""
+
+    step: int
+    seconds: int
+
+
+Happening = NoteAdded | PlanChanged | TurnWaiting | TurnResumed | AgentStarted | AgentFinished | ModelAwaited

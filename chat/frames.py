@@ -234,6 +234,7 @@ PlainEvent = (
     | happenings.TurnResumed
     | happenings.AgentStarted
     | happenings.AgentFinished
+    | happenings.ModelAwaited
 )
 
 

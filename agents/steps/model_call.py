@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from agents import tracing
-from agents.happenings import Happening
+from agents.happenings import Happening, ModelAwaited
 from agents.steps.asking import Ask, Asked, AskFailed
 from agents.steps.progress import Progress
 from agents.steps.reply import Draft, Reply
@@ -182,6 +182,8 @@ class _Attempts:
         delay = fault.retry_after_s if isinstance(fault, BackendOverloaded) else poll_s
         if time.monotonic() + delay > self._gives_up_at:
             return False
+        seconds = round(self._gives_up_at - time.monotonic())
+        await self._setting.emit.happened(ModelAwaited(step=self._progress.next_step, seconds=seconds))
         try:
             while (time_left := self._gives_up_at - time.monotonic()) > 0:
                 await self._setting.stop.sleep(min(delay, time_left))

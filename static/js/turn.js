@@ -145,6 +145,11 @@ export class TurnView {
       this.#wait();
     }
     const { data } = event;
+    if (event.type === "model.awaited") {
+      this.#wait();
+      this.reply.querySelector(":scope > .waiting > :last-child").textContent = say("model_away", { n: event.seconds });
+      return;
+    }
     if (event.kind === "check" && data.must_revise) this.setAside("draft", event.step, event.step);
     if (event.kind === "rollback") this.setAside("undone", data.to_step + 1, event.step);
     if (event.type === "plan.changed" || event.kind === "rollback") this.#fold(); // a phase may be over
@@ -223,7 +228,7 @@ export class TurnView {
     if (!reasoning) return;
     this.#endReasoning(reasoning);
     reasoning.element.querySelector(".reasoning__label").textContent = say("thought", { duration: duration(duration_ms) });
-    reasoning.element.querySelector(".reasoning__meta").textContent = num_tokens ? say("tokens", { n: figure(num_tokens) }) : "";
+    reasoning.element.querySelector(".reasoning__meta").textContent = num_tokens ? say(num_tokens === 1 ? "token" : "tokens", { n: figure(num_tokens) }) : "";
     this.#wait();
   }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agents.happenings import ModelAwaited
 from agents.limits import Limit
 from agents.memory_store import MemoryStore
 from agents.steps.progress import Outcome
@@ -217,7 +218,8 @@ async def test_a_backend_that_is_away_is_waited_for_and_what_was_shown_stays() -
     patience = Patience(max_seconds=0.1, poll_seconds=0.01)
     stage = Stage(backend=Away("text: never", num_faults=99), patience=patience)
     assert await stage.drive() == Outcome(finish_reason=FinishReason.ERROR, detail="The worker died.")
-    assert stage.heard.events == [("step", 1), ("content", 1, "half an ")]
+    away = ("happened", ModelAwaited(step=1, seconds=0))  # its readers know why nothing comes
+    assert stage.heard.events == [("step", 1), ("content", 1, "half an "), away]
 
 
 async def test_a_request_at_fault_is_not_made_again() -> None:
