@@ -91,7 +91,7 @@ class Traits:
 class ToolContext:
     """Whose call it is. `key` is the same when a call is run again after a crash, so that no effect happens
     twice. `tenant` is the user's id. An agent's `top_turn_id` is the turn that it works for. `decided` is a
-    person's word, of a call that waited for one.
+    person's word, of a call that waited for one. `is_fresh`: what was found before this turn is not used.
 
     What the model had read: `trust` is the least trusted of it, `known_urls` those that no model has made up,
     `told_bits` what those that it made up have told (agents.tooling.exposure).
@@ -106,6 +106,7 @@ class ToolContext:
     trust: Trust = Trust.USER
     known_urls: frozenset[str] = frozenset()
     told_bits: float = 0.0
+    is_fresh: bool = False
     decided: "Decided | None" = None
 
 

@@ -25,9 +25,29 @@ TURN_S = 3_600.0
 KEPT_S = 86_400.0  # beyond its freshness, where one can ask whether it has changed
 MAX_BYTES = 2 * 1024 * 1024  # packed
 MAX_MEMORY_BYTES = 32 * 1024 * 1024
+MAX_REDIS_BYTES = 256 * 1024 * 1024
+BESIDE_BYTES = 300  # what Redis needs for a key, and we to count it
 AWAY_S = 5.0
 TIMEOUT_S = 1.0
 PREFIX = "page"
+
+# Sizes are counted until their key is pushed out: keys that have expired meanwhile were written before those
+# that live on, and so go first.
+_PUT = """
+local value, ttl, now, most, size = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local before = tonumber(redis.call('HGET', KEYS[3], KEYS[1]) or 0)
+redis.call('SET', KEYS[1], value, 'PX', ttl)
+redis.call('HSET', KEYS[3], KEYS[1], size)
+redis.call('ZADD', KEYS[2], now, KEYS[1])
+local total = redis.call('HINCRBY', KEYS[3], 'total', size - before)
+while total > most do
+  local oldest = redis.call('ZPOPMIN', KEYS[2])[1]
+  if not oldest then break end
+  total = redis.call('HINCRBY', KEYS[3], 'total', -tonumber(redis.call('HGET', KEYS[3], oldest) or 0))
+  redis.call('HDEL', KEYS[3], oldest)
+  redis.call('DEL', oldest)
+end
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -149,13 +169,15 @@ class InMemory:
 
 
 class InRedis:
-    """Of all workers: a turn that changes its worker goes on reading the same. A Redis that is away keeps
-    nothing."""
+    """Of all workers: a turn that changes its worker goes on reading the same. Never more than `max_bytes`
+    together: what was written longest ago goes first. A Redis that is away keeps nothing."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, max_bytes: int = MAX_REDIS_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._client = redis.Redis.from_url(
             url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
+        self._put = self._client.register_script(_PUT)
         self._away_until = 0.0
 
     def get(self, key: str) -> bytes | None:
@@ -163,7 +185,10 @@ class InRedis:
         return found if isinstance(found, bytes) else None
 
     def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
-        self._asked(lambda: self._client.set(f"{PREFIX}:{key}", value, px=max(1, int(ttl_s * 1_000))))
+        keys = (f"{PREFIX}:{key}", f"{PREFIX}:written", f"{PREFIX}:sizes")
+        ttl_ms = max(1, int(ttl_s * 1_000))
+        words = (value, ttl_ms, time.time(), self._max_bytes, len(value) + len(key) + BESIDE_BYTES)
+        self._asked(lambda: self._put(keys=keys, args=words))
 
     def keep(self, key: str, value: bytes, *, ttl_s: float) -> None:
         left_ms = self._asked(lambda: self._client.pttl(f"{PREFIX}:{key}"))

@@ -40,10 +40,10 @@ class Library:
     def version(self) -> str:
         return self._index.version
 
-    async def open(self, source: str, *, tenant: str = "", turn: str = "") -> Opened:
+    async def open(self, source: str, *, tenant: str = "", turn: str = "", is_fresh: bool = False) -> Opened:
         """For a turn and its agents the same within an hour; for others of the tenant as long as the site
         lets it be kept, and for other tenants only what the site calls public. Without a turn or a tenant
-        nobody's is shared. Raises PageFault."""
+        nobody's is shared. `is_fresh`: what others have read is asked for again. Raises PageFault."""
         source = source.strip()
         local = await asyncio.to_thread(self._local, source)
         if local is not None:
@@ -59,7 +59,7 @@ class Library:
         if pinned is not None:
             return _free(pinned)
         known = await asyncio.to_thread(self._kept.of_tenant, source, tenant=tenant)
-        if known is not None and datetime.now(UTC) < known.freshness.fresh_until:
+        if known is not None and not is_fresh and datetime.now(UTC) < known.freshness.fresh_until:
             await asyncio.to_thread(self._kept.pin, source, known, turn=turn)
             return _free(known)
         kept = await self._opener.open(source, known=known)

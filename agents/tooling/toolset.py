@@ -113,7 +113,7 @@ class Toolset:
             arguments = self._arguments(tool, intent)
         except BadArguments as fault:
             return _fault(str(fault), Fault.BAD_ARGUMENTS)
-        context = replace(context, decided=intent.decided)
+        context = replace(context, decided=intent.decided, is_fresh=self._is_fresh)
         result = self._forbidden(tool, arguments, intent, context)
         if result is None:
             result = await self._run(tool, arguments, context, begin)

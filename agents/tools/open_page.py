@@ -1,7 +1,7 @@
 """Reading a source whole, part by part."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from agents import plain_text
 from agents.corpus.documents import passages_of
@@ -60,9 +60,16 @@ class OpenPage:
         return _shown(opened, int(arguments.get("part", 1)))
 
 
-def reader_of(context: ToolContext) -> dict[str, str]:
+class _Reading(TypedDict):
+    tenant: str
+    turn: str
+    is_fresh: bool
+
+
+def reader_of(context: ToolContext) -> _Reading:
     """Who reads: the agents of a turn read what it reads."""
-    return {"tenant": context.tenant, "turn": context.top_turn_id or context.turn_id}
+    turn = context.top_turn_id or context.turn_id
+    return {"tenant": context.tenant, "turn": turn, "is_fresh": context.is_fresh}
 
 
 def traits_of(library: Library) -> Traits:

@@ -191,3 +191,31 @@ async def test_a_page_that_many_turns_open_at_once_is_right_for_each(
     )
     again = [await library.open(f"{site}/x", tenant=str(at), turn=str(at)) for at in range(4)]
     assert [says(one) for one in opened] == [says(one) for one in again]
+
+
+async def test_who_asks_for_what_is_new_gets_no_page_of_others_but_keeps_to_its_own(
+    library: Library, site: str, pages: Pages
+) -> None:
+    pages.answers["/x"] = versions(cache_control="max-age=600")
+    assert says(await library.open(f"{site}/x", tenant="a", turn="1")) == "Version 1"
+    assert says(await library.open(f"{site}/x", tenant="a", turn="2")) == "Version 1"
+    for _ in range(2):
+        fresh = await library.open(f"{site}/x", tenant="a", turn="3", is_fresh=True)
+        assert says(fresh) == "Version 2"
+
+
+def test_kept_pages_never_take_more_than_their_share_of_redis(redis_url: str) -> None:
+    store = InRedis(redis_url, max_bytes=60_000)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+        for number in range(40):
+            store.put(f"content:{number}", bytes(5_000), ttl_s=60)
+            store.put("content:again", bytes(number), ttl_s=60)
+        kept = client.keys("page:content:*")
+        assert sum(client.strlen(key) for key in kept) <= 60_000
+        assert 5 < len(kept) <= 12
+        assert (store.get("content:39"), store.get("content:0")) == (bytes(5_000), None)
+        sizes = {name: int(size) for name, size in client.hgetall("page:sizes").items()}
+        total = sizes.pop(b"total")
+        assert total == sum(sizes.values()) <= 60_000
+        assert client.zcard("page:written") == len(sizes) == len(kept)
