@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from agents.round_robin import RoundRobin
+
 ROOT = Path(__file__).resolve().parents[2]
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 SPARE_S = 5.0
@@ -37,12 +39,12 @@ class Busy(Exception):
 
 class SideProcess:
     """`python -m MODULE ARGUMENTS`, with a folder for what it writes that is removed with it. After
-    `num_answers` another one is started: libraries keep memory. For any thread."""
+    `num_answers` another one is started: libraries keep memory. For any thread; tenants take turns."""
 
     def __init__(self, module: str, *arguments: str, num_answers: int) -> None:
         self._command = [sys.executable, "-m", module, *arguments]
         self._num_answers = num_answers
-        self._lock = threading.Lock()
+        self._lock = RoundRobin()
         self._process: subprocess.Popen[bytes] | None = None
         self._clear_away: Callable[[], object] = lambda: None
         self._num_given = 0

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agents import tool_cache
+from agents import round_robin, tool_cache
 from agents.tool import (
     CanReconcile,
     Decision,
@@ -116,7 +116,8 @@ class Toolset:
         context = replace(context, decided=intent.decided, is_fresh=self._is_fresh)
         result = self._forbidden(tool, arguments, intent, context)
         if result is None:
-            result = await self._run(tool, arguments, context, begin)
+            with round_robin.asking_for(context.tenant):
+                result = await self._run(tool, arguments, context, begin)
         return result if isinstance(result, Waiting) else self._finished(result, tool, intent)
 
     async def reconcile(self, intent: Intent, context: ToolContext) -> ToolResult | Waiting | None:
