@@ -138,9 +138,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Send the turn's events as fast as the reader takes them; what it has not taken waits in the turn's
         log."""
         try:
-            async with aclosing(replay.follow(turn_id, after=after)) as entries:
-                async for entry in entries:
-                    await asyncio.wait_for(self.send(text_data=entry.decode()), SEND_WITHIN_S)
+            async with aclosing(replay.follow(turn_id, after=after)) as news:
+                async for entries in news:
+                    for frame in frames.together(entries):
+                        async with asyncio.timeout(SEND_WITHIN_S):
+                            await self.send(text_data=frame)
         except TimeoutError:
             await self.close(TOO_SLOW)
         except Turn.DoesNotExist:

@@ -1,9 +1,11 @@
 """What passes between a browser and the chat over the websocket. Wire types only: no Django, no Redis.
 
 A frame to the server is a command; a frame to the browser is either an event of a turn's log, with the turn's
-id and its dense sequence number, or a reply to a command, with neither.
+id and its dense sequence number, or a reply to a command, with neither. Events that are there at the same
+time come together, in a list.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from agents import happenings
 
 MAX_FRAME_BYTES = 2_000_000
+BYTES_TOGETHER = 32_768
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -247,3 +250,22 @@ class TurnSnapshot(msgspec.Struct, frozen=True, tag_field="type", tag="turn.snap
 
 
 Event = PlainEvent | TurnSnapshot
+
+
+def together(entries: Sequence[bytes]) -> Iterator[str]:
+    """The frames that carry these events: alone as it is, several as a list. No list is longer than 32 kB; an
+    event that is, comes alone."""
+    batch: list[bytes] = []
+    size = 0
+    for entry in entries:
+        if batch and size + len(entry) > BYTES_TOGETHER:
+            yield _frame(batch)
+            batch, size = [], 0
+        batch.append(entry)
+        size += len(entry) + 1
+    if batch:
+        yield _frame(batch)
+
+
+def _frame(batch: list[bytes]) -> str:
+    return batch[0].decode() if len(batch) == 1 else f"[{b','.join(batch).decode()}]"

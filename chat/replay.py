@@ -36,11 +36,12 @@ class _Place:
         self.is_over = entry.type == FINISHED
 
 
-async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None]:
-    """The turn's events after number `after` as JSON, each with its `turn` and `seq`; ends after the turn's
-    last event. Raises Turn.DoesNotExist once the turn is deleted.
+async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[list[bytes], None]:
+    """The turn's events after number `after` as JSON, each with its `turn` and `seq`, as many at a time as
+    are there; ends after the turn's last event. Raises Turn.DoesNotExist once the turn is deleted.
 
-    A slow consumer is waited for: what comes meanwhile is read from the log later.
+    A slow consumer is waited for: what comes meanwhile is read from the log later. A process that lags brings
+    more at a time, and that less often.
     """
     hub = subscriptions.hub()
     subscription = await hub.open(turn_id)
@@ -50,13 +51,15 @@ async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None
             # Subscribe first, then read: what comes in between is heard, and dropped where it was read
             # already.
             await subscription.is_live.wait()
-            async for entry in _catch_up(turn_id, place):
-                yield entry
+            async for entries in _catch_up(turn_id, place):
+                yield entries
             while not place.is_over and (heard := await _heard(subscription)):
-                for entry in _in_order(heard, place):
-                    yield entry
+                if fitting := _in_order(heard, place):
+                    yield fitting
                 if place.last < _ENTRY.decode(heard[-1]).seq:
                     break  # a gap: the log has it
+                if hub.pause_s:
+                    await asyncio.sleep(hub.pause_s)
     finally:
         await hub.close(turn_id, subscription)
 
@@ -64,7 +67,8 @@ async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None
 async def _heard(subscription: subscriptions.Subscription) -> list[bytes]:
     """What came by itself; empty when the log should be looked at again."""
     try:
-        return await asyncio.wait_for(subscription.take(), LOOK_AGAIN_S)
+        async with asyncio.timeout(LOOK_AGAIN_S):
+            return await subscription.take()
     except TimeoutError:
         return []
 
@@ -83,14 +87,14 @@ def _in_order(entries: list[bytes], place: _Place) -> list[bytes]:
     return fitting
 
 
-async def _catch_up(turn_id: UUID, place: _Place) -> AsyncGenerator[bytes, None]:
+async def _catch_up(turn_id: UUID, place: _Place) -> AsyncGenerator[list[bytes], None]:
     """From the log what it has after the reader's place, or a snapshot where it does not go on from there."""
     async with events.client() as connection:
         while not place.is_over:
             entries = await events.read(connection, turn_id, after=place.last, count=READ_AT_ONCE)
             fitting = _in_order(entries, place)
-            for entry in fitting:
-                yield entry
+            if fitting:
+                yield fitting
             if entries and len(fitting) == len(entries):
                 continue
             if not entries:
@@ -100,7 +104,7 @@ async def _catch_up(turn_id: UUID, place: _Place) -> AsyncGenerator[bytes, None]
                     continue  # it came while the database was asked
             if (snapshot := await _snapshot(turn_id, place)) is None:
                 return
-            yield snapshot
+            yield [snapshot]
 
 
 async def _is_up_to_date(turn_id: UUID, place: _Place) -> bool:

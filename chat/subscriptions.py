@@ -21,6 +21,10 @@ RECONNECT_S = 0.2
 MAX_WAITING_CHARS = (
     262_144  # for a listener that is slow: past that it is sent to the log, which holds everything
 )
+FEEL_EVERY_S = 0.1
+LAG_FELT_S = 0.01  # that this process is late by: less is no load
+PAUSE_FOR_LAG = 4.0
+MOST_PAUSE_S = 0.2  # between two deliveries to one listener: five a second
 LINGER_S = 5.0  # without listeners, before the connection is given back
 
 
@@ -63,9 +67,11 @@ class _Channel:
 
 
 class Hub:
-    """The subscriber of one event loop."""
+    """The subscriber of one event loop. `pause_s` is how long a listener should let events gather before it
+    takes the next: nothing, until the loop is late at what it has to do."""
 
     def __init__(self) -> None:
+        self.pause_s = 0.0
         self._channels: dict[bytes, _Channel] = {}
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -102,6 +108,25 @@ class Hub:
 
     async def _run(self) -> None:
         """Read until nobody has listened for a while, over as many connections as that takes."""
+        feeling = asyncio.create_task(self._feel())
+        try:
+            await self._listen()
+        finally:
+            feeling.cancel()
+            self.pause_s = 0.0
+
+    async def _feel(self) -> None:
+        """Each delivery costs the same whatever it carries: a loop that lags delivers more at a time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + FEEL_EVERY_S
+            await asyncio.sleep(FEEL_EVERY_S)
+            lag = loop.time() - due
+            wanted = min(PAUSE_FOR_LAG * lag, MOST_PAUSE_S) if lag > LAG_FELT_S else 0.0
+            # Quickly up, slowly down: what is late now has been late for a while.
+            self.pause_s = max(wanted, self.pause_s * 0.8 if self.pause_s > LAG_FELT_S else 0.0)
+
+    async def _listen(self) -> None:
         while self._channels:
             try:
                 async with events.client() as connection, connection.pubsub() as pubsub:

@@ -2,6 +2,8 @@
 // It knows nothing of how a turn looks: events go to the follower that attached to the turn, replies to the page.
 
 const FIRST_RETRY_MS = 500;
+const SOON_MS = 2_000; // the longest wait between two tries while the server has not been away for long
+const LONG_AWAY_MS = 120_000;
 const LAST_RETRY_MS = 15_000;
 const PING_MS = 25_000;
 const SILENCE_MS = 60_000;
@@ -12,6 +14,7 @@ export class Stream extends EventTarget {
   #turns = new Map(); // turn id → { last, apply }
   #unsent = new Map(); // client id → { command, isOut }: no reply has answered it yet
   #retries = 0;
+  #lostAt = 0;
   #timer = 0;
   #heardAt = 0;
   #isOver = false;
@@ -72,7 +75,7 @@ export class Stream extends EventTarget {
   }
 
   #opened() {
-    this.#retries = 0;
+    this.#retries = this.#lostAt = 0;
     this.#heardAt = Date.now();
     this.#tell("state", { isOpen: true });
     this.#ping();
@@ -86,7 +89,9 @@ export class Stream extends EventTarget {
       this.#tell("signed-out", {});
       return;
     }
-    const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#retries++);
+    this.#lostAt ||= Date.now();
+    const longest = Date.now() - this.#lostAt < LONG_AWAY_MS ? SOON_MS : LAST_RETRY_MS;
+    const ceiling = Math.min(longest, FIRST_RETRY_MS * 2 ** this.#retries++);
     const wait = Math.max(FIRST_RETRY_MS / 2, Math.random() * ceiling);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), wait);
@@ -117,8 +122,13 @@ export class Stream extends EventTarget {
     return true;
   }
 
-  #received(frame) {
+  /** Events that were there at the same time come in a list. */
+  #received(said) {
     this.#heardAt = Date.now();
+    for (const frame of Array.isArray(said) ? said : [said]) this.#take(frame);
+  }
+
+  #take(frame) {
     if (frame.seq !== undefined) this.#follow(frame);
     else if (frame.type === "turn.accepted") this.#answered("accepted", frame);
     else if (frame.type === "refused") this.#answered("refused", frame);

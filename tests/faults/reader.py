@@ -120,7 +120,9 @@ class Reader:
         for command in commands:
             socket.send(json.dumps(command))
         for text in socket:
-            self._take(json.loads(text))
+            said = json.loads(text)
+            for frame in said if isinstance(said, list) else (said,):
+                self._take(frame)
 
     def _open(self) -> list[str]:
         return [

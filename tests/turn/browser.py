@@ -165,5 +165,6 @@ class Tab:
                 if message["type"] == "websocket.close":
                     self.closed = message.get("code", 1000)
                 elif message["type"] == "websocket.send":
-                    self.frames.append(msgspec.json.decode(message["text"]))
+                    said = msgspec.json.decode(message["text"])
+                    self.frames.extend(said if isinstance(said, list) else [said])
                 self._news.notify_all()

@@ -1,6 +1,7 @@
 """A socket: who is signed out is let go, and a reader that lags costs no memory and loses nothing."""
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from django.test import Client
 from chat import consumers, events, frames, replay, subscriptions
 from chat.models import Turn
 from chat.turn_log import TurnLog
+from inference.schema import ToolCall
 from tests.conftest import WriteScript
 from tests.turn.browser import Server, Tab, application, headers_of
 from tests.turn.conftest import OpenTab
@@ -63,15 +65,14 @@ def test_a_reader_that_lags_gets_everything_from_the_log_later(server: Server, q
         async with events.client() as connection:
             log = TurnLog(connection, queued_turn.id, last_seq=0)
             await log.step_started(1)
-            first = await anext(reading)
+            entries = await anext(reading)
             for number in range(400):
                 await log.reasoning(1, f"{number} " + "x" * 3_000)
             await log.flush()
             [channel] = subscriptions.hub()._channels.values()
             waiting = max(sum(map(len, listener._entries)) for listener in channel.listeners)
-            entries = [first]
             while len(entries) < log.last_seq:
-                entries.append(await asyncio.wait_for(anext(reading), 10))
+                entries += await asyncio.wait_for(anext(reading), 10)
             await reading.aclose()
         return [str(number) for number in _numbers(entries)], waiting
 
@@ -119,3 +120,41 @@ def test_a_reader_that_takes_nothing_is_closed_with_4408(
 
     server.run(run(scope_of(alice)))
     assert closed == [4408]
+
+
+def test_events_that_are_there_together_come_in_lists_of_a_bounded_size() -> None:
+    entries = [f'{{"seq": {number}, "text": "{"x" * 1_000}"}}'.encode() for number in range(100)]
+    sent = list(frames.together(entries))
+    assert [frame for text in sent for frame in msgspec.json.decode(text)] == [
+        msgspec.json.decode(entry) for entry in entries
+    ]
+    assert max(map(len, sent)) <= frames.BYTES_TOGETHER + len(sent[0]) // len(entries)
+    assert len(sent) < 5
+    assert list(frames.together(entries[:1])) == [entries[0].decode()]
+
+
+def test_a_process_that_lags_brings_events_together_and_less_often(server: Server, queued_turn: Turn) -> None:
+    async def lag() -> tuple[list[int], float]:
+        sizes = []
+        reading = replay.follow(queued_turn.id)
+        async with events.client() as connection:
+            log = TurnLog(connection, queued_turn.id, last_seq=0)
+            await log.step_started(1)
+            await anext(reading)
+            for number in range(200):
+                time.sleep(0.03)  # others keep the loop busy
+                await log.tool_call_started(1, ToolCall(id=f"{number}", name="count", arguments=""))
+                await asyncio.sleep(0)
+                if number % 20 == 19:
+                    sizes.append(len(await asyncio.wait_for(anext(reading), 20)))
+            pause_s = subscriptions.hub().pause_s
+            await log.flush()
+            while sum(sizes) < 200:
+                sizes.append(len(await asyncio.wait_for(anext(reading), 20)))
+            await reading.aclose()
+        return sizes, pause_s
+
+    sizes, pause_s = server.run(lag())
+    assert sum(sizes) == 200
+    assert max(sizes) > 1
+    assert 0 < pause_s <= subscriptions.MOST_PAUSE_S

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
@@ -18,17 +20,25 @@ from webapp.management.web_bench import Site
 TURN_WITHIN_S = 30
 
 
+@dataclass
+class Tab:
+    """A socket, and the frames that came together with one that was looked for."""
+
+    socket: ClientConnection
+    waiting: deque[dict[str, str]] = field(default_factory=deque)
+
+
 @asynccontextmanager
-async def connect(site: Site) -> AsyncIterator[ClientConnection]:
+async def connect(site: Site) -> AsyncIterator[Tab]:
     """A signed-in browser's socket."""
     address = f"127.0.0.1:{site.port}"
     cookie = await asyncio.to_thread(_sign_in, f"http://{address}", site)
     headers = {"Cookie": cookie, "Origin": f"http://{address}"}
-    async with connect_socket(f"ws://{address}/ws/chat/", additional_headers=headers, proxy=None) as tab:
-        yield tab
+    async with connect_socket(f"ws://{address}/ws/chat/", additional_headers=headers, proxy=None) as socket:
+        yield Tab(socket)
 
 
-async def first_piece_s(tab: ClientConnection) -> float:
+async def first_piece_s(tab: Tab) -> float:
     """From the frame `turn.send` to the first piece of the answer, in a conversation of its own."""
     started_at = time.perf_counter()
     await _send(tab, op="turn.send", client_id=str(uuid4()), text="Hello", model="scripted")
@@ -40,15 +50,18 @@ async def first_piece_s(tab: ClientConnection) -> float:
     return elapsed_s
 
 
-async def _send(tab: ClientConnection, **command: str) -> None:
-    await tab.send(json.dumps(command))
+async def _send(tab: Tab, **command: str) -> None:
+    await tab.socket.send(json.dumps(command))
 
 
-async def _next(tab: ClientConnection, kind: str) -> dict[str, str]:
+async def _next(tab: Tab, kind: str) -> dict[str, str]:
     """The next frame of this kind; those before it are passed over. Raises RuntimeError for a refusal."""
     async with asyncio.timeout(TURN_WITHIN_S):
         while True:
-            frame: dict[str, str] = json.loads(await tab.recv())
+            while not tab.waiting:
+                said = json.loads(await tab.socket.recv())
+                tab.waiting.extend(said if isinstance(said, list) else [said])
+            frame = tab.waiting.popleft()
             if frame["type"] == kind:
                 return frame
             if frame["type"] == "refused":
