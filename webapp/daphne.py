@@ -1,5 +1,5 @@
-"""Daphne, with two differences: a send to a reader that lags waits until the reader has taken some, and a
-request that is longer than any of ours is refused before it is stored.
+"""Daphne, with three differences: a send to a reader that lags waits until the reader has taken some, a
+request that is longer than any of ours is refused before it is stored, and sockets are told when it ends.
 
 Daphne itself keeps whatever a reader does not take, and whatever a sender sends, without bound. Run it as
 `python -m webapp.daphne`, with Daphne's own options; under uvicorn, which waits by itself, nothing of this is
@@ -13,8 +13,13 @@ import daphne.server
 from daphne.cli import CommandLineInterface
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
+from daphne.ws_protocol import WebSocketProtocol
+from twisted.internet import reactor, task
 
 LOOK_AGAIN_S = 0.02
+APPLICATION = "application_instance"
+FAREWELL_S = 0.2  # for what was said last to leave
+COME_BACK = 4503  # the code that the chat's own sockets close with when something they need is away
 MOST_BODY_BYTES = 128 * 2**20  # what the API reads at most to refuse with an answer; no upload may be longer
 LINGER_S = 2.0  # for a sender to take the refusal, while what it sends is thrown away
 _WORDS = b'{"code": "too_large", "message": "The request is longer than 128 MB. Send less."}'
@@ -25,6 +30,18 @@ _REFUSAL = (
 
 
 class PatientServer(Server):  # type: ignore[misc]  # Daphne has no types
+    def kill_all_applications(self) -> Any:
+        """Before it ends: sockets are told to come back, so that none waits for a server that is gone."""
+        for protocol in list(self.connections):
+            if isinstance(protocol, WebSocketProtocol):
+                protocol.serverClose(code=COME_BACK)
+        # Daphne stumbles over requests that have become sockets: they have no application any more.
+        self.connections = {
+            protocol: details for protocol, details in self.connections.items() if APPLICATION in details
+        }
+        ended = super().kill_all_applications()
+        return ended.addCallback(lambda _: task.deferLater(reactor, FAREWELL_S, lambda: None))
+
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         await super().handle_reply(protocol, message)
         while _is_full(protocol):

@@ -8,6 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests import services
 
@@ -27,6 +29,24 @@ def port() -> Iterator[int]:
     yield port
     server.terminate()
     server.wait(timeout=20)
+
+
+def test_sockets_are_told_to_come_back_when_the_server_ends() -> None:
+    port = services.free_port()
+    command = [sys.executable, "-m", "webapp.daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0"]
+    with subprocess.Popen([*command, "tests.web.quiet:application"]) as server:
+        services.wait_until(lambda: _takes_connections(port), within_s=30, what="Daphne")
+        with connect(f"ws://127.0.0.1:{port}/", proxy=None) as reader:
+            server.terminate()
+            with pytest.raises(ConnectionClosed) as closed:
+                reader.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4503
+
+
+def _takes_connections(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def num_sent(port: int) -> int:
