@@ -20,8 +20,8 @@ def measure(*, readers: int = 200, seconds: float = 15.0) -> list[Figure]:
     figures = []
     for server in ("daphne", "uvicorn"):
         with served(server) as site:
-            alone, _ = asyncio.run(_run(site, readers=readers, seconds=seconds, has_slow=False))
-            beside, growth = asyncio.run(_run(site, readers=readers, seconds=seconds, has_slow=True))
+            alone, _ = asyncio.run(run(site, readers=readers, seconds=seconds, has_slow=False))
+            beside, growth = asyncio.run(run(site, readers=readers, seconds=seconds, has_slow=True))
         place = f"a reader of 1 kB/s beside {readers}, {server}"
         figures += [
             Figure(name=f"{place}: memory grows by", value=growth, unit="MiB", most=MOST_GROWTH_MIB),
@@ -33,7 +33,7 @@ def measure(*, readers: int = 200, seconds: float = 15.0) -> list[Figure]:
     return figures
 
 
-async def _run(site: Site, *, readers: int, seconds: float, has_slow: bool) -> tuple[float, float]:
+async def run(site: Site, *, readers: int, seconds: float, has_slow: bool) -> tuple[float, float]:
     """The others' p99 in ms, and by how many MiB the web process grew. The flood is there in both runs: one
     of the others follows it while there is no slow reader."""
     opened = await asyncio.to_thread(site.inside, "open", str(readers + 1))

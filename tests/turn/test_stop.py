@@ -15,7 +15,7 @@ from webapp.accounts.models import User
 from webapp.billing.models import Hold, UsageRecord
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WITHIN_S = 1.0  # the promise is 300 ms; a shared machine that runs other tests is given more
+WITHIN_S = 15.0  # the promise is 300 ms, which `python -m tests.load stopping` measures: this machine may be busy
 
 PHASES = {
     "before the first token": (("stall:",), "step.started"),
