@@ -15,7 +15,7 @@ from webapp.accounts.models import User
 from webapp.billing.models import Hold, UsageRecord
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WITHIN_S = 15.0  # the promise is 300 ms, which `python -m tests.load stopping` measures: this machine may be busy
+WITHIN_S = 15.0  # this machine may be busy; that it is 300 ms, `python -m tests.load stopping` shows
 
 PHASES = {
     "before the first token": (("stall:",), "step.started"),
