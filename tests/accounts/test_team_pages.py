@@ -18,7 +18,7 @@ def team(alice, client):
 
 
 def secret_on(page):
-    return re.search(r"sk-[\w-]{40,}", page.content.decode()).group()
+    return re.search(r"sk-[\w-]{40,}", page.content.decode())[0]  # type: ignore[index]  # it is there, or the test fails
 
 
 def test_a_team_is_made_filled_and_given_a_service_key_on_its_page(client, team, alice, bob):
@@ -28,6 +28,7 @@ def test_a_team_is_made_filled_and_given_a_service_key_on_its_page(client, team,
     form = {"name": "pipeline", "project": project.pk, "scopes": ["inference"], "networks": "10.0.0.0/8, ::1"}
     page = client.post(reverse("create_team_key", args=[team.pk]), form)
     key = keys.authenticate(secret_on(page))
+    assert key is not None
     assert (key.project, key.scopes, key.networks) == (project, ["inference"], ["10.0.0.0/8", "::1/128"])
     again = client.post(reverse("change_team_key", args=[team.pk, key.pk]), {"rotate": "1"})
     assert keys.authenticate(secret_on(again)) == key

@@ -1,5 +1,6 @@
 """Pricing is exact: checked against fractions, for any rates and any usage."""
 
+import os
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -12,7 +13,8 @@ from inference.schema import Usage
 from webapp.billing import pricing
 from webapp.billing.pricing import Rates
 
-EXAMPLES = settings(max_examples=2_000, deadline=None)
+# PRICE_CASES=100000 for the long run; each test below draws as many.
+EXAMPLES = settings(max_examples=int(os.environ.get("PRICE_CASES", "2000")), deadline=None)
 
 prices = st.decimals(min_value=0, max_value=100_000, places=6)
 tokens = st.integers(min_value=0, max_value=10**9)

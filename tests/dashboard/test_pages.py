@@ -11,7 +11,7 @@ from django.utils import timezone
 from inference.schema import Usage
 from webapp.accounts.models import User
 from webapp.billing import alarms, holds, proofs, seeds
-from webapp.billing.models import Alarm, Budget, Invoice, Price, UsageRecord, Voucher
+from webapp.billing.models import Alarm, Budget, Invoice, Price, Proof, UsageRecord, Voucher
 from webapp.catalog.models import ServedModel
 
 PAGES = ("dashboard", "dashboard_turns", "dashboard_workers", "dashboard_money", "dry_run")
@@ -88,7 +88,7 @@ def test_other_prices_are_tried_without_changing_anything(client, root, used, ki
 
 def test_an_alarm_is_seen_once_somebody_says_so(client, root, used):
     proofs.prove()
-    alarms.raise_proof(proofs.Proof.objects.get())
+    alarms.raise_proof(Proof.objects.get())
     client.force_login(root)
     client.post(reverse("see_alarm", args=[Alarm.objects.get().pk]))
     assert Alarm.objects.get().seen_at is not None
