@@ -46,10 +46,11 @@ def events(http, run, **headers) -> list[tuple[int, str, dict[str, Any]]]:
 def start(http, input="What is 2 + 2?", **options) -> dict[str, Any]:
     answer = http.post("/runs", json={"input": input, "model": "scripted", **options})
     assert answer.status_code == 201, answer.text
-    return answer.json()
+    run: dict[str, Any] = answer.json()
+    return run
 
 
-def at_rest(http, run) -> dict[str, Any]:
+def at_rest(http, run: dict[str, Any]) -> dict[str, Any]:
     def is_at_rest():
         nonlocal run
         run = http.get(f"/runs/{run['id']}").json()
