@@ -94,7 +94,8 @@ class ToolContext:
     person's word, of a call that waited for one. `is_fresh`: what was found before this turn is not used.
 
     What the model had read: `trust` is the least trusted of it, `known_urls` those that no model has made up,
-    `told_bits` what those that it made up have told (agents.tooling.exposure).
+    `opened_urls` those that it asked for, `told_bits` what those that it made up have told, and its choices
+    (agents.tooling.exposure).
     """
 
     key: str
@@ -105,6 +106,7 @@ class ToolContext:
     tenant: str = ""
     trust: Trust = Trust.USER
     known_urls: frozenset[str] = frozenset()
+    opened_urls: frozenset[str] = frozenset()
     told_bits: float = 0.0
     is_fresh: bool = False
     decided: "Decided | None" = None

@@ -109,6 +109,7 @@ class _Step:
             tenant=setting.tenant,
             trust=exposure.trust,
             known_urls=exposure.known_urls,
+            opened_urls=exposure.opened_urls,
             told_bits=exposure.told_bits,
         )
 

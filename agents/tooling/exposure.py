@@ -22,10 +22,12 @@ _LONG_WORD = re.compile(r"[A-Za-z0-9@._-]{5,}")
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
     """`known_urls` are in the spelling of `agents.tooling.outgoing.plain`. `told_bits` is what addresses that
-    the model made up after a stranger's text have told their hosts."""
+    the model made up after a stranger's text have told their hosts, and a share of what its choices among
+    known ones have: `opened_urls` are those that were chosen before."""
 
     trust: Trust = Trust.USER
     known_urls: frozenset[str] = frozenset()
+    opened_urls: frozenset[str] = frozenset()
     told_bits: float = 0.0
 
 
@@ -45,6 +47,7 @@ class Exposed:
         self._opening = opening
         self._trust = opening.exposure.trust
         self._known = set(opening.exposure.known_urls)
+        self._opened = set(opening.exposure.opened_urls)
         self._told_bits = opening.exposure.told_bits
         self._num_steps: int | None = None
         self._num_notes = 0
@@ -62,8 +65,8 @@ class Exposed:
             if transcript.notes[self._num_notes].kind is NoteKind.TEAM:
                 self._trust = least_trusted(self._trust, Trust.AGENT)
             self._num_notes += 1
-        known = frozenset(self._known)
-        return Exposure(trust=self._trust, known_urls=known, told_bits=self._told_bits)
+        known, opened = frozenset(self._known), frozenset(self._opened)
+        return Exposure(trust=self._trust, known_urls=known, opened_urls=opened, told_bits=self._told_bits)
 
     def _read_opening(self, messages: Iterable[ChatMessage]) -> None:
         for message in messages:
@@ -75,15 +78,18 @@ class Exposed:
     def _read_result(self, record: CallRecord) -> None:
         if record.result is None:
             return
-        if not self._trust.is_trusted and record.result.fault not in _NOT_RUN:
-            self._told_bits += self._told_by(record.call.arguments)
+        if record.result.fault not in _NOT_RUN:
+            urls = set(outgoing.urls_in(_read(record.call.arguments)))
+            if not self._trust.is_trusted:
+                self._told_bits += self._told_by(urls)
+            self._opened.update(map(outgoing.plain, urls))
         self._learn(passage.source for passage in record.result.passages)
         self._learn(self._found_in(record.result, record.call.arguments))
         self._trust = least_trusted(self._trust, record.result.trust)
 
-    def _told_by(self, arguments: str) -> float:
-        known = frozenset(self._known)
-        told = sum(outgoing.new_bits(url, known) for url in set(outgoing.urls_in(_read(arguments))))
+    def _told_by(self, urls: Iterable[str]) -> float:
+        known, opened = frozenset(self._known), frozenset(self._opened)
+        told = sum(outgoing.new_bits(url, known, opened=opened) for url in urls)
         # More than a call may tell by itself was a person's decision.
         return told if told <= outgoing.MAX_NEW_BITS else 0.0
 

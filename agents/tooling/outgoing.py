@@ -14,6 +14,9 @@ SHORTEST_SECRET = 12
 MAX_URL_CHARS = 200
 MAX_NEW_BITS = 20.0  # of an address that is made up: four letters that no known address has
 MAX_TOLD_BITS = 32.0  # of all of them in a turn: data may also leave in pieces
+# What the choice among a site's known addresses tells it weighs less: to read on is what pages are for. Some
+# 500 bits of choices are as much as all that made-up addresses may tell: about a hundred pages of one site.
+CHOICE_SHARE = 1 / 16
 
 _URL = re.compile(r"(?i)\b(?:[a-z][a-z0-9+.-]{1,20}:)?//[^\s\"'<>\\^`{|}]+")
 # An address without a scheme: user and password, a name or a number, a port, and what is asked for there.
@@ -150,17 +153,18 @@ def plain(url: str) -> str:
     return f"{parts.scheme or 'https'}://{user}{host}{parts.path or '/'}{query}"
 
 
-def new_bits(url: str, known: frozenset[str]) -> float:
+def new_bits(url: str, known: frozenset[str], *, opened: frozenset[str] = frozenset()) -> float:
     """How much the address says beyond the known address that it goes on from; without end where no address
-    of its host is known, and for one that is odd.
+    of its host is known, and for one that is odd. Of a known address, what its choice among those of its host
+    tells, unless it was `opened` before.
 
-    `known` in the spelling of `plain`.
+    `known` and `opened` in the spelling of `plain`.
     """
     # A fragment is not sent, but the page that is opened may read it.
     _, mark, fragment = url.partition("#")
     url = plain(url)
     if url in known:
-        return _bits(fragment)
+        return _bits(fragment) + (0.0 if url in opened else CHOICE_SHARE * _choice_bits(url, known))
     parts = _split(url)
     if (
         parts is None
@@ -173,6 +177,11 @@ def new_bits(url: str, known: frozenset[str]) -> float:
     told = url + mark + fragment
     shared = [len(commonprefix((told, other))) for other in known if other.startswith(host)]
     return _bits(told[max(shared) :]) if shared else math.inf
+
+
+def _choice_bits(url: str, known: frozenset[str]) -> float:
+    host = "/".join(url.split("/", 3)[:3]) + "/"
+    return math.log2(sum(other.startswith(host) for other in known) or 1)
 
 
 def _split(url: str) -> SplitResult | None:

@@ -96,7 +96,8 @@ def sends_out(traits: Traits) -> bool:
 
 def _judge_addresses(arguments: Mapping[str, Any], context: ToolContext) -> Verdict:
     """Run while the addresses tell little, this call's and those of the calls before it taken together."""
-    told = {url: outgoing.new_bits(url, context.known_urls) for url in outgoing.urls_in(arguments)}
+    known, opened = context.known_urls, context.opened_urls
+    told = {url: outgoing.new_bits(url, known, opened=opened) for url in outgoing.urls_in(arguments)}
     bits = sum(told.values())
     if bits > outgoing.MAX_NEW_BITS or (bits and context.told_bits + bits > outgoing.MAX_TOLD_BITS):
         return Ask(MADE_UP_ADDRESS + max(told, key=lambda url: told[url])[:300])

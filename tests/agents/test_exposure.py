@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agents.tool import NewPassage, ToolResult, Trust
+from agents.tool import NewPassage, ToolContext, ToolResult, Traits, Trust
+from agents.tooling import outgoing
 from agents.tooling.exposure import Exposed, Exposure, Opening
+from agents.tooling.policy import Ask, Policy, Run
 from agents.transcript import CallRecord, Note, NoteKind, Step, Transcript
 from inference.schema import ChatMessage, Role, ToolCall
 
@@ -93,3 +95,36 @@ def test_however_an_address_is_spelled_what_it_told_is_counted(spelled: str):
         ],
     )
     assert Exposed().before(transcript, 3).told_bits > 5
+
+
+def links(num: int) -> str:
+    return " ".join(f"https://site.example/{number}" for number in range(num))
+
+
+def opened(step_number: int, page: int) -> Step:
+    arguments = f'{{"url": "https://site.example/{page}"}}'
+    return step(step_number, "x", Trust.WEB, arguments=arguments)
+
+
+def test_what_choices_among_links_tell_is_counted_once_a_page_and_ends_at_a_limit():
+    read = [opened(number + 2, number) for number in range(100)]
+    again = [opened(number + 102, 7) for number in range(50)]
+    transcript = Transcript(opening=(), steps=[step(1, links(128), Trust.WEB), *read, *again])
+    exposed = Exposed()
+    after_ten = exposed.before(transcript, 12).told_bits
+    assert after_ten == pytest.approx(10 * 7 * outgoing.CHOICE_SHARE)
+    after_all = exposed.before(transcript, 102)
+    assert after_all.told_bits > outgoing.MAX_TOLD_BITS
+    assert exposed.before(transcript, 200).told_bits == after_all.told_bits  # the site hears nothing new
+    traits, arguments = Traits(trust=Trust.WEB), {"url": "https://site.example/120"}
+    for told_bits, verdict in ((after_ten, Run), (after_all.told_bits, Ask)):
+        context = ToolContext(key="", trust=Trust.WEB, known_urls=after_all.known_urls, told_bits=told_bits)
+        assert isinstance(Policy().judge("open_page", traits, arguments, context), verdict)
+
+
+def test_the_only_link_of_a_site_is_no_choice():
+    transcript = Transcript(
+        opening=(), steps=[step(1, "https://one.example/a https://two.example/b", Trust.WEB)]
+    )
+    transcript.steps.append(step(2, "x", Trust.WEB, arguments='{"url": "https://one.example/a"}'))
+    assert Exposed().before(transcript, 3).told_bits == 0
