@@ -22,6 +22,7 @@ from inference.schema import ToolCall
 COALESCE_S = 0.04
 MAX_COALESCE_S = 0.2
 COALESCE_CHARS = 256
+MOST_PIECE_CHARS = 5_000  # of one event, whatever JSON makes of them
 GATHER_S = 0.01  # between two writes
 SECONDS_WITHOUT_REDIS = 60.0
 RETRY_S = 0.1
@@ -186,7 +187,8 @@ class TurnLog:
             return
         if self._seen != (event, step):
             self._seen = (event, step)
-            self._say(event(step=step, text=text))
+            self.send_text()
+            self._put_text(_Pending(event, step, text))
         elif self._pending is None:
             self._pending = _Pending(event, step, text)
         else:
@@ -210,7 +212,13 @@ class TurnLog:
             self._timer = None
         if (pending := self._pending) is not None:
             self._pending = None
-            self._put(pending.event(step=pending.step, text=pending.text))
+            self._put_text(pending)
+
+    def _put_text(self, pending: _Pending) -> None:
+        """A model may say a megabyte in one breath: no event carries more than fits a frame of 32 kB."""
+        for start in range(0, len(pending.text), MOST_PIECE_CHARS):
+            piece = pending.text[start : start + MOST_PIECE_CHARS]
+            self._put(pending.event(step=pending.step, text=piece))
 
     def _put(self, event: PlainEvent) -> None:
         self._recent.add(event)

@@ -68,6 +68,17 @@ async def test_a_long_piece_does_not_wait_for_the_clock(connection: "Client") ->
     assert len(await entries(connection, log)) == 2
 
 
+async def test_a_megabyte_in_one_breath_fits_frames_of_32_kb(connection: "Client") -> None:
+    log = log_of(connection)
+    breaths = ("\x01" * 70_000, "\U0001f600" * 300_000)
+    for breath in breaths:
+        await log.content(1, breath)
+    await log.flush()
+    raw = await events.read(connection, TURN)
+    assert max(map(len, raw)) <= frames.BYTES_TOGETHER
+    assert "".join(getattr(events.decode(entry), "text", "") for entry in raw) == "".join(breaths)
+
+
 async def test_numbers_are_dense_and_each_entry_names_its_own(connection: "Client") -> None:
     log = log_of(connection)
     for number in range(50):
