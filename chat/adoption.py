@@ -20,14 +20,21 @@ class NoModel(Exception):
     """No model is offered that could go on with it."""
 
 
-def adopt(user: User, snapshot: Snapshot) -> Conversation:
-    """All of it in one transaction, its turns finished and paid. Raises NoModel."""
+class AlreadyHere(Exception):
+    """It was made of this document before, and is there still."""
+
+
+def adopt(user: User, snapshot: Snapshot, *, origin: str = "") -> Conversation:
+    """All of it in one transaction, its turns finished and paid; of one `origin` once. Raises NoModel and
+    AlreadyHere."""
+    if origin and Conversation.objects.filter(user=user, origin=origin).exists():
+        raise AlreadyHere
     models = list(ServedModel.objects.offered())
     if not models:
         raise NoModel
     with transaction.atomic():
         title = " ".join(snapshot.title.split())[: Conversation._meta.get_field("title").max_length]
-        conversation = Conversation.objects.create(user=user, title=title)
+        conversation = Conversation.objects.create(user=user, title=title, origin=origin)
         search_index.keep_title(conversation)
         last: Turn | None = None
         for exchange in snapshot.exchanges:

@@ -1,6 +1,7 @@
 """A conversation as a file, and files as conversations."""
 
 from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -67,10 +68,23 @@ def _take_in(request: PageRequest) -> dict[str, object]:
     file = request.FILES.get("file")
     if file is None or not file.size or file.size > imports.MAX_BYTES:
         raise imports.NotAnExport
-    made, failed = [], []
-    for found in imports.read(file.read()):
-        if found.snapshot is None:
-            failed.append(found)
-        else:
-            made.append(adoption.adopt(request.user, found.snapshot))
-    return {"made": made, "failed": failed}
+    told: dict[str, Any] = {"made": [], "failed": [], "num_here": 0, "num_left": 0, "is_broken_off": False}
+    try:
+        for found in imports.read(file):
+            _adopt(request.user, found, told)
+    except imports.BrokenOff:
+        told["is_broken_off"] = True
+    return told
+
+
+def _adopt(user: User, found: imports.Found, told: dict[str, Any]) -> None:
+    """Make it a conversation, and note what came of it."""
+    if found.snapshot is None:
+        told["failed"].append(found)
+    elif len(told["made"]) >= imports.MAX_CONVERSATIONS:
+        told["num_left"] += 1
+    else:
+        try:
+            told["made"].append(adoption.adopt(user, found.snapshot, origin=found.origin))
+        except adoption.AlreadyHere:
+            told["num_here"] += 1

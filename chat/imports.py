@@ -1,22 +1,29 @@
 """Files that hold conversations of elsewhere, or of here, as snapshots: our own export, ChatGPT's, Claude's.
 
-One conversation at a time: one that cannot be read is said so, and keeps none of the others out. What it
-holds is a stranger's text: it is shown as any answer is, and is told the model as an earlier one.
+One conversation at a time, however long the file: one that cannot be read is said so, and keeps none of the
+others out. What it holds is a stranger's text: it is shown as any answer is, and is told the model as an
+earlier one.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain
+from typing import IO, Any
 
+import ijson
 import msgspec
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chat.snapshots import FORMAT, VERSION, Exchange, Snapshot
 
-MAX_BYTES = 32 * 2**20
-MAX_CONVERSATIONS = 2_000
+MAX_BYTES = 256 * 2**20
+MAX_CONVERSATIONS = 2_000  # made of one file; the same file again goes on behind them
+DEEPEST = 100  # of lists and objects in each other
+BEGINS, ENDS = ("start_map", "start_array"), ("end_map", "end_array")
+SEARCHED = 1_000  # bytes in which the file begins
 MAX_EXCHANGES = 1_000
 MAX_CHARS = 200_000  # of one question or answer
 
@@ -25,44 +32,81 @@ class NotAnExport(Exception):
     """The file is none that this module knows."""
 
 
+class BrokenOff(Exception):
+    """The file ends, or is no JSON any more, behind what was read."""
+
+
 class Unreadable(Exception):
     """One conversation of a file cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A conversation of the file; `snapshot` is None where it cannot be read, and `fault` says why."""
+    """A conversation of the file; `snapshot` is None where it cannot be read, and `fault` says why. `origin`
+    is the same whenever the same conversation is read."""
 
     title: str
     snapshot: Snapshot | None
     fault: str = ""
+    origin: str = ""
 
 
-def read(content: bytes) -> Iterator[Found]:
-    """What the file holds, in its order. Raises NotAnExport at the first."""
+def read(file: IO[bytes]) -> Iterator[Found]:
+    """What the file holds, in its order. Raises NotAnExport at the first, BrokenOff behind it."""
+    rows = _rows(file)
     try:
-        whole = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        first = next(rows, None)
+    except BrokenOff:
         raise NotAnExport from None
-    rows = whole if isinstance(whole, list) else [whole]
-    if not rows or not all(isinstance(row, dict) for row in rows) or not any(map(_is_known, rows)):
+    if not isinstance(first, dict) or not _is_known(first):
         raise NotAnExport
-    for row in rows[:MAX_CONVERSATIONS]:
-        title = str(row.get("title") or row.get("name") or "")[:200]
-        try:
-            yield Found(title=title, snapshot=_checked(_snapshot(row, title)))
-        except Unreadable as error:
-            yield Found(title=title, snapshot=None, fault=str(error))
-        except (
-            msgspec.ValidationError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OverflowError,
-            OSError,
-        ):
-            yield Found(title=title, snapshot=None, fault=_("its parts are not where they should be"))
+    for row in chain([first], rows):
+        yield _found(row if isinstance(row, dict) else {})
+
+
+def _rows(file: IO[bytes]) -> Iterator[Any]:
+    """The members of the list that the file is, one by one; or the one thing that it is."""
+    is_list = file.read(SEARCHED).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    file.seek(0)
+    outside, depth, builder = int(is_list), 0, ijson.ObjectBuilder()
+    try:
+        for event, value in ijson.basic_parse(file, use_float=True):
+            depth += (event in BEGINS) - (event in ENDS)
+            if depth > DEEPEST:
+                raise BrokenOff
+            if is_list and (depth, event) in ((1, "start_array"), (0, "end_array")):
+                continue  # the list itself
+            builder.event(event, value)
+            if depth == outside:
+                yield builder.value
+                builder = ijson.ObjectBuilder()
+    except (ijson.JSONError, UnicodeDecodeError):
+        raise BrokenOff from None
+
+
+def _found(row: dict[str, Any]) -> Found:
+    title = str(row.get("title") or row.get("name") or "")[:200]
+    try:
+        return Found(title=title, snapshot=_checked(_snapshot(row, title)), origin=_origin(row))
+    except Unreadable as error:
+        return Found(title=title, snapshot=None, fault=str(error))
+    except (
+        msgspec.ValidationError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        OSError,
+    ):
+        return Found(title=title, snapshot=None, fault=_("its parts are not where they should be"))
+
+
+def _origin(row: dict[str, Any]) -> str:
+    """By the id that it has where it comes from; without one by all that it says."""
+    named = row.get("conversation_id") or row.get("uuid") or row.get("id")
+    said = str(named).encode() if named else msgspec.json.encode(row, order="deterministic")
+    return hashlib.sha256(said).hexdigest()
 
 
 def _is_known(row: dict[str, Any]) -> bool:

@@ -117,3 +117,33 @@ def test_a_fault_halfway_leaves_nothing_of_that_chat(
         send(alices_client, [CHATGPT])
     assert not Conversation.objects.exists()
     assert not Turn.objects.exists()
+
+
+def test_a_file_imported_again_makes_nothing_twice(
+    alices_client: Client, scripted_model: ServedModel
+) -> None:
+    send(alices_client, [CHATGPT, CLAUDE])
+    page = send(alices_client, [CHATGPT, CLAUDE, {**CHATGPT, "id": "another"}])
+    assert "2 chats were here already" in page
+    assert "1 chat imported" in page
+    assert Conversation.objects.count() == 3
+
+
+def test_what_is_beyond_the_most_is_said_and_comes_with_the_next_import(
+    alices_client: Client, scripted_model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "MAX_CONVERSATIONS", 2)
+    whole = [{**CHATGPT, "id": f"chat {number}"} for number in range(5)]
+    assert "3 more chats are in the file" in send(alices_client, whole)
+    assert "1 more chat is in the file" in send(alices_client, whole)
+    assert "1 chat imported" in send(alices_client, whole)
+    assert Conversation.objects.count() == 5
+
+
+def test_a_file_that_breaks_off_gives_what_stood_before(
+    alices_client: Client, scripted_model: ServedModel
+) -> None:
+    whole = json.dumps([CHATGPT, CLAUDE]).encode()
+    page = send(alices_client, whole[:-40])
+    assert "The file breaks off in the middle" in page
+    assert Conversation.objects.get().title == "From there"
