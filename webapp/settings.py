@@ -287,6 +287,7 @@ PUBLIC_URL = text("PUBLIC_URL", "http://localhost:8000").rstrip("/")  # where pe
 TEMPORARY_CHAT_HOURS = number("TEMPORARY_CHAT_HOURS", 6, minimum=1)  # after its last use it is gone
 SIGN_UP_OPEN = flag("SIGN_UP_OPEN", default=True)
 DAILY_LIMIT = amount("DAILY_LIMIT", "0") or None  # of an account, in BILLING_CURRENCY; 0: none
+SIGN_UPS_OF_A_NETWORK = number("SIGN_UPS_OF_A_NETWORK", 10, minimum=1)  # in a quarter of an hour
 SIGN_UP_CREDIT = amount("SIGN_UP_CREDIT", "5.00")  # in BILLING_CURRENCY
 EMAIL_BACKEND = text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
 EMAIL_HOST = text("EMAIL_HOST", "localhost")

@@ -1,4 +1,5 @@
-// Markdown that arrives in pieces. Finished blocks are drawn once and left alone; only the tail is read again.
+// Markdown that arrives in pieces. Finished blocks are drawn once and left alone; only the tail is read again, and of a
+// very long block only its last part.
 // It draws what chat/markdown.py draws, which says what links and images may do.
 
 import { Marked } from "../vendor/marked-18.2.1/index.js";
@@ -8,7 +9,7 @@ import { lazy } from "./lazy.js";
 import { extension } from "./tex.js";
 import { say } from "./words.js";
 
-const LONGEST_BLOCK = 4096; // of a tail: beyond, a paragraph or list is shown in parts until its end is known
+const LONGEST_BLOCK = 4096; // beyond, it is shown in parts until the answer's end
 const SENTENCE_END = /[.!?。！？]["”’)]?\s/g;
 
 const ALLOWED = {
@@ -158,7 +159,9 @@ export function render(text) {
 export class MarkdownStream {
   text = "";
   isExact = true; // false when the final render may differ from what is shown
+  #source = ""; // the text with the line ends that Markdown knows
   #committed = 0;
+  #head = ""; // of the table that goes on behind what is committed
   #live = []; // the tail's blocks on show: { raw, nodes }
 
   constructor(element) {
@@ -167,6 +170,8 @@ export class MarkdownStream {
 
   append(piece) {
     this.text += piece;
+    this.#source += piece.replace(/\r\n?/g, "\n");
+    if (piece.includes("\r")) this.isExact = false; // a pair may have been parted
   }
 
   draw() {
@@ -174,8 +179,6 @@ export class MarkdownStream {
     blocks.forEach((block, place) => this.#show(block, place));
     for (const { nodes } of this.#live.splice(blocks.length)) nodes.forEach((node) => node.remove());
     this.#commit(settled(blocks));
-    const last = this.#live.at(-1);
-    if (last && last.raw.length > LONGEST_BLOCK) this.#shorten(last);
   }
 
   finish() {
@@ -185,7 +188,9 @@ export class MarkdownStream {
 
   clear() {
     this.text = "";
+    this.#source = "";
     this.#committed = 0;
+    this.#head = "";
     this.#live = [];
     this.element.replaceChildren();
   }
@@ -193,19 +198,40 @@ export class MarkdownStream {
   /** The tail's blocks, each with the blank lines that follow it. */
   #read() {
     const blocks = [];
-    for (const token of marked.lexer(this.text.slice(this.#committed))) {
+    for (const token of new marked.Lexer(marked.defaults).blockTokens(this.#head + this.#source.slice(this.#committed), [])) {
       if (token.type === "def") this.isExact = false; // what it defines may be used before or long after it
-      if (token.type === "space" && blocks.length > 0) blocks.at(-1).raw += token.raw;
-      else blocks.push({ type: token.type, raw: token.raw, text: token.text, items: token.items });
+      if (token.type === "space" && blocks.length > 0) {
+        blocks.at(-1).raw += token.raw;
+        blocks.at(-1).source += token.raw; // what ends in a blank line may be another thing than what just ends
+      } else {
+        blocks.push(...this.#pieces(token));
+      }
     }
+    if (this.#head && blocks.length > 0) blocks[0].raw = blocks[0].raw.slice(this.#head.length);
     return blocks;
+  }
+
+  /** The block; one that is very long in several, of which all but the last stay as they are. */
+  #pieces(token) {
+    const { type, raw, text } = token;
+    const cuts = raw.length > LONGEST_BLOCK ? (CUTS[type]?.(token) ?? []) : [];
+    if (cuts.length === 0) return [{ type, raw, text, source: raw }];
+    this.isExact = false;
+    const head = type === "table" ? headOf(raw) : "";
+    return [...cuts, raw.length].map((end, index) => {
+      const piece = raw.slice(cuts[index - 1] ?? 0, end);
+      return { type, raw: piece, text: piece, source: index > 0 ? head + piece : piece, head, isCut: index < cuts.length };
+    });
   }
 
   #show(block, place) {
     const shown = this.#live[place];
-    if (shown?.raw === block.raw) return;
+    if (shown?.source === block.source) {
+      this.#live[place] = { ...block, nodes: shown.nodes };
+      return;
+    }
     if (shown && block.type === "code" && shown.type === "code" && this.#lengthen(shown, block)) return;
-    const nodes = Array.from(render(block.raw).childNodes).filter((node) => node.nodeType === Node.ELEMENT_NODE);
+    const nodes = Array.from(render(block.source).childNodes).filter((node) => node.nodeType === Node.ELEMENT_NODE);
     if (shown) {
       const next = this.#live[place + 1]?.nodes[0] ?? null;
       shown.nodes.forEach((node) => node.remove());
@@ -222,46 +248,62 @@ export class MarkdownStream {
     if (!code || !block.text.startsWith(shown.text) || shown.raw.split("\n", 1)[0] !== block.raw.split("\n", 1)[0]) return false;
     if (!code.firstChild) code.append("");
     code.firstChild.appendData(block.text.slice(shown.text.length));
-    shown.raw = block.raw;
-    shown.text = block.text;
+    Object.assign(shown, block);
     return true;
   }
 
   #commit(count) {
-    for (const { raw, nodes } of this.#live.splice(0, count)) {
+    for (const { raw, nodes, isCut, head } of this.#live.splice(0, count)) {
       this.#committed += raw.length;
+      this.#head = isCut ? head : "";
       nodes.forEach(decorate);
     }
   }
-
-  /** A very long paragraph or list: what is before its last sentence or item is left alone from now on. */
-  #shorten(block) {
-    const cut = block.type === "list" ? beforeLastItem(block) : block.type === "paragraph" ? afterLastSentence(block.raw) : 0;
-    if (cut === 0) return;
-    this.isExact = false;
-    this.#live.pop();
-    const head = Array.from(render(block.raw.slice(0, cut)).childNodes);
-    block.nodes[0]?.before(...head);
-    block.nodes.forEach((node) => node.remove());
-    this.#committed += cut;
-    this.draw();
-  }
 }
 
-/** How many blocks cannot change any more: those that end in a blank line and have two blocks after them. */
+/** How many blocks cannot change any more: those that end in a blank line and have two blocks after them, and the
+ * pieces of a long one before its last. */
 function settled(blocks) {
-  for (let count = blocks.length - 2; count > 0; count--) {
-    if (/\n[ \t]*\n$/.test(blocks[count - 1].raw)) return count;
+  for (let count = blocks.length - 1; count > 0; count--) {
+    if (blocks[count - 1].isCut) return count;
+    if (count < blocks.length - 1 && /\n[ \t]*\n$/.test(blocks[count - 1].raw)) return count;
   }
   return 0;
 }
 
-function beforeLastItem({ raw, items }) {
-  return items.length < 3 ? 0 : raw.length - items.at(-1).raw.length - (raw.length - raw.trimEnd().length);
+// Where a very long block is shown in parts: what the parts are depends on what comes before them alone.
+const CUTS = {
+  paragraph: ({ raw }) => cutsOf(raw, endOfSentence),
+  table: ({ raw }) => cutsOf(raw, endOfLine),
+  blockquote: ({ raw }) => cutsOf(raw, endOfLine),
+  list: ({ items }) => {
+    const ends = [];
+    let end = 0;
+    let begin = 0;
+    for (const item of items.slice(0, -1)) {
+      end += item.raw.length;
+      if (end - begin > LONGEST_BLOCK / 2) ends.push((begin = end));
+    }
+    return ends;
+  },
+};
+
+function cutsOf(raw, endOf) {
+  const cuts = [];
+  for (let begin = 0; raw.length - begin > LONGEST_BLOCK; ) {
+    begin += endOf(raw.slice(begin, begin + LONGEST_BLOCK - 512));
+    cuts.push(begin);
+  }
+  return cuts;
 }
 
-function afterLastSentence(raw) {
-  let cut = 0;
-  for (const match of raw.slice(0, LONGEST_BLOCK - 512).matchAll(SENTENCE_END)) cut = match.index + match[0].length;
-  return cut;
+function endOfSentence(text) {
+  let end = 0;
+  for (const match of text.matchAll(SENTENCE_END)) end = match.index + match[0].length;
+  return end || text.lastIndexOf(" ") + 1 || text.length;
 }
+
+const endOfLine = (text) => text.lastIndexOf("\n") + 1 || text.length;
+
+/** The first two lines of a table. */
+const headOf = (raw) => /^.*\n.*\n/.exec(raw)?.[0] ?? "";

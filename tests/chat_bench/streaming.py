@@ -92,13 +92,13 @@ def _cost(
     rig: Rig, *, slower: int, most_s: float, most_flush_ms: float | None, longest_task_ms: float
 ) -> list[Figure]:
     with rig.person(watch=WATCH) as person:
-        slow_down(person.page, slower)
+        session = slow_down(person.page, slower)
         person.page.wait_for_timeout(2_000)
         person.page.evaluate(FORGET)
-        before = task_seconds(person.page)
+        before = task_seconds(session)
         _ask(rig, person, 20_000)
         _wait(person)
-        cost_s = task_seconds(person.page) - before
+        cost_s = task_seconds(session) - before
         seen = person.page.evaluate("seen")
     where = f"G1 20,000 tokens streamed{_at(slower)}:"
     return [

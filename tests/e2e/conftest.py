@@ -23,6 +23,7 @@ _names = (f"person{number}" for number in count(1))
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # A tool that no other test calls needs consent here.
     settings = {"TURNS_PER_MINUTE": "600", "TOOL_APPROVAL": "recall=always"}
+    settings["SIGN_UPS_OF_A_NETWORK"] = "10000"
     settings["BUNDLE_DIR"] = str(bundle.up_to_date(tmp_path_factory.mktemp("bundle") / "built"))
     running = Stack(tmp_path_factory.mktemp("stack"), settings=settings)
     try:

@@ -49,8 +49,8 @@ DOCUMENTS = {
 
 STREAM = """async ([text, size]) => {
   const all = () => performance.getEntriesByType("resource");
-  const loaded = () => all().find(({ name }) => name.includes("js/markdown"));
-  while (!loaded()) await new Promise((resolve) => setTimeout(resolve, 50)); // it comes with the connection
+  const loaded = () => all().find(({ name }) => name.includes("/markdown"));
+  while (!loaded()) await new Promise((resolve) => setTimeout(resolve, 50)); // it is fetched ahead
   const { MarkdownStream } = await import(loaded().name);
   const element = document.createElement("div");
   const stream = new MarkdownStream(element);
@@ -95,3 +95,43 @@ def test_the_cut_makes_no_difference_to_anything_hostile(person: Person) -> None
         text = payload.replace("\x00", "").replace("\t", " ")
         pieces = {plain(person.page.evaluate(STREAM, [text, size])) for size in (1, 3, 1000)}
         assert len(pieces) == 1, payload
+
+
+VERY_LONG = {
+    "a table": (
+        "| n | n² |\n|---|---|\n" + "".join(f"| {n} | {n * n} |\n" for n in range(10_000)),
+        "tbody tr",
+        10_000,
+    ),
+    "one line of emphasis": ("**a**" * 30_000, "p", 42),
+    "a list": ("".join(f"{n}. item {n}\n" for n in range(1, 8_001)), "li", 8_000),
+    "a quotation": ("> and so on\n" * 15_000, "blockquote", 51),
+    "an open fence": ("```\n" + "x = 1\n" * 40_000, "code", 1),
+    "no blank at all": ("a" * 1_000_000, "p", 280),
+}
+DRAW_LONG = """async ([text, selector]) => {
+  const all = () => performance.getEntriesByType("resource");
+  const { MarkdownStream } = await import(all().find(({ name }) => name.includes("/markdown")).name);
+  const element = document.createElement("div");
+  const stream = new MarkdownStream(element);
+  let longest = 0;
+  const step = Math.ceil(text.length / 100);
+  for (let at = 0; at < text.length; at += step) {
+    const start = performance.now();
+    stream.append(text.slice(at, at + step));
+    stream.draw();
+    longest = Math.max(longest, performance.now() - start);
+  }
+  stream.finish();
+  return [element.querySelectorAll(selector).length, longest];
+}"""
+
+
+def test_a_very_long_block_is_drawn_in_parts(person: Person) -> None:
+    person.page.wait_for_function(
+        "performance.getEntriesByType('resource').some(({ name }) => name.includes('/markdown'))"
+    )
+    for name, (text, selector, count) in VERY_LONG.items():
+        drawn, longest_ms = person.page.evaluate(DRAW_LONG, [text, selector])
+        assert abs(drawn - count) <= count * 0.1, name
+        assert longest_ms < 3_000, name  # whole, each takes seconds again and again
