@@ -15,11 +15,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from inference.kernels.gpu import experts, latent, routing, rows, tuning
+from inference.kernels.gpu import attention, experts, grouped, latent, routing, rows, tuning
 
 _TOKENS = (1, 8, 64, 256, 4096)
 _POINTERS = {
-    "*bf16": "result x scales activated projected queries pool made shared_keys normed planes out",
+    "*bf16": "keys values result x scales activated projected queries pool made shared_keys normed planes"
+    " out",
     "*fp32": "logits bias weights weight route_weights shares added total hidden cosines sines gathered logs"
     " attended maxima sums",
     "*i32": "words order block_expert chosen lengths counts block_tables ids",
@@ -70,11 +71,15 @@ def _cases() -> list[tuple[Any, dict[str, Any], dict[str, int]]]:
             "STAGES": cut.num_stages,
         }
         cases.append((latent._decode, constants, {"num_warps": cut.num_warps}))
-        cases.append((latent._merge, {"RANK": 512, "SPLITS": cut.num_splits}, {"num_warps": 4}))
-    for cut in dict.fromkeys(tuning.attention("default", "latent_prefill", size) for size in _TOKENS):
-        constants = {"NOPE": 128, "ROPE": 64, "VALUE": 128, "QUERIES": cut.block_heads}
+        cases.append((attention.merge, {"RANK": 512, "SPLITS": cut.num_splits}, {"num_warps": 4}))
+    for cut in dict.fromkeys(tuning.attention("default", "prefill", size) for size in _TOKENS):
+        constants = {"NOPE": 128, "ROPE": 64, "VALUE": 128, "GROUP": 1, "QUERIES": cut.block_heads}
         constants |= {"POSITIONS": cut.block_positions, "STAGES": cut.num_stages}
-        cases.append((latent._prefill, constants, {"num_warps": cut.num_warps}))
+        cases.append((attention._prefill, constants, {"num_warps": cut.num_warps}))
+    for shared in dict.fromkeys(tuning.attention("default", "grouped_decode", size) for size in _TOKENS):
+        constants = {"DIM": 128, "GROUP": 6, "ROWS": 16, "PAGE": 64, "SPLITS": shared.num_splits}
+        constants |= {"POSITIONS": shared.block_positions, "STAGES": shared.num_stages}
+        cases.append((grouped._decode, constants, {"num_warps": shared.num_warps}))
     chosen = {"NUM_PER_TOKEN": 8, "NORMALIZES": True, "HAS_LENGTHS": True, "WIDTH": 512, "CHOICES": 8}
     work = {"ROWS": 16, "PAIRS": 256, "WIDTH": 512}
     norm = {"HAS_ADDED": True, "HAS_PLANES": True, "BLOCK": 8192}
@@ -86,6 +91,7 @@ def _cases() -> list[tuple[Any, dict[str, Any], dict[str, int]]]:
         (rows._add_rms_norm, norm, {"num_warps": 8}),
         (rows._rotate, {"PAIRS": 32, "HEADS": 64}, {}),
         (rows._store_latents, {"RANK": 512, "RANK_BLOCK": 512, "PAIRS": 32}, {}),
+        (grouped._store, {"PAGE": 64, "DIM": 128}, {"num_warps": 1}),
         (rows._best_of_part, {"BLOCK": 4096}, {"num_warps": 4}),
     ]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from inference.config import Experts, LatentAttention, ModelConfig, Yarn
-from inference.gpu.weights import Attention, Layer, Mixture, Mlp, Weights
+from inference.gpu.weights import Latent, Layer, Mixture, Mlp, Weights
 from inference.kernels.gguf_blocks import AffineBlocks
 from inference.kernels.gpu.experts import Int4Experts
 from inference.model import rope
@@ -178,7 +178,7 @@ def layer(config: ModelConfig, drawn: Draw, *, has_experts: bool) -> Layer:
     assert sizes is not None
     rank = sizes.q_lora_rank
     made = sizes.qk_nope_head_dim + sizes.v_head_dim
-    attention = Attention(
+    attention = Latent(
         norm=drawn.ones(hidden_size),
         down=drawn.matrix((rank or 0) + sizes.cache_width, hidden_size),
         query_norm=None if rank is None else drawn.ones(rank),

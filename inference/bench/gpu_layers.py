@@ -221,7 +221,7 @@ def decoding(
     queries = drawn.normal(batch, config.num_heads, width)
 
     def attend() -> Tensor:
-        return suite.decode(
+        return suite.decode_latent(
             queries, pool, tables, lengths, rank=sizes.kv_lora_rank, scale=config.softmax_scale
         )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inference.gpu.layers import Absorbed, Attend, Compute, Plain, Rows, Run
+from inference.gpu.layers import Compute
+from inference.gpu.places import Place, Rows, Run, Runs, Singles
 from inference.gpu.sharding import Shard
 from inference.gpu.weights import Weights
 from inference.kernels.gpu import self_test
@@ -21,7 +22,7 @@ _PROMPT_ROWS_AT_ONCE = 4096
 
 
 class GpuDecoder:
-    """A `port.Model`. Prompts are computed in the plain form, single tokens in the absorbed one; sums of both
+    """A `port.Model`. Prompts are computed as they come, single tokens in steps of fixed sizes; sums of both
     depend on how many rows a product has, so that numbers are not the same bit for bit in other company.
 
     With `shard` this is one device's share, and all devices must be given the same calls; each answers with
@@ -113,18 +114,18 @@ class GpuDecoder:
         return self._through(
             hidden.to(self.device),
             common,
-            Plain(self._compute, runs),
+            Runs(runs),
             pool,
             torch.cat(wanted).to(self.device),
         )
 
     def _through(
-        self, hidden: Tensor, rows: Rows, attend: Attend, pool: KVPool, wanted: Tensor | None
+        self, hidden: Tensor, rows: Rows, place: Place, pool: KVPool, wanted: Tensor | None
     ) -> Tensor:
         """All layers; the logits of the rows `wanted`, or of all, fp32. Changes `hidden`."""
         added: Tensor | None = None
         for layer, memory in zip(self._weights.layers, pool.layers, strict=True):
-            added = self._compute.layer(hidden, added, layer, rows, attend, memory)
+            added = self._compute.layer(hidden, added, layer, rows, place, memory)
         assert added is not None
         if wanted is not None:
             hidden, added = hidden[wanted], added[wanted]
@@ -191,8 +192,8 @@ class _Step:
         inputs, decoder = self._inputs, self._decoder
         cosines, sines = decoder._rotations(inputs.positions)
         rows = Rows(cosines, sines, inputs.slots, inputs.lengths)
-        attend = Absorbed(decoder._compute, inputs.block_tables, inputs.lengths)
-        return decoder._through(inputs.hidden.clone(), rows, attend, self._pool, None)
+        place = Singles(inputs.block_tables, inputs.lengths)
+        return decoder._through(inputs.hidden.clone(), rows, place, self._pool, None)
 
     def _fill(self, hidden: Tensor, spans: Sequence[Span]) -> None:
         inputs, used = self._inputs, len(spans)

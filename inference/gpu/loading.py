@@ -83,7 +83,7 @@ def load(
     Raises UnsupportedModel, BadModelFile.
     """
     check(parameters.config)
-    count = torch.cuda.device_count()
+    count = 1 if parameters.config.latent is None else torch.cuda.device_count()
     device = torch.device("cuda", 0)
     kernels = self_test.proven(device)
     if not tuning.is_measured(kernels.device):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inference.checkpoints import pack_quantized
 from inference.config import ModelConfig
-from inference.gpu.sharding import Shard
+from inference.gpu.sharding import CannotShard, Shard
 from inference.kernels.gpu.experts import Int4Experts
 from inference.model import parameters, rope
 from inference.model.folder_matrices import Int4Matrix
@@ -25,7 +25,24 @@ class UnsupportedModel(Exception):
 
 
 @dataclass(frozen=True)
-class Attention:
+class Grouped:
+    """Grouped-query attention.
+
+    qkv        bf16 [(num_heads + 2 * num_kv_heads) * head_dim, hidden_size]
+    bias       fp32 [the same rows]; it and the norms of each head [head_dim] are None where there are none
+    output     bf16 [hidden_size, num_heads * head_dim]
+    """
+
+    norm: Tensor
+    qkv: Tensor
+    bias: Tensor | None
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+    output: Tensor
+
+
+@dataclass(frozen=True)
+class Latent:
     """Latent attention with this device's heads.
 
     down       bf16 [q_lora_rank + cache_width, hidden_size]: the query's way down (none if it has no latent),
@@ -66,7 +83,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Layer:
-    attention: Attention
+    attention: Grouped | Latent
     mlp_norm: Tensor
     mlp: Mlp | Mixture
 
@@ -118,13 +135,17 @@ class _Loader:
         self._config, self._device, self._shard = config, device, shard
 
     def layer(self, stored: parameters.Layer) -> Layer:
-        assert isinstance(stored.attention, parameters.LatentAttention)
         mlp: Mlp | Mixture
         if isinstance(stored.mlp, parameters.MixtureMlp):
             mlp = self._mixture(stored.mlp)
         else:
             mlp = self._mlp(stored.mlp)
-        attention = self._attention(stored.attention, self.vector(stored.attention_norm))
+        norm = self.vector(stored.attention_norm)
+        attention: Grouped | Latent
+        if isinstance(stored.attention, parameters.LatentAttention):
+            attention = self._latent(stored.attention, norm)
+        else:
+            attention = self._grouped(stored.attention, norm)
         return Layer(attention, self.vector(stored.mlp_norm), mlp)
 
     def head(self, stored: StoredMatrix) -> Tensor:
@@ -134,7 +155,23 @@ class _Loader:
     def vector(self, stored: Tensor) -> Tensor:
         return stored.float().to(self._device)
 
-    def _attention(self, stored: parameters.LatentAttention, norm: Tensor) -> Attention:
+    def _optional(self, stored: Tensor | None) -> Tensor | None:
+        return None if stored is None else self.vector(stored)
+
+    def _grouped(self, stored: parameters.GroupedQueryAttention, norm: Tensor) -> Grouped:
+        if self._shard.count > 1:
+            raise CannotShard("grouped-query attention is not shared out to several devices")
+        matrices = (stored.query, stored.key, stored.value)
+        return Grouped(
+            norm=norm,
+            qkv=torch.cat([self._rows(matrix, slice(0, matrix.num_rows)) for matrix in matrices]),
+            bias=self._optional(stored.bias),
+            query_norm=self._optional(stored.query_norm),
+            key_norm=self._optional(stored.key_norm),
+            output=self._rows(stored.output, slice(0, stored.output.num_rows)),
+        )
+
+    def _latent(self, stored: parameters.LatentAttention, norm: Tensor) -> Latent:
         config, sizes = self._config, self._config.latent
         assert sizes is not None
         heads = self._shard.run(config.num_heads, "attention heads")
@@ -143,10 +180,10 @@ class _Loader:
         ways_down = [stored.kv_down] if stored.query_down is None else [stored.query_down, stored.kv_down]
         made = sizes.qk_nope_head_dim + sizes.v_head_dim
         kv_up = self._rows(stored.kv_up, _times(heads, made))
-        return Attention(
+        return Latent(
             norm=norm,
             down=torch.cat([self._rows(matrix, slice(0, matrix.num_rows)) for matrix in ways_down]),
-            query_norm=None if stored.query_norm is None else self.vector(stored.query_norm),
+            query_norm=self._optional(stored.query_norm),
             query_up=self._rows(up, _times(heads, sizes.qk_head_dim)),
             kv_norm=self.vector(stored.kv_norm),
             kv_up=kv_up.view(-1, made, sizes.kv_lora_rank),
@@ -213,13 +250,14 @@ def check(config: ModelConfig) -> None:
     """Raises UnsupportedModel for an architecture that the kernels do not compute."""
     sizes = config.latent
     if sizes is None:
-        raise UnsupportedModel(f"{config.architecture} has no latent attention")
-    widths = {
-        "kv_lora_rank": sizes.kv_lora_rank,
-        "qk_nope_head_dim": sizes.qk_nope_head_dim,
-        "qk_rope_head_dim": sizes.qk_rope_head_dim,
-        "v_head_dim": sizes.v_head_dim,
-    }
+        widths = {"head_dim": config.head_dim}
+    else:
+        widths = {
+            "kv_lora_rank": sizes.kv_lora_rank,
+            "qk_nope_head_dim": sizes.qk_nope_head_dim,
+            "qk_rope_head_dim": sizes.qk_rope_head_dim,
+            "v_head_dim": sizes.v_head_dim,
+        }
     for name, width in widths.items():
         if width < 16 or width & (width - 1):
             raise UnsupportedModel(f"{name} is {width}, not a power of two from 16 on")

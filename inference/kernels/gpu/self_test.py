@@ -106,26 +106,37 @@ def _mix(kernels: Suite, inputs: _Inputs) -> _Pairs:
     return pairs
 
 
-def _decode(kernels: Suite, inputs: _Inputs) -> _Pairs:
+def _decode_latent(kernels: Suite, inputs: _Inputs) -> _Pairs:
     pool = inputs.normal(9, _PAGE, _RANK + _ROPE)
-    tables = torch.tensor([[3, 1, 0], [2, 0, 0], [5, 6, 8]], dtype=torch.int32, device=inputs.device)
-    lengths = torch.tensor([150, 0, 192], dtype=torch.int32, device=inputs.device)
+    tables, lengths = _tables(inputs)
     queries = inputs.normal(3, _HEADS, _RANK + _ROPE)
-    both = [
-        source.decode(queries, pool, tables, lengths, rank=_RANK, scale=0.1)
-        for source in (kernels, Suite(kernels.device, frozenset(KERNELS)))
-    ]
-    return [(both[0], both[1])]
+    ours = kernels.decode_latent(queries, pool, tables, lengths, rank=_RANK, scale=0.1)
+    return [(ours, twins.decode_latent(queries, pool, tables, lengths, rank=_RANK, scale=0.1))]
+
+
+def _decode_grouped(kernels: Suite, inputs: _Inputs) -> _Pairs:
+    pool = inputs.normal(9, 2, 2, _PAGE, _VALUE)
+    tables, lengths = _tables(inputs)
+    queries = inputs.normal(3, 6, _VALUE)
+    ours = kernels.decode_grouped(queries, pool, tables, lengths, scale=0.1)
+    return [(ours, twins.decode_grouped(queries, pool, tables, lengths, scale=0.1))]
+
+
+def _tables(inputs: _Inputs) -> tuple[Tensor, Tensor]:
+    """Scattered blocks of three sequences, and their lengths: more than a block, nothing, whole blocks."""
+    tables = torch.tensor([[3, 1, 0], [2, 0, 0], [5, 6, 8]], dtype=torch.int32, device=inputs.device)
+    return tables, torch.tensor([150, 0, 192], dtype=torch.int32, device=inputs.device)
 
 
 def _prefill(kernels: Suite, inputs: _Inputs) -> _Pairs:
     queries, made = inputs.normal(37, _HEADS, _NOPE + _ROPE), inputs.normal(100, _HEADS, _NOPE + _VALUE)
     shared = inputs.normal(100, _RANK + _ROPE)[:, _RANK:]
-    ours, theirs = (
-        source.prefill(queries, made, shared, start=63, first=0, nope=_NOPE, scale=0.1)
-        for source in (kernels, Suite(kernels.device, frozenset(KERNELS)))
-    )
-    return list(zip(ours, theirs, strict=True))
+    ours = kernels.prefill(queries, made, shared, start=63, first=0, nope=_NOPE, scale=0.1)
+    theirs = twins.prefill(queries, made, shared, start=63, first=0, nope=_NOPE, scale=0.1)
+    alone = queries[..., :_NOPE].repeat(1, 2, 1).contiguous()
+    grouped = kernels.prefill(alone, made, None, start=63, first=0, nope=_NOPE, scale=0.1)
+    expected = twins.prefill(alone, made, None, start=63, first=0, nope=_NOPE, scale=0.1)
+    return [*zip(ours, theirs, strict=True), *zip(grouped, expected, strict=True)]
 
 
 def _add_rms_norm(kernels: Suite, inputs: _Inputs) -> _Pairs:
@@ -156,6 +167,16 @@ def _store_latents(kernels: Suite, inputs: _Inputs) -> _Pairs:
     return [(ours, theirs)]
 
 
+def _store_heads(kernels: Suite, inputs: _Inputs) -> _Pairs:
+    keys, values = inputs.normal(3, 2, _VALUE), inputs.normal(3, 2, _VALUE)
+    slots = torch.tensor([3, -1, 70], device=inputs.device)
+    ours = inputs.normal(2, 2, 2, _PAGE, _VALUE)
+    theirs = ours.clone()
+    kernels.store_heads(keys, values, slots, ours)
+    twins.store_heads(keys, values, slots, theirs)
+    return [(ours, theirs)]
+
+
 def _best_tokens(kernels: Suite, inputs: _Inputs) -> _Pairs:
     logits = inputs.normal(3, 9001, dtype=torch.float32)
     return list(zip(kernels.best_tokens(logits), twins.best_tokens(logits), strict=True))
@@ -164,10 +185,12 @@ def _best_tokens(kernels: Suite, inputs: _Inputs) -> _Pairs:
 _CHECKS: dict[str, Callable[[Suite, _Inputs], _Pairs]] = {
     "route": _route,
     "mix": _mix,
-    "decode": _decode,
+    "decode_latent": _decode_latent,
+    "decode_grouped": _decode_grouped,
     "prefill": _prefill,
     "add_rms_norm": _add_rms_norm,
     "rotate": _rotate,
     "store_latents": _store_latents,
+    "store_heads": _store_heads,
     "best_tokens": _best_tokens,
 }

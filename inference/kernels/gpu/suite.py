@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 
 from inference.config import Experts
-from inference.kernels.gpu import experts, latent, routing, rows, tuning, twins
+from inference.kernels.gpu import attention, experts, grouped, latent, routing, rows, tuning, twins
 from inference.kernels.gpu.experts import Int4Experts
 
 KERNELS = (
     "route",
     "mix",
-    "decode",
+    "decode_latent",
+    "decode_grouped",
     "prefill",
     "add_rms_norm",
     "rotate",
     "store_latents",
+    "store_heads",
     "best_tokens",
 )
 
@@ -33,7 +35,7 @@ class Suite:
 
     @property
     def can_capture(self) -> bool:
-        return not self.wrong & {"mix", "decode", "store_latents"}
+        return not self.wrong & {"mix", "decode_latent", "decode_grouped", "store_latents", "store_heads"}
 
     def route(
         self, logits: Tensor, choice_bias: Tensor, router: Experts, lengths: Tensor | None = None
@@ -69,27 +71,37 @@ class Suite:
         shares = experts.down(activated, weights, down, work, narrow)
         return experts.combine(shares, num_per_token, added, chosen)
 
-    def decode(
+    def decode_latent(
         self, queries: Tensor, pool: Tensor, block_tables: Tensor, lengths: Tensor, *, rank: int, scale: float
     ) -> Tensor:
-        source = twins if "decode" in self.wrong else latent
+        if "decode_latent" in self.wrong:
+            return twins.decode_latent(queries, pool, block_tables, lengths, rank=rank, scale=scale)
         config = tuning.attention(self.device, "latent_decode", queries.shape[0])
-        return source.decode(queries, pool, block_tables, lengths, rank=rank, scale=scale, config=config)
+        return latent.decode(queries, pool, block_tables, lengths, rank=rank, scale=scale, config=config)
+
+    def decode_grouped(
+        self, queries: Tensor, pool: Tensor, block_tables: Tensor, lengths: Tensor, *, scale: float
+    ) -> Tensor:
+        if "decode_grouped" in self.wrong:
+            return twins.decode_grouped(queries, pool, block_tables, lengths, scale=scale)
+        config = tuning.attention(self.device, "grouped_decode", queries.shape[0])
+        return grouped.decode(queries, pool, block_tables, lengths, scale=scale, config=config)
 
     def prefill(
         self,
         queries: Tensor,
         made: Tensor,
-        shared_keys: Tensor,
+        shared_keys: Tensor | None,
         *,
         start: int,
         first: int,
         nope: int,
         scale: float,
     ) -> tuple[Tensor, Tensor]:
-        source = twins if "prefill" in self.wrong else latent
-        config = tuning.attention(self.device, "latent_prefill", queries.shape[0])
-        return source.prefill(
+        if "prefill" in self.wrong:
+            return twins.prefill(queries, made, shared_keys, start=start, first=first, nope=nope, scale=scale)
+        config = tuning.attention(self.device, "prefill", queries.shape[0])
+        return attention.prefill(
             queries, made, shared_keys, start=start, first=first, nope=nope, scale=scale, config=config
         )
 
@@ -121,6 +133,10 @@ class Suite:
     ) -> None:
         source = twins if "store_latents" in self.wrong else rows
         source.store_latents(projected, weight, eps, cosines, sines, slots, pool)
+
+    def store_heads(self, keys: Tensor, values: Tensor, slots: Tensor, pool: Tensor) -> None:
+        store = twins.store_heads if "store_heads" in self.wrong else grouped.store
+        store(keys, values, slots, pool)
 
     def best_tokens(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         source = twins if "best_tokens" in self.wrong else rows

@@ -41,7 +41,9 @@ def experts(device: str, matrix: Literal["gate_up", "down"], num_tokens: int) ->
     return ExpertConfig(**_entry(device, matrix, num_tokens))
 
 
-def attention(device: str, kernel: Literal["latent_decode", "latent_prefill"], size: int) -> AttentionConfig:
+def attention(
+    device: str, kernel: Literal["latent_decode", "grouped_decode", "prefill"], size: int
+) -> AttentionConfig:
     """`size`: sequences for decode, queries for prefill."""
     return AttentionConfig(**_entry(device, kernel, size))
 

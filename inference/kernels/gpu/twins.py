@@ -3,6 +3,8 @@
 Signatures are those of the kernels; how a kernel is cut up is of no account here.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,7 +13,6 @@ from inference.checkpoints import pack_quantized
 from inference.config import Experts
 from inference.kernels import reference
 from inference.kernels.gpu.experts import Int4Experts, to_planes
-from inference.kernels.gpu.tuning import AttentionConfig
 
 
 def route(
@@ -41,15 +42,8 @@ def _dense(weights: Int4Experts, expert: int, dtype: torch.dtype) -> Tensor:
     return pack_quantized.dequantize(weights.words[expert], weights.scales[expert]).to(dtype)
 
 
-def decode(
-    queries: Tensor,
-    pool: Tensor,
-    block_tables: Tensor,
-    lengths: Tensor,
-    *,
-    rank: int,
-    scale: float,
-    config: AttentionConfig,
+def decode_latent(
+    queries: Tensor, pool: Tensor, block_tables: Tensor, lengths: Tensor, *, rank: int, scale: float
 ) -> Tensor:
     gathered = torch.zeros(*queries.shape[:2], rank, dtype=queries.dtype, device=queries.device)
     for sequence, length in enumerate(lengths.tolist()):
@@ -61,27 +55,40 @@ def decode(
     return gathered
 
 
+def decode_grouped(
+    queries: Tensor, pool: Tensor, block_tables: Tensor, lengths: Tensor, *, scale: float
+) -> Tensor:
+    attended = torch.zeros_like(queries)
+    for sequence, length in enumerate(lengths.tolist()):
+        if length:
+            seen = pool[block_tables[sequence].long()].permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :length]
+            attended[sequence] = reference.attention(
+                queries[sequence : sequence + 1], seen[0], seen[1], scale=scale
+            )[0]
+    return attended
+
+
 def prefill(
     queries: Tensor,
     made: Tensor,
-    shared_keys: Tensor,
+    shared_keys: Tensor | None,
     *,
     start: int,
     first: int,
     nope: int,
     scale: float,
-    config: AttentionConfig,
 ) -> tuple[Tensor, Tensor]:
-    keys = torch.cat(
-        [made[..., :nope], shared_keys.unsqueeze(1).expand(-1, made.shape[1], -1)], dim=2
-    ).float()
+    made = made.repeat_interleave(queries.shape[1] // made.shape[1], dim=1).float()
+    keys, values = made[..., :nope], made[..., nope:]
+    if shared_keys is not None:
+        keys = torch.cat([keys, shared_keys.float().unsqueeze(1).expand(-1, made.shape[1], -1)], dim=2)
     scores = torch.einsum("qhd,khd->qhk", queries.float(), keys) * scale
     positions = first + torch.arange(made.shape[0], device=made.device)
     own = start + torch.arange(queries.shape[0], device=made.device)
     scores = scores.masked_fill((positions > own.unsqueeze(1)).unsqueeze(1), float("-inf"))
     logs = scores.logsumexp(dim=2)
     shares = (scores - logs.unsqueeze(2)).exp().nan_to_num(0.0)
-    return torch.einsum("qhk,khd->qhd", shares, made[..., nope:].float()), logs / torch.log(torch.tensor(2.0))
+    return torch.einsum("qhk,khd->qhd", shares, values), logs / math.log(2.0)
 
 
 def add_rms_norm(
@@ -112,6 +119,13 @@ def store_latents(
     is_stored = slots >= 0
     rows = torch.cat([latents.to(pool.dtype), keys[:, 0].to(pool.dtype)], dim=1)
     pool.view(-1, pool.shape[2])[slots[is_stored]] = rows[is_stored]
+
+
+def store_heads(keys: Tensor, values: Tensor, slots: Tensor, pool: Tensor) -> None:
+    for token, slot in enumerate(slots.tolist()):
+        if slot >= 0:
+            block, place = divmod(slot, pool.shape[3])
+            pool[block, 0, :, place], pool[block, 1, :, place] = keys[token], values[token]
 
 
 def best_tokens(logits: Tensor) -> tuple[Tensor, Tensor]:

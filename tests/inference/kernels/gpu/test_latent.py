@@ -4,7 +4,7 @@ from torch import Tensor
 
 from inference.config import LatentAttention
 from inference.kernels import reference
-from inference.kernels.gpu import latent
+from inference.kernels.gpu import attention, latent
 from inference.kernels.gpu.tuning import AttentionConfig
 from inference.model.kv_pool import BLOCK_TOKENS
 from tests.inference.kernels.gpu import drawing
@@ -63,7 +63,7 @@ def test_a_prompt_read_whole_or_in_runs_is_latent_attention(kv_up: Tensor, devic
     expected = reference.latent_attention(queries, latents, kv_up, config=SIZES, scale=SCALE)
 
     def run(first: int, end: int) -> tuple[Tensor, Tensor]:
-        return latent.prefill(
+        return attention.prefill(
             queries.to(device),
             made[first:end].to(device),
             latents[first:end, RANK:].to(device),
@@ -77,5 +77,5 @@ def test_a_prompt_read_whole_or_in_runs_is_latent_attention(kv_up: Tensor, devic
     whole, _ = run(0, num_positions)
     assert drawing.distance(whole, expected) < 1e-2
     # The last run is unseen by most queries.
-    parts = latent.join([run(0, 40), run(40, 90), run(90, 100)])
+    parts = attention.join([run(0, 40), run(40, 90), run(90, 100)])
     assert drawing.distance(parts, expected) < 1e-2

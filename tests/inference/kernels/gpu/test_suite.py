@@ -33,9 +33,9 @@ def test_what_is_wrong_or_does_not_run_is_computed_by_its_twin_and_said(
     monkeypatch.setattr(latent, "decode", does_not_compile)
     with caplog.at_level(logging.WARNING):
         proven = self_test.proven(device)
-    assert proven.wrong == {"add_rms_norm", "decode"}
+    assert proven.wrong == {"add_rms_norm", "decode_latent"}
     assert not proven.can_capture
-    assert "['add_rms_norm', 'decode']" in caplog.text
+    assert "['add_rms_norm', 'decode_latent']" in caplog.text
     assert self_test.run(device, proven) == dict.fromkeys(KERNELS, True)
 
 
@@ -45,4 +45,4 @@ def test_the_table_serves_every_size_of_every_device() -> None:
             assert tuning.experts(device, "gate_up", size).rows_per_block >= 1
             assert tuning.experts(device, "down", size).block_words % 4 == 0
             assert tuning.attention(device, "latent_decode", size).num_splits >= 1
-            assert tuning.attention(device, "latent_prefill", size).num_splits == 1
+            assert tuning.attention(device, "prefill", size).num_splits == 1
