@@ -56,8 +56,8 @@ def decode(
 ) -> Tensor:
     """Every sequence's newest token attends to all of its positions.
 
-    queries       bf16 [num_sequences, num_heads, head_dim], rotated; a kv head serves num_heads // num_kv_heads
-                  of them in a row
+    queries       bf16 [num_sequences, num_heads, head_dim], rotated; a kv head serves num_heads //
+                  num_kv_heads of them in a row
     pool          bf16 [num_blocks, 2, num_kv_heads, page, head_dim], one layer
     block_tables  int32 [num_sequences, most_blocks]
     lengths       int32 [num_sequences], the newest token included; a sequence of none gives zeros
