@@ -15,7 +15,7 @@ from chat.runs import kind_of
 from chat.step_views import StepView, ToolCallView
 
 MOST_OPEN = 12  # steps of a turn that are drawn without a fold
-LAST_OPEN, LAST_OPEN_LIVE = 1, 6  # of a longer turn: its answer; what it is at
+LAST_OPEN_LIVE = 6  # of a longer turn that is under way; of one that is over its answer
 MOST_FOLDS = 12
 FEWEST_IN_A_FOLD = 10
 TITLE_CHARS = 120
@@ -82,7 +82,8 @@ class Stretch(Phase):
 def stretches(steps: Sequence[StepView], *, is_live: bool) -> list[Stretch]:
     """All of the steps, in order."""
     is_long = len(steps) > MOST_OPEN
-    open_from = len(steps) - (LAST_OPEN_LIVE if is_live else LAST_OPEN) if is_long else 0
+    num_open = LAST_OPEN_LIVE if is_live else bool(steps and steps[-1].content)
+    open_from = len(steps) - num_open if is_long else 0
     titles = _titles(steps)
     laid_out: list[Stretch] = []
     for (kind, title), members in groupby(

@@ -222,6 +222,17 @@ def cited_passages(view: TurnView) -> list[Passage]:
     return [view.passages[number] for number in sorted(view.passages)]
 
 
+@register.filter
+def site_name(passage: Passage) -> str:
+    """Where it stands: the host of a page, the name of a file."""
+    return urlsplit(passage.source).netloc.removeprefix("www.") or file_name(passage.source)
+
+
+@register.filter
+def site_letter(passage: Passage) -> str:
+    return site_name(passage)[:1].upper()
+
+
 @register.simple_tag
 def quoted_in(view: TurnView, passage: Passage) -> SafeString:
     """The beginning of the passage, or its part that the answer stands on, which is marked."""

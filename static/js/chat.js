@@ -16,6 +16,7 @@ import { clone, say } from "./words.js";
 const panel = lazy(() => import("./panel.js"));
 const links = lazy(() => import("./links.js"));
 const queue = lazy(() => import("./queue.js"));
+const cards = lazy(() => import("./cards.js"));
 const timeline = lazy(() => import("./timeline.js"));
 
 const earlier = lazy(() => import("./earlier.js"));
@@ -310,6 +311,11 @@ document.addEventListener("keydown", (event) => {
   const by = { j: 1, k: -1 }[event.key];
   if (!by || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
   void act(timeline, ({ step }) => step(by));
+});
+
+scroller.addEventListener("mouseover", ({ target }) => {
+  const pill = target.closest(".cite[popovertarget]");
+  if (pill && matchMedia("(hover: hover)").matches) void cards().then(({ rest }) => rest(pill));
 });
 
 function isBusy() {

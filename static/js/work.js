@@ -117,7 +117,9 @@ function drawNotes(view, step, fresh) {
 /** Bring `shown` to what `fresh` holds, piece by piece: one that the reader has opened or is writing in stays. */
 function patch(shown, fresh) {
   const known = new Map([...shown.children].map((piece) => [piece.dataset.key, piece]));
-  for (const piece of [...fresh.children]) {
+  const pieces = [...fresh.children];
+  const keys = pieces.map((piece) => piece.dataset.key);
+  for (const piece of pieces) {
     const old = known.get(piece.dataset.key);
     known.delete(piece.dataset.key);
     if (!old) append(shown, piece);
@@ -127,6 +129,16 @@ function patch(shown, fresh) {
     else if (!piece.hasAttribute("data-asks") && !old.contains(document.activeElement)) swap(old, piece);
   }
   for (const gone of known.values()) gone.remove();
+  if (shown.matches(".crew")) order(shown, keys);
+}
+
+/** Its pieces in the order of these keys: a path moves to the answer that it gave. */
+function order(shown, keys) {
+  if ([...shown.children].every((piece, place) => piece.dataset.key === keys[place])) return;
+  const focused = shown.contains(document.activeElement) && document.activeElement;
+  const pieces = new Map([...shown.children].map((piece) => [piece.dataset.key, piece]));
+  shown.append(...keys.map((key) => pieces.get(key)).filter(Boolean));
+  if (focused) focused.focus({ preventScroll: true });
 }
 
 function append(shown, piece) {

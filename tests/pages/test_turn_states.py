@@ -146,13 +146,15 @@ def test_a_plan_is_changed_while_the_turn_runs(alices_client: Client, alice: Use
     assert "A plan has between one and sixty lines" in refused.content.decode()
 
 
-def test_the_paths_of_a_heavy_turn_are_rows_with_answer_votes_and_cost(
+def test_the_paths_of_a_heavy_turn_stand_under_their_answers_the_most_votes_first(
     alices_client: Client, alice: User
 ) -> None:
     page = page_of(alices_client, scenes.heavy(alice))
     assert "8 paths, one answer" in page
     assert page.count("data-agent=") == 8
-    assert page.count("5 votes") == 5
+    assert page.count("5 of 8 agree") == page.count("2 of 8<") == page.count("At work") == 1
+    assert page.index("5 of 8 agree") < page.index("2 of 8<") < page.index("At work")
+    assert "15 steps" in page
     assert page.count("lane--win") == 5
     assert "$0.19" in page
 
