@@ -40,8 +40,6 @@ class Preferences(models.Model):
     uses_memory = models.BooleanField(_("memory"), default=False)
     notifies_browser = models.BooleanField(_("browser"), default=False)
     notifies_email = models.BooleanField(_("email"), default=False)
-    webhook_url = models.URLField(_("webhook"), max_length=500, blank=True)
-    webhook_secret = models.CharField(max_length=80, blank=True)
     notifies_after_s = models.PositiveIntegerField(_("seconds"), default=60)
 
     def __str__(self) -> str:
