@@ -1,13 +1,17 @@
 """An answer in the background: queued, polled, streamed again from any number, cancelled, made by whatever
 Celery worker lives; told of by a signed webhook; billed once."""
 
+import contextlib
 from typing import Any
 
 import openai
+import psutil
 import pytest
+from django.conf import settings
 
 from chat.clock import FromNow
 from inference.backends.scripted import Reply
+from tests.api.conftest import database_url, serving
 from tests.api.test_chat_completions import price
 from tests.services import flush, wait_until
 from tests.turn.worker import WorkerProcess
@@ -113,6 +117,43 @@ def test_it_survives_the_death_of_its_worker_and_is_billed_once(begin, worker, c
     done = [event.item.status for event in events if event.type == "response.output_item.done"]
     assert done == ["incomplete", "completed"]
     assert UsageRecord.objects.count() == 1
+
+
+def test_a_stream_goes_on_elsewhere_when_its_web_process_is_killed(begin, worker, client, secret, script):
+    script("pace: 20", "text: " + " ".join(str(number) for number in range(60)))
+    settings_of_it = {"DATABASE_URL": database_url(), "SCRIPT_FILE": settings.SCRIPT_FILE}
+    with serving("uvicorn", **settings_of_it) as address:
+        port = address.rpartition(":")[2]
+        options: Any = {"max_retries": 0, "_strict_response_validation": True}
+        with openai.OpenAI(base_url=f"{address}/v1", api_key=secret, **options) as doomed:
+            ask: Any = {"model": "scripted", "input": "Count.", "background": True, "stream": True}
+            events = until_killed(doomed.responses.create(**ask), port)
+    last = events[-1].sequence_number
+    events += client.responses.retrieve(events[0].response.id, stream=True, starting_after=last)
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert text == events[-1].response.output_text == " ".join(str(number) for number in range(60))
+    assert UsageRecord.objects.count() == 1
+
+
+def until_killed(stream: Any, port: str) -> list[Any]:
+    """What came of the stream until the web process was killed, with the answer's first words."""
+    events = []
+    with contextlib.suppress(openai.APIConnectionError):
+        for event in stream:
+            events.append(event)
+            if event.type == "response.output_text.delta":
+                kill_web(port)
+    assert events[-1].type != "response.completed"
+    return events
+
+
+def kill_web(port: str) -> None:
+    """As the kernel would."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if port in child.cmdline():
+                child.kill()
 
 
 def _left() -> bool:

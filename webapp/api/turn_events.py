@@ -12,5 +12,5 @@ async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[bytes, None
     turn is deleted."""
     async with contextlib.aclosing(replay.follow(turn_id, after=after)) as entries:
         async for found in entries:
-            for entry in found if isinstance(found, list) else [found]:
+            for entry in found:
                 yield entry
