@@ -101,6 +101,11 @@ bench-web: $(VENV)/.dev ## Measure what the web path adds to a backend's own tim
 bench-chat: $(VENV)/.dev ## Measure the chat in a browser and under load (about 20 minutes) [JSON=file]
 	@$(PY) -m tests.chat_bench $(if $(JSON),--json $(JSON))
 
+.PHONY: bench-api
+bench-api: $(VENV)/.dev ## Measure what the REST gateway adds, beside LiteLLM's proxy [JSON=file]
+	@scripts/bench-api-peer
+	@$(PY) manage.py bench_api --litellm var/peers/litellm/bin/litellm $(if $(JSON),--json $(JSON))
+
 .PHONY: bench-agents
 bench-agents: $(VENV)/.dev ## Measure agent turns beside LangGraph and the OpenAI Agents SDK [JSON=file]
 	@scripts/bench-agents-peers

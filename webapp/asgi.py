@@ -1,5 +1,6 @@
 """The ASGI application: REST's hot paths go to raw handlers, sockets to Channels, the rest to Django."""
 
+import gc
 import os
 
 from django.core.asgi import get_asgi_application
@@ -16,6 +17,11 @@ from chat.routing import websocket_urlpatterns  # noqa: E402
 from webapp.api.plane import DataPlane  # noqa: E402
 from webapp.mcp.door import McpDoor  # noqa: E402
 from webapp.upload_bound import UploadBound  # noqa: E402
+
+# What is loaded by now stays: looking through all of it again and again would hold up every stream.
+gc.collect()
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
 
 application = ProtocolTypeRouter(
     {

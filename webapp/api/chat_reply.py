@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from inference.backends.base import StreamBroken
 from inference.schema import (
     ChatDelta,
@@ -119,6 +121,8 @@ class Writer:
         self._tail = {"usage": None} if includes_usage else {}
         self._includes_usage = includes_usage
         self._shows_logprobs = shows_logprobs
+        # Nearly every chunk is of content: all of it but the text is made once.
+        self._around_content = self._split({"content": "\0"}), self._split({"reasoning_content": "\0"})
         self._begun: set[int] = set()
         self._calls_begun: set[tuple[int, int]] = set()
 
@@ -166,6 +170,9 @@ class Writer:
         return self._chunk(self._choice(index, {"role": "assistant", "content": ""}))
 
     def _piece(self, index: int, delta: ReasoningDelta | ContentDelta | ToolCallDelta) -> bytes:
+        if index == 0 and not isinstance(delta, ToolCallDelta) and not delta.logprobs:
+            before, after = self._around_content[isinstance(delta, ReasoningDelta)]
+            return before + orjson.dumps(delta.text) + after
         if isinstance(delta, ReasoningDelta):
             return self._chunk(self._choice(index, {"reasoning_content": delta.text}))
         if isinstance(delta, ToolCallDelta):
@@ -174,6 +181,10 @@ class Writer:
         if self._shows_logprobs and delta.logprobs:
             choice["logprobs"] = logprobs_shape(delta.logprobs)
         return self._chunk(choice)
+
+    def _split(self, delta: dict[str, str]) -> tuple[bytes, bytes]:
+        before, _, after = self._chunk(self._choice(0, delta)).partition(b'"\\u0000"')
+        return before, after
 
     def _choice(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}

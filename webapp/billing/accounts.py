@@ -4,7 +4,7 @@ the start, a team from its first need; what a key of a project costs is paid by 
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Sum
 
 from webapp.accounts.models import Project, Team, User
@@ -44,6 +44,18 @@ def of_team(team: Team) -> Account:
 def paying(user: User, project: Project | None) -> Account:
     """Whose money pays for what the user does, for this project or for themselves."""
     return of(user) if project is None else of_team(project.team)
+
+
+def payer(user: User, project: Project | None) -> tuple[int, str]:
+    """The account that pays, as `paying` has it, and its currency: asked before each request."""
+    column, owner = ("user_id", user.pk) if project is None else ("team_id", project.team_id)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, currency FROM {Account._meta.db_table} WHERE {column} = %s", [owner])
+        found = cursor.fetchone()
+    if found is None:
+        account = paying(user, project)
+        return account.pk, account.currency
+    return int(found[0]), str(found[1])
 
 
 def open_for_new_user(*, instance: User, created: bool, raw: bool = False, **_signal: object) -> None:

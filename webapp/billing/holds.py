@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 
 from inference.schema import Usage
 from webapp.accounts.models import ApiKey, User
-from webapp.billing import accounts, budgets, daily, prices, pricing
+from webapp.billing import accounts, budgets, daily, prices, pricing, quick_rows
 from webapp.billing.budgets import BudgetIsSpent, State
 from webapp.billing.daily import Today
-from webapp.billing.models import Account, Budget, Hold, LedgerEntry, Scope, UsageRecord
+from webapp.billing.models import Account, Budget, Hold, LedgerEntry, Price, Scope, UsageRecord
 from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
@@ -152,18 +152,18 @@ def place(
     nothing.
     """
     project = api_key.project if api_key else None
-    account = accounts.paying(user, project)
+    account_id, currency = accounts.payer(user, project)
     scopes = budgets.scopes_of(user, api_key=api_key, project=project)
-    counted = budgets.standing(scopes, currency=account.currency)
+    counted = budgets.standing(scopes, currency=currency)
     now = timezone.now()
-    price = prices.price_for(model, account.currency, now)
+    price = prices.price_for(model, currency, now)
     amount_nano = pricing.most_nano(
         prices.rates_of(price), max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens
     )
     with transaction.atomic():
-        _reserve(account.pk, amount_nano, counted)
-        hold = Hold.objects.create(
-            account=account,
+        _reserve(account_id, amount_nano, counted)
+        hold = Hold(
+            account_id=account_id,
             price=price,
             model=model,
             api_key=api_key,
@@ -172,6 +172,7 @@ def place(
             amount_nano=amount_nano,
             expires_at=now + ttl,
         )
+        quick_rows.insert(hold)
         budgets.link(hold, counted)
         return hold
 
@@ -276,12 +277,12 @@ def settle(
             return UsageRecord.objects.get(hold=hold)
         charged_nano = _charge(hold, usage, fees_nano)
         hold.status = Hold.Status.SETTLED
-        hold.save(update_fields=["status"])
-        return UsageRecord.objects.create(
+        quick_rows.update(hold, "status")
+        record = UsageRecord(
             user_id=_whose(hold),
             api_key_id=hold.api_key_id,
             project_id=hold.project_id,
-            model=hold.model,
+            model_id=hold.model_id,
             source=source,
             hold=hold,
             reference=reference,
@@ -296,10 +297,12 @@ def settle(
             duration_ms=duration_ms,
             is_estimated=is_estimated,
             price=hold.price,
-            currency=hold.account.currency,
+            currency=hold.price.currency if hold.price else hold.account.currency,
             cost_nano=charged_nano,
             fees_nano=min(fees_nano, charged_nano),
         )
+        quick_rows.insert(record)
+        return record
 
 
 def release(hold_id: UUID) -> bool:
@@ -327,12 +330,12 @@ def release_expired() -> int:
 
 def _locked(hold_id: UUID) -> Hold:
     """The hold, locked until the transaction ends. Always before its account: nobody waits in a circle."""
-    try:
-        # With what it is billed by, in one query; the lock is on the hold alone.
-        holds = Hold.objects.select_related("account", "price", "model").select_for_update(of=("self",))
-        return holds.get(id=hold_id)
-    except Hold.DoesNotExist:
-        raise UnknownHold(f"no hold {hold_id}") from None
+    hold = quick_rows.read(Hold, hold_id, is_locked=True)
+    if hold is None:
+        raise UnknownHold(f"no hold {hold_id}")
+    if hold.price_id is not None:
+        hold.price = quick_rows.read(Price, hold.price_id)
+    return hold
 
 
 def _reserve(account_id: int, amount_nano: int, counted: Sequence[Budget]) -> None:
@@ -380,7 +383,8 @@ def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
     cost_nano = fees_nano + (pricing.cost_nano(prices.rates_of(hold.price), usage) if hold.price else 0)
     if held_nano == cost_nano == 0:
         return 0
-    account = Account.objects.select_for_update().get(pk=hold.account_id)
+    account = quick_rows.read(Account, hold.account_id, is_locked=True)
+    assert account is not None  # the hold protects it
     charged_nano = min(cost_nano, account.balance_nano - account.held_nano + held_nano)
     if charged_nano < cost_nano:
         logger.warning(
@@ -389,10 +393,10 @@ def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
     account.balance_nano -= charged_nano
     account.held_nano -= held_nano
     daily.count(account, charged_nano)
-    account.save(update_fields=["balance_nano", "held_nano", "spent_on", "spent_today_nano"])
+    quick_rows.update(account, "balance_nano", "held_nano", "spent_on", "spent_today_nano")
     budgets.spend(budgets.of_hold(hold.id), charged_nano, held_nano=held_nano)
     if charged_nano:
-        LedgerEntry.objects.create(
+        entry = LedgerEntry(
             account=account,
             kind=LedgerEntry.Kind.USAGE,
             book=LedgerEntry.Book.REVENUE,
@@ -400,6 +404,7 @@ def _charge(hold: Hold, usage: Usage, fees_nano: int) -> int:
             hold=hold,
             note=hold.model.name,
         )
+        quick_rows.insert(entry)
     return charged_nano
 
 

@@ -2,9 +2,17 @@
 
 from datetime import datetime
 
+from django.db import connection
+
+from webapp.billing import quick_rows
 from webapp.billing.models import Price
 from webapp.billing.pricing import Rates
 from webapp.catalog.models import ServedModel
+
+_NEWEST = (
+    f"SELECT id FROM {Price._meta.db_table} WHERE model_id = %s AND currency = %s AND valid_from <= %s"
+    " ORDER BY valid_from DESC LIMIT 1"
+)
 
 
 class PriceMissing(Exception):
@@ -15,8 +23,12 @@ class PriceMissing(Exception):
 
 def price_for(model: ServedModel, currency: str, at: datetime) -> Price:
     """The newest price begun by `at`. Raises PriceMissing: nothing is given out unpriced, not even for 0."""
-    begun = Price.objects.filter(model=model, currency=currency, valid_from__lte=at)
-    price = begun.order_by("-valid_from").first()
+    field = Price._meta.get_field("valid_from")
+    values = [model.pk, currency, field.get_db_prep_value(at, connection)]
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST, values)
+        found = cursor.fetchone()
+    price = quick_rows.read(Price, found[0]) if found else None
     if price is None:
         raise PriceMissing(
             f"{model.label} has no price in {currency}. An administrator can add one under Prices (0: free)."
