@@ -69,8 +69,7 @@ def open_conversation(
     ends_at: datetime | None = None,
     preset: Preset | None = None,
 ) -> Conversation:
-    """A conversation titled by the first words of its first message; a temporary one has no title, and is
-    not found by any."""
+    """A conversation titled by the first words of its first message; a temporary one has no title."""
     if ends_at is not None:
         return Conversation.objects.create(id=conversation_id, user=user, ends_at=ends_at, preset=preset)
     words = " ".join(text.split())
