@@ -138,7 +138,7 @@ def test_a_turn_that_a_limit_ended_goes_on(person: Person, stack: Stack) -> None
     assert person.answer == "And here is the rest."
 
 
-def test_eight_paths_are_rows_that_can_be_opened(person: Person, stack: Stack) -> None:
+def test_eight_paths_stand_side_by_side_and_can_be_opened(person: Person, stack: Stack) -> None:
     stack.script("pace: 30", "think: Let me see what comes of it.", "text: The answer is **42**.")
     person.set_long_thinking(True)
     person.page.get_by_role("button", name="Effort:").click()
@@ -154,7 +154,8 @@ def test_eight_paths_are_rows_that_can_be_opened(person: Person, stack: Stack) -
     expect(lanes.nth(1).locator(".bubble")).to_be_visible()  # opened, and left open
     assert lanes.locator(".bubble:visible").count() == 1
     person.page.reload()
-    voter = turn.locator(".lane").filter(has_text=re.compile("vote")).last
+    expect(turn.locator(".ballot--win")).to_contain_text("of 8 agree")
+    voter = turn.locator(".lane--win").last
     voter.locator("> summary").click()
     expect(voter.locator(".answer")).to_contain_text("The answer is 42.")
 
