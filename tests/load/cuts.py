@@ -116,7 +116,8 @@ async def run(stack: Stack, *, cuts: int, seed: int, pages: int = PAGES) -> Cuts
 
 def _plan(draw: random.Random, cuts: int) -> list[str]:
     """Each kind at least once, if there are enough of them."""
-    plan = [kind for kind, share in SHARES.items() for _ in range(max(1, round(cuts * share)))][:cuts]
+    rare_first = sorted(SHARES, key=SHARES.__getitem__)
+    plan = [kind for kind in rare_first for _ in range(max(1, round(cuts * SHARES[kind])))][:cuts]
     draw.shuffle(plan)
     return plan
 
