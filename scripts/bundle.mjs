@@ -11,7 +11,7 @@ import { seal } from "./seal.mjs";
 const PAGES = ["app", "chat", "shared"]; // static/js/NAME.js
 const SHEETS = ["chat"]; // static/css/NAME-page.css
 // What several pages load at once, and the modules that come later need: one file. They do nothing by themselves.
-const COMMON = ["clipboard", "code", "lazy", "words"];
+const COMMON = ["clipboard", "clock", "code", "lazy", "words"];
 
 const minify = {
   name: "minify",

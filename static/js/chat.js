@@ -2,6 +2,7 @@
 
 import "./app.js";
 import { copyFrom } from "./clipboard.js";
+import { setClock } from "./clock.js";
 import { Composer } from "./composer.js";
 import { Attachments, filesOf, sentChips } from "./attachments.js";
 import { Connection } from "./connection.js";
@@ -10,7 +11,7 @@ import { fetchFragment, wake } from "./fragment.js";
 import { act, lazy } from "./lazy.js";
 import { follow } from "./paint.js";
 import { Stream, uuid } from "./stream.js";
-import { TurnView, adorn, prepare, setClock } from "./turn.js";
+import { TurnView, adorn, prepare } from "./turn.js";
 import { clone, say } from "./words.js";
 
 const panel = lazy(() => import("./panel.js"));

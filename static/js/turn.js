@@ -1,5 +1,6 @@
 // One turn on the page: draws the events of its log, then takes over from the server what is known only at the end.
 
+import { now } from "./clock.js";
 import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
 import { lazy } from "./lazy.js";
@@ -18,13 +19,6 @@ const folding = lazy(() => import("./folding.js"));
 export const prepare = () => void markdown();
 
 const OUTCOMES = { error: "failed", cancelled: "stopped" };
-
-let clockOffset = 0;
-
-/** Timers count from the server's clock, which stood at `serverMs` when the page was made. */
-export function setClock(serverMs) {
-  clockOffset = serverMs - Date.now();
-}
 
 export class TurnView {
   #steps = new Map(); // number → { element, reasoning, answer, calls }
@@ -217,7 +211,7 @@ export class TurnView {
     const tick = () => {
       const live = [...this.#steps.values()].find((step) => step.reasoning?.isLive)?.reasoning;
       if (!live) clearInterval(this.#timer);
-      else live.element.querySelector(".reasoning__meta").textContent = duration(Math.max(1000, Date.now() + clockOffset - live.startedAt));
+      else live.element.querySelector(".reasoning__meta").textContent = duration(Math.max(1000, now() - live.startedAt));
     };
     tick();
     this.#timer = setInterval(tick, 1000);

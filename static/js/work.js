@@ -1,6 +1,7 @@
 // What happens in a turn besides its text and calls: notes, waits, the plan, agents. Loaded when it first happens.
 // The server draws all of it; this puts the pieces in place without disturbing what the reader has in hand.
 
+import { now } from "./clock.js";
 import { dress, restoreFold } from "./folds.js";
 import { fetchFragment, wake } from "./fragment.js";
 import { keepInSight } from "./paint.js";
@@ -243,7 +244,7 @@ function lookAgain() {
 function countDown() {
   const clocks = document.querySelectorAll("[data-until]");
   for (const clock of clocks) {
-    const seconds = Math.round((clock.dataset.until - Date.now()) / 1000);
+    const seconds = Math.round((clock.dataset.until - now()) / 1000);
     if (seconds > 0 && seconds < SECONDS_TO_COUNT) {
       const rest = String(seconds % 60).padStart(2, "0");
       clock.textContent = say("left_to_decide", { time: `${Math.floor(seconds / 60)}:${rest}` });
