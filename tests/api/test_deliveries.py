@@ -46,7 +46,7 @@ def test_what_a_killed_process_delivered_is_billed_once(victim, secret, scripted
     )
     response = connection.getresponse()
     wait_until(
-        lambda: response.readline() and Delivered.objects.filter(output_tokens__gt=50).exists(),
+        lambda: bool(response.readline()) and Delivered.objects.filter(output_tokens__gt=50).exists(),
         within_s=30,
         what="a note of what was delivered",
     )

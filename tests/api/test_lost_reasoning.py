@@ -1,5 +1,7 @@
 """A client that drops the model's reasoning between its tool calls gets it put back."""
 
+from typing import Any
+
 import anthropic
 import pytest
 
@@ -70,11 +72,11 @@ def test_a_call_of_another_conversation_gets_no_thought_of_this_one(client, prov
 
 
 def test_messages_without_their_thinking_block_are_made_whole(server, secret, provider, client):
-    tools = [{"name": "calculate", "input_schema": {"type": "object"}}]
+    tools: Any = [{"name": "calculate", "input_schema": {"type": "object"}}]
     with anthropic.Anthropic(base_url=server, api_key=secret, max_retries=0) as claude:
 
         def ask(messages):
-            thinking = {"type": "adaptive"}
+            thinking: Any = {"type": "adaptive"}
             return claude.messages.create(
                 model="scripted", max_tokens=100, messages=messages, tools=tools, thinking=thinking
             )
@@ -92,7 +94,7 @@ def test_what_is_kept_is_sealed_bounded_and_gone_in_time(client, provider, redis
     client.chat.completions.create(model="scripted", messages=[QUESTION], tools=TOOLS, extra_body=THINK)
     with redis.Redis.from_url(redis_url) as store:
         (name,) = [key for key in store.keys("reasoning:*") if store.type(key) == b"string"]
-        assert b"two and two" not in store.get(name)
+        assert b"two and two" not in (store.get(name) or b"two and two")
         assert 0 < store.ttl(name) <= lost_reasoning.KEPT_S
         index = name.rpartition(b":")[0]
         assert store.zcard(index) == 1

@@ -57,6 +57,7 @@ def test_a_field_of_the_wrong_kind_is_refused_by_name(ask, script, field, value,
     with pytest.raises(openai.BadRequestError) as refused:
         ask(extra_body={field: value})
     assert refused.value.param == param
+    assert isinstance(refused.value.body, dict)
     assert set(refused.value.body) == {"message", "type", "param", "code"}
 
 

@@ -34,7 +34,7 @@ def test_the_fourth_request_of_a_minute_is_told_when_to_come_back():
         limits.leave("request", user_id=1, lease_id=f"r{number}")
     with pytest.raises(limits.RateLimited, match="3 requests a minute") as refusal:
         enter("r3")
-    assert 19 < refusal.value.retry_after_s <= 20
+    assert 19 < (refusal.value.retry_after_s or 0) <= 20
     assert enter("r3", user=2) is not None
 
 
@@ -122,7 +122,7 @@ def test_tokens_that_were_not_used_come_back_once():
     lease = take("a", scope, tokens=900)
     with pytest.raises(limits.RateLimited, match="This key may use 1000 tokens a minute") as refusal:
         take("b", scope, tokens=500)
-    assert 23 < refusal.value.retry_after_s <= 24.001
+    assert 23 < (refusal.value.retry_after_s or 0) <= 24.001
     limits.give_back(lease, used_tokens=100)
     limits.give_back(lease, used_tokens=100)
     assert 399 <= take("b", scope, tokens=500).allowance.tokens.remaining <= 401
@@ -140,7 +140,7 @@ def test_a_day_of_tokens_ends_and_a_request_past_all_of_it_is_told_so():
     take("a", scope, tokens=1_000)
     with pytest.raises(limits.RateLimited, match="Your project may use 1000 tokens a day") as refusal:
         take("b", scope, tokens=500)
-    assert 43_000 < refusal.value.retry_after_s <= 43_201
+    assert 43_000 < (refusal.value.retry_after_s or 0) <= 43_201
     with pytest.raises(limits.RateLimited, match="shorter answer") as refusal:
         take("c", scope, tokens=1_001)
     assert refusal.value.retry_after_s is None

@@ -1,5 +1,7 @@
 """An answer that was begun goes on where it stands, and says only what is new."""
 
+from typing import Any
+
 from inference.schema import ChatMessage, ContentDelta, ReasoningDelta, Role
 from inference.tokenizer.marks import SPELLED
 from inference.tokenizer.tokenizer import Tokenizer
@@ -8,7 +10,7 @@ from tests.inference.worker.test_answer import answer_to, say, text_of
 USER = ChatMessage(role=Role.USER, content="hi")
 
 
-def begun(content: str, **fields: str) -> tuple[ChatMessage, ...]:
+def begun(content: str, **fields: Any) -> tuple[ChatMessage, ...]:
     return (USER, ChatMessage(role=Role.ASSISTANT, content=content, **fields))
 
 
