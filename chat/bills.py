@@ -53,5 +53,6 @@ def settle(turn: Turn) -> None:
         reference=str(turn.id),
         finish_reason=turn.finish_reason,
         num_steps=num_steps,
+        num_tool_calls=ToolRun.objects.filter(turn=turn).count(),
         is_estimated=messages.filter(is_estimated=True).exists(),
     )

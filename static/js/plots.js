@@ -43,7 +43,7 @@ function draw(host) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    scales: { x: { range: (_plot, first, last) => [first - 43_200, last + 43_200] }, y: { range: (_plot, _low, high) => [0, high || 1] } },
+    scales: { x: { range: (_plot, first, last) => [first - 43_199, last + 43_199] }, y: { range: (_plot, _low, high) => [0, high || 1] } },
     series: [{}, ...series.map((_series, index) => one(index))],
     axes: [
       { ...axis, grid: { show: false }, values: "{D} {MMM}" },

@@ -63,16 +63,17 @@ def table(span: Span, group: figures.Grouping, *, where: Q) -> Table:
 def page(span: Span, *, where: Q) -> dict[str, Any]:
     """What the template shows."""
     by_day_and_model = figures.by(span, "day", "model", where=where)
-    by_day = figures.by(span, "day", where=where)
+    by_day = figures.fold(by_day_and_model, lambda line: line.group[0])
+    totals = figures.fold(by_day_and_model, lambda _line: ())
+    by_model = figures.fold(by_day_and_model, lambda line: line.group[1])
     by_key = figures.by(span, "key", where=where)
-    totals = figures.total(span, where=where)
     names = names_of_keys(by_key)
     return {
         "span": span,
         "totals": totals,
         "kinds": _kinds(totals),
         "days": list(reversed(by_day)),
-        "models": figures.by(span, "model", where=where)[:SHOWN],
+        "models": by_model[:SHOWN],
         "people": figures.by(span, "user", where=where)[:SHOWN],
         "keys": [(names.get(line.group, _("Chat")), line) for line in by_key[:SHOWN]],
         "cost_plots": [

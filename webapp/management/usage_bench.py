@@ -21,7 +21,7 @@ from webapp.billing.models import Account, Price, UsageRecord
 from webapp.catalog.models import ServedModel
 
 MODELS = ("bench-1", "bench-2", "bench-3")  # in the order in which prices are given to them
-USERS = 200
+USERS = 100
 AT_ONCE = 500_000
 
 HOLDS = """INSERT INTO billing_hold
@@ -31,7 +31,7 @@ RECORDS = """INSERT INTO billing_usagerecord
     (user_id, model_id, source, hold_id, reference, finish_reason, input_uncached_tokens,
      input_cached_tokens, output_tokens, reasoning_tokens, num_steps, num_tool_calls, first_token_ms,
      duration_ms, is_estimated, price_id, currency, cost_nano, fees_nano, created_at)
-    SELECT {user}, {model}, CASE n % 3 WHEN 0 THEN 'chat' ELSE 'api' END, {id}, 'bench', 'stop',
+    SELECT {user}, {model}, CASE ({user}) % 3 WHEN 0 THEN 'chat' ELSE 'api' END, {id}, 'bench', 'stop',
      500 + n % 1500, n % 900, 200 + n % 2000, n % 150, 1 + n % 9, n % 5, 200 + n % 900,
      1000 + n % 9000, {false}, {price}, 'USD', 1000000 + n % 4000000, 0, {at} FROM numbers"""
 
@@ -123,9 +123,9 @@ def _users() -> list[User]:
 
 def _insert(begin: int, end: int, *, oldest: str, step_s: float, firsts: dict[str, int]) -> None:
     is_postgres = connection.vendor == "postgresql"
-    # 7919 is prime: users and models mix, and most requests are of few users.
+    # 7919 is prime: users mix, and most requests are of few of them. Each uses one model, from one place.
     whose = f"(n * 7919) % {USERS} * ((n * 7919) % {USERS}) / {USERS}"
-    which = f"(n * 31) % {len(MODELS)}"
+    which = f"({whose}) % {len(MODELS)}"
     seconds = f"(n - {begin}) * {step_s!r}"
     if is_postgres:
         at = f"TIMESTAMPTZ '{oldest}' + {seconds} * INTERVAL '1 second'"
