@@ -163,6 +163,8 @@ def _left() -> bool:
 def test_cancelling_ends_it_wherever_it_is_and_again_is_harmless(begin, client, script):
     script("text: one two three", "wait: 60")
     queued = begin()
+    with pytest.raises(openai.ConflictError):
+        client.responses.delete(queued.id)
     for _ in range(2):
         assert client.responses.cancel(queued.id).status == "cancelled"
     assert Hold.objects.get().status == Hold.Status.RELEASED

@@ -6,7 +6,7 @@ from django.db import close_old_connections
 from chat import own_loop
 from webapp.api import deliveries, idempotency
 from webapp.api.batches import running
-from webapp.api.responses import background, turns
+from webapp.api.responses import answering, background, turns
 
 
 @shared_task(ignore_result=True, acks_late=False)  # `background.ring` names its queue
@@ -14,7 +14,7 @@ def answer(*, response_id: str) -> None:
     """Make this answer, if nobody does."""
     close_old_connections()
     try:
-        own_loop.run(background.answer(response_id))
+        own_loop.run(answering.answer(response_id))
     finally:
         close_old_connections()
 

@@ -21,6 +21,7 @@ from chat.doorbell import QUEUE
 from webapp.api import database, files
 from webapp.api.batches import answering
 from webapp.api.models import Batch, BatchLine, StoredFile
+from webapp.webhooks import endpoints, outbox
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +66,14 @@ async def drive(batch_id: str) -> None:
 
 
 def move(batch: Batch, status: str) -> None:
-    """To the next status, with the moment when."""
+    """To the next status, with the moment when; those who want to hear of its end are told."""
     batch.status = status
     batch.moments = batch.moments | {status: int(timezone.now().timestamp())}
-    batch.save(update_fields=["status", "moments"])
+    with transaction.atomic():
+        batch.save(update_fields=["status", "moments"])
+        if (event_type := f"batch.{status}") in endpoints.BATCHES:
+            event_id = f"evt_{batch.id}"
+            outbox.announce(batch.user_id, event_type=event_type, event_id=event_id, data={"id": batch.id})
 
 
 async def _go_on(batch_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from webapp.accounts.models import ApiKey
 from webapp.api import call, callers, database, relay, sse, token_count
-from webapp.api.errors import bad_request
+from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
 from webapp.api.models import Item, Response
 from webapp.api.queries import parameters, whole_number
@@ -122,7 +122,11 @@ def _told(key: ApiKey, id: str) -> dict[str, Any]:
 
 
 def _delete(key: ApiKey, id: str) -> None:
-    store.delete(store.find(key.user, id))
+    """Raises ApiError 409 while it is being written: it is billed when it has ended."""
+    response = _found(key, id)
+    if response.status in Response.OPEN:
+        raise ApiError(409, "This response is still being written: cancel it first.", param="response_id")
+    store.delete(response)
 
 
 def _input_page(key: ApiKey, id: str, query: bytes) -> Page:
