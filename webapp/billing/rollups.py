@@ -67,7 +67,8 @@ def _sum_up(begin: datetime, end: datetime) -> int:
     columns = ", ".join(name.removesuffix("_sum") for name in (*GROUP, *SUMS))
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {UsageHour._meta.db_table} ({columns}) {select}", values)
-        return cursor.rowcount
+        num_rows: int = cursor.rowcount
+        return num_rows
 
 
 def _hour(at: datetime) -> datetime:
