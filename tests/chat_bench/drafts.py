@@ -1,9 +1,8 @@
 """What was typed and not sent: five texts, four ways to lose it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
-from playwright.sync_api import Error, expect
+from playwright.sync_api import expect
 
 from inference.bench.report import Figure
 from tests.chat_bench.rig import Rig
@@ -19,7 +18,7 @@ TEXTS = (
 
 
 def measure(rig: Rig) -> list[Figure]:
-    ways: tuple[Callable[[Rig, Person], None], ...] = (_reload, _crash, _signed_out, _sent_unconnected)
+    ways: tuple[Callable[[Rig, Person], None], ...] = (_reload, _close, _signed_out, _sent_unconnected)
     lost = sum(_lost(rig, text, way) for text in TEXTS for way in ways)
     num = len(TEXTS) * len(ways)
     return [Figure(name=f"G16 characters of drafts lost in {num} accidents", value=lost, unit="", most=0)]
@@ -41,12 +40,10 @@ def _reload(rig: Rig, person: Person) -> None:
     person.page.reload()
 
 
-def _crash(rig: Rig, person: Person) -> None:
-    """The page's process dies, and it is opened again."""
+def _close(rig: Rig, person: Person) -> None:
+    """The page goes without a word, and is opened again."""
     page = person.page.context.new_page()
-    session = person.page.context.new_cdp_session(person.page)
-    with suppress(Error):  # the answer dies with the process
-        session.send("Page.crash")
+    person.page.close(run_before_unload=False)
     person.page = page
     page.goto("/")
 
