@@ -10,15 +10,14 @@ import { Drafts } from "./drafts.js";
 import { fetchFragment, wake } from "./fragment.js";
 import { act, lazy } from "./lazy.js";
 import { follow } from "./paint.js";
+import { Queueing } from "./queueing.js";
+import { walk } from "./runs.js";
 import { Stream, uuid } from "./stream.js";
 import { TurnView, adorn, prepare } from "./turn.js";
 import { clone, say } from "./words.js";
 
 const panel = lazy(() => import("./panel.js"));
 const links = lazy(() => import("./links.js"));
-const queue = lazy(() => import("./queue.js"));
-const cards = lazy(() => import("./cards.js"));
-const timeline = lazy(() => import("./timeline.js"));
 
 const earlier = lazy(() => import("./earlier.js"));
 
@@ -37,6 +36,8 @@ const attachments = new Attachments(document.getElementById("composer"), { draft
 const composer = new Composer(document.getElementById("composer"), { drafts, conversation, attachments });
 const scroll = follow(scroller, document.getElementById("jump"));
 const stream = new Stream();
+const queueing = new Queueing({ composer, attachments, conversationOf: () => conversation, begun: () => void reread() });
+walk(scroller);
 new Connection(stream, { signIn: main.dataset.signIn });
 
 // ---- sending
@@ -47,6 +48,7 @@ function start(command, { text = "", base = null, files = [] } = {}) {
   pending = { command: { client_id: uuid(), ...command }, section, text, base, files };
   wantsStop = false;
   composer.isRunning = true;
+  drafts.sending(conversation, text, pending.command.client_id);
   stream.start(pending.command);
   stream.retryNow();
   scroll.toEnd();
@@ -60,37 +62,6 @@ composer.addEventListener("send", ({ detail: { text, files } }) => {
   const ids = files.map(({ id }) => id);
   start({ op: "turn.send", text, conversation: conversation || null, attachments: ids, ...settings }, { text, files });
 });
-
-// ---- what is said while a turn is under way: it waits on the server, or is said to the turn
-
-let isQueueing = false;
-
-async function enqueue({ text, files }, { steers }) {
-  if (isQueueing) return;
-  if (!conversation) {
-    composer.warn(say("running"), { icon: "wait" });
-    attachments.restore(files);
-    return;
-  }
-  isQueueing = true;
-  const { add } = await queue();
-  const fault = await add(conversation, { client_id: uuid(), text, attachments: files.map(({ id }) => id), ...composer.settings }, { steers });
-  isQueueing = false;
-  if (fault !== null) attachments.restore(files);
-  else if (composer.text === text) composer.write("");
-  composer.warn(fault ?? "");
-  if (fault === null && !composer.isRunning) followQueue(); // it has ended meanwhile
-}
-
-composer.addEventListener("queue", ({ detail }) => void enqueue(detail, { steers: false }));
-composer.addEventListener("steer", ({ detail }) => void enqueue(detail, { steers: true }));
-
-/** What waits becomes a turn by itself: have it on the page. */
-function followQueue() {
-  if (document.querySelector("#queue > .queue__row")) void queue().then(({ follow }) => follow(conversation, () => void reread()));
-}
-
-document.addEventListener("htmx:after:swap", ({ target }) => { if (target.id === "queue" && !composer.isRunning) followQueue(); });
 
 function pendingSection(text, files) {
   main.classList.remove("main--empty");
@@ -210,7 +181,7 @@ document.addEventListener("turn-opened", ({ detail: section }) => {
 function finished(view) {
   over(view);
   document.dispatchEvent(new CustomEvent("turn-over", { detail: view.id }));
-  followQueue();
+  queueing.follow();
   refreshHead();
 }
 
@@ -294,29 +265,8 @@ const ACTIONS = {
 scroller.addEventListener("click", ({ target }) => {
   const mark = target.closest("[data-goto-step]");
   if (mark) void act(panel, ({ goToStep }) => goToStep(mark.closest(".turn"), mark.dataset.gotoStep));
-  const chip = target.closest("[data-filter]");
-  if (chip) void act(timeline, ({ filter }) => filter(chip));
   const button = target.closest("[data-action]");
   if (button) ACTIONS[button.dataset.action]?.(button, button.closest(".turn"));
-});
-
-/** A call opens in the panel, with all that it was given and brought. */
-scroller.addEventListener("click", (event) => {
-  const row = event.target.closest(".call > summary");
-  if (!row) return;
-  event.preventDefault();
-  void act(panel, ({ openCall }) => openCall(row));
-});
-
-document.addEventListener("keydown", (event) => {
-  const by = { j: 1, k: -1 }[event.key];
-  if (!by || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
-  void act(timeline, ({ step }) => step(by));
-});
-
-scroller.addEventListener("mouseover", ({ target }) => {
-  const pill = target.closest(".cite[popovertarget]");
-  if (pill && matchMedia("(hover: hover)").matches) void cards().then(({ rest }) => rest(pill));
 });
 
 function isBusy() {
@@ -435,8 +385,7 @@ document.addEventListener("keydown", (event) => {
 new MutationObserver(greet).observe(scroller, { childList: true });
 addEventListener("popstate", () => location.pathname === (conversation ? `/c/${conversation}/` : "/") || location.reload());
 greet();
-if (document.querySelector("#queue > .queue__row")) void queue();
-if (!live) followQueue();
+if (!live) queueing.follow();
 addEventListener("hashchange", () => void goToNamed());
 scroll.toEnd();
 void goToNamed();
