@@ -11,7 +11,7 @@ from pathlib import Path
 from inference.bench import report
 from inference.bench.report import Figure
 from tests.chat_bench import drafts, first_token, opening, rig, searching, streaming
-from tests.load import __main__ as load
+from tests.load.__main__ import figures as measured_under_load
 
 IN_A_BROWSER: dict[str, Callable[[rig.Rig], list[Figure]]] = {
     "opening": opening.measure,
@@ -25,7 +25,9 @@ GOALS_UNDER_LOAD = {"cuts": "G5", "crowded": "G6", "slow": "G7", "stopping": "G1
 def _under_load() -> list[Figure]:
     subjects = GOALS_UNDER_LOAD.items()
     return [
-        figure.named(f"{goal} {figure.name}") for name, goal in subjects for figure in load.figures([name])
+        figure.named(f"{goal} {figure.name}")
+        for name, goal in subjects
+        for figure in measured_under_load([name])
     ]
 
 
