@@ -1,3 +1,5 @@
+"""Routed experts of INT4 against fp64, in both ways of multiplying."""
+
 import pytest
 import torch
 from torch import Tensor

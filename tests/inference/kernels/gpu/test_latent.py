@@ -1,3 +1,5 @@
+"""Latent attention of single tokens and of prompts against its plain form."""
+
 import pytest
 import torch
 from torch import Tensor

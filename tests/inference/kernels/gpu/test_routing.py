@@ -1,3 +1,5 @@
+"""Which experts a token goes to, and the blocks of work that makes, against the reference."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""Norms, rotations, latents in their slots and the best token against torch."""
+
 import torch
 from torch.nn import functional
 
