@@ -12,7 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 # Written by others or by a program.
-NOT_OURS = ("static/vendor/", "tests/e2e/vendor/", "/migrations/", "webapp/locale/", "package-lock.json")
+NOT_OURS = (
+    "static/vendor/",
+    "static/built/",
+    "tests/e2e/vendor/",
+    "/migrations/",
+    "webapp/locale/",
+    "package-lock.json",
+)
 TEXT = {
     ".py",
     ".js",
