@@ -9,6 +9,7 @@ from chat.models import Message, ToolRun, Turn
 from inference.schema import Usage
 from webapp.billing import holds
 from webapp.billing.models import UsageRecord
+from webapp.billing.refusals import InsufficientFunds
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def hold_only(turn: Turn, spent: Usage) -> None:
             max_output_tokens=0,
             ttl=WHILE_WAITING,
         )
-    except holds.InsufficientFunds:
+    except InsufficientFunds:
         logger.warning("turn %s: its hold ran out before it had to wait", turn.id)
 
 

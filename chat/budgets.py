@@ -28,6 +28,7 @@ from chat.rows import Formula
 from inference.schema import Usage
 from webapp.billing import holds, pricing
 from webapp.billing.pricing import Rates
+from webapp.billing.refusals import DailyLimitReached, InsufficientFunds
 
 # Said once a step, in SQL: the ORM would take longer to write it than the database to do it.
 _TURNS = Turn._meta.db_table
@@ -72,7 +73,7 @@ async def reserve(turn: Turn, call: Call, *, sleep: Sleep) -> Grant:
 
     Waits (by `sleep`) while only other calls in flight are in its way; an agent also while money of the
     account is held, most likely by those beside it. Raises BudgetExhausted, CallLost and
-    holds.InsufficientFunds.
+    InsufficientFunds.
     """
     gives_up_at = time.monotonic() + MOST_PATIENCE_S
     while True:
@@ -81,7 +82,7 @@ async def reserve(turn: Turn, call: Call, *, sleep: Sleep) -> Grant:
             return await own_loop.database(reserve_now, turn, call, may_wait=may_wait)
         except Crowded:
             pass
-        except holds.InsufficientFunds as fault:
+        except InsufficientFunds as fault:
             if turn.spawned_by_id is None or not fault.held_nano or not may_wait:
                 raise
         await sleep(LOOK_AGAIN_S)
@@ -93,7 +94,7 @@ def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:
         return Grant(max_tokens=call.max_output_tokens)
     try:
         return _covered(turn, call, call.max_output_tokens, may_wait=may_wait)
-    except holds.InsufficientFunds as fault:
+    except InsufficientFunds as fault:
         if turn.spawned_by_id is not None and fault.held_nano and may_wait:
             raise
         # Less than it wants is better than no word at all, once nothing is given back any more.
@@ -104,13 +105,13 @@ def reserve_now(turn: Turn, call: Call, *, may_wait: bool = False) -> Grant:
         return replace(granted, max_tokens=covered.max_tokens) if granted.is_final else covered
 
 
-def _affordable(turn: Turn, call: Call, fault: holds.InsufficientFunds) -> Grant | None:
+def _affordable(turn: Turn, call: Call, fault: InsufficientFunds) -> Grant | None:
     """What the call gets of what is left in the account, or of the day's money; None: not enough to say
     anything."""
     most_nano = holds.amount_of(turn.hold_id) + fault.available_nano
     spent_nano = call.fees_nano + pricing.cost_nano(call.rates, call.spent)
     granted = budget.grant(most_nano - spent_nano, _price(call), wanted=call.max_output_tokens)
-    is_daily = isinstance(fault, holds.DailyLimitReached)
+    is_daily = isinstance(fault, DailyLimitReached)
     return granted and replace(granted, limit=Limit.DAILY_COST if is_daily else Limit.FUNDS)
 
 

@@ -38,10 +38,11 @@ from chat.models import Attachment, Conversation, Turn
 from chat.refusals import Refusal as Refusal
 from chat.turns import Question
 from inference.backends.base import BackendError, ChatBackend
+from webapp.accounts import keys
 from webapp.accounts.models import ApiKey, User
 from webapp.billing import limits as rates
-from webapp.billing.holds import InsufficientFunds
 from webapp.billing.prices import PriceMissing
+from webapp.billing.refusals import InsufficientFunds
 from webapp.catalog import backends
 from webapp.catalog.models import ServedModel
 
@@ -140,12 +141,18 @@ def continue_turn(user: User, command: TurnContinue) -> Turn:
         effort=Turn.Effort.HIGH if is_heavy else ended.effort,
         limits=wishes.further(command, turns.limits_of(ended)),
         tool_terms=ended.tool_terms,
-        api_key=ended.hold.api_key,
+        api_key=_paying_key(ended),
         continues=ended,
         instructions=ended.instructions,
         is_temporary=ended.conversation.is_temporary,
     )
     return _start(user, question, conversation=ended.conversation, parent=ended)
+
+
+def _paying_key(turn: Turn) -> ApiKey | None:
+    """The key that paid for the turn, as long as it is good: whoever left a team spends its money no more."""
+    key = turn.hold.api_key
+    return key if key is not None and keys.is_good(key) else None
 
 
 def stop(user: User, turn_id: str | UUID) -> None:

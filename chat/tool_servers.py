@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from agents.mcp import servers
 from agents.mcp.servers import BadServers, Server
 from agents.tool import Approval
-from webapp.settings import text
+from webapp.environment import text
 
 if TYPE_CHECKING:
     from agents.mcp.pool import Pool

@@ -18,8 +18,9 @@ from chat.own_loop import database
 from chat.step_rows import Held
 from chat.turn_log import TurnLog
 from inference.schema import ChatRequest, Usage
-from webapp.billing import estimates, holds, pricing
+from webapp.billing import estimates, pricing
 from webapp.billing.pricing import Rates
+from webapp.billing.refusals import InsufficientFunds
 
 
 class DatabaseStore:
@@ -66,7 +67,7 @@ class DatabaseStore:
         try:
             with translation.override(wording.language(self._turn)):
                 return await budgets.reserve(self._turn, call, sleep=self._stop.sleep)
-        except holds.InsufficientFunds as fault:
+        except InsufficientFunds as fault:
             raise BudgetExhausted(str(fault)) from fault
         except budgets.CallLost as lost:
             raise turns.TurnLost(str(lost)) from lost

@@ -84,7 +84,7 @@ def start(
 ) -> Turn:
     """A queued turn with its user message and its money held; it becomes the branch on show.
 
-    Raises holds.InsufficientFunds, and IntegrityError while another turn of the conversation is open or when
+    Raises InsufficientFunds, and IntegrityError while another turn of the conversation is open or when
     this one was started before. Call it inside a transaction.
     """
     turn = Turn(

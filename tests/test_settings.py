@@ -3,27 +3,27 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from webapp import settings
+from webapp import environment
 
 
 @pytest.mark.parametrize("value", ["five", "-1", "NaN", "Infinity", "0.0000000001"])
 def test_a_credit_that_is_no_amount_of_money_is_named(monkeypatch, value):
     monkeypatch.setenv("SIGN_UP_CREDIT", value)
     with pytest.raises(ImproperlyConfigured, match="SIGN_UP_CREDIT"):
-        settings.amount("SIGN_UP_CREDIT", "5.00")
+        environment.amount("SIGN_UP_CREDIT", "5.00")
 
 
 def test_a_currency_without_prices_is_named(monkeypatch):
     monkeypatch.setenv("BILLING_CURRENCY", "EUR")
     with pytest.raises(ImproperlyConfigured, match="BILLING_CURRENCY='EUR'.*USD, CNY"):
-        settings.one_of("BILLING_CURRENCY", "USD", "CNY")
+        environment.one_of("BILLING_CURRENCY", "USD", "CNY")
 
 
 @pytest.mark.parametrize("value", ["mail", "mail=sometimes", "=always", "mail=always,search"])
 def test_an_approval_that_is_none_is_named(monkeypatch, value):
     monkeypatch.setenv("TOOL_APPROVAL", value)
     with pytest.raises(ImproperlyConfigured, match="TOOL_APPROVAL"):
-        settings.choices_by_name("TOOL_APPROVAL", "always", "never")
+        environment.choices_by_name("TOOL_APPROVAL", "always", "never")
 
 
 def test_tools_are_kept_from_every_secret_of_the_environment(monkeypatch, tmp_path):
@@ -31,4 +31,4 @@ def test_tools_are_kept_from_every_secret_of_the_environment(monkeypatch, tmp_pa
     monkeypatch.setenv("SOME_PROVIDER_API_KEY_FILE", str(tmp_path / "key"))
     monkeypatch.setenv("MAIL_PASSWORD", "in-the-open")
     monkeypatch.setenv("TLS_KEY_FILE", "/nowhere/at/all")
-    assert {"sk-from-a-file", "in-the-open"} <= set(settings.secrets_of_environment())
+    assert {"sk-from-a-file", "in-the-open"} <= set(environment.secrets_of_environment())

@@ -30,6 +30,8 @@ _REFUSAL = (
 
 
 class PatientServer(Server):  # type: ignore[misc]  # Daphne has no types
+    connections: dict[Any, dict[str, Any]]
+
     def kill_all_applications(self) -> Any:
         """Before it ends: sockets are told to come back, so that none waits for a server that is gone."""
         for protocol in list(self.connections):

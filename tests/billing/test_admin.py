@@ -11,7 +11,7 @@ from django.utils import timezone
 from inference.schema import Usage
 from tests.billing.conftest import TTL
 from webapp.accounts.models import User
-from webapp.billing import accounts, holds
+from webapp.billing import accounts, holds, refusals
 from webapp.billing.models import LedgerEntry, Price, UsageRecord
 
 OURS = [model for model in admin.site._registry if model.__module__.startswith("webapp.")]
@@ -143,7 +143,7 @@ def test_the_office_limits_what_an_account_spends_in_a_day(office, alice, kimi):
     assert "Daily limit of alice" in page(office, "billing_account_daily_limit", account.pk)
     office.post(address, {"amount": "0.01"})
     assert "0.010000 USD" in page(office, "billing_account_change", account.pk)
-    with pytest.raises(holds.DailyLimitReached):
+    with pytest.raises(refusals.DailyLimitReached):
         holds.place(alice, model=kimi, max_input_tokens=0, max_output_tokens=8_000, ttl=TTL)
     office.post(address, {"amount": ""})
     holds.place(alice, model=kimi, max_input_tokens=0, max_output_tokens=8_000, ttl=TTL)

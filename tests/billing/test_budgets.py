@@ -11,7 +11,7 @@ from django.utils import timezone
 from inference.schema import Usage
 from tests.billing.conftest import TTL
 from webapp.accounts import keys, teams
-from webapp.billing import accounts, budgets, holds
+from webapp.billing import accounts, budgets, holds, refusals
 from webapp.billing.models import Account, Budget, Scope
 
 CENT = 10_000_000  # nano-dollars
@@ -65,7 +65,7 @@ def test_a_hard_budget_stops_what_could_cross_it_and_names_its_figures(carol, ki
     row = budget(scope, subject, cents=10)
     settle(place(carol, kimi, cents=6, api_key=team_key), cents=4)
     held = place(carol, kimi, cents=5, api_key=team_key)
-    with pytest.raises(holds.BudgetReached) as refusal:
+    with pytest.raises(refusals.BudgetReached) as refusal:
         place(carol, kimi, cents=2, api_key=team_key)
     assert (refusal.value.scope, refusal.value.limit_nano) == (scope, 10 * CENT)
     assert (refusal.value.spent_nano, refusal.value.held_nano) == (4 * CENT, 5 * CENT)
@@ -78,7 +78,7 @@ def test_a_hard_budget_stops_what_could_cross_it_and_names_its_figures(carol, ki
 
 def test_a_refusal_by_a_budget_leaves_the_account_as_it_was(carol, kimi):
     budget(Scope.USER, carol.pk, cents=1)
-    with pytest.raises(holds.BudgetReached):
+    with pytest.raises(refusals.BudgetReached):
         place(carol, kimi, cents=2)
     assert Account.objects.get(user=carol).held_nano == 0
 
@@ -98,7 +98,7 @@ def test_a_hold_that_grows_is_counted_and_a_later_budget_is_not_given_back_to(ca
     hold = place(carol, kimi, cents=2)
     later = budget(Scope.USER, carol.pk, cents=9, period="day")
     holds.cover(hold.id, 8 * CENT, expires_at=timezone.now() + TTL)
-    with pytest.raises(holds.BudgetReached):
+    with pytest.raises(refusals.BudgetReached):
         holds.cover(hold.id, 10 * CENT, expires_at=timezone.now() + TTL)
     row.refresh_from_db()
     assert row.held_nano == 8 * CENT
@@ -113,7 +113,7 @@ def test_many_at_once_never_cross_a_budget(carol, kimi):
     def one(_index):
         try:
             settle(place(carol, kimi, cents=3), cents=2)
-        except holds.BudgetReached:
+        except refusals.BudgetReached:
             return 0
         finally:
             connection.close()

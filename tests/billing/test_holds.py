@@ -11,7 +11,7 @@ from django.utils import timezone
 from inference.schema import Usage
 from tests.billing.conftest import TTL
 from webapp.accounts.append_only import RowIsFinal
-from webapp.billing import accounts, estimates, holds, pricing
+from webapp.billing import accounts, estimates, holds, pricing, refusals
 from webapp.billing.models import Account, Hold, LedgerEntry, Price, UsageRecord
 from webapp.billing.prices import PriceMissing
 
@@ -76,7 +76,7 @@ def test_a_settled_hold_is_never_opened_again(carol, kimi):
 
 
 def test_an_account_that_cannot_cover_the_hold_is_told_the_numbers(carol, kimi):
-    with pytest.raises(holds.InsufficientFunds, match=r"up to 5\.1200 USD.*5\.0000 USD free"):
+    with pytest.raises(refusals.InsufficientFunds, match=r"up to 5\.1200 USD.*5\.0000 USD free"):
         place(carol, kimi, input_tokens=200_000, output_tokens=2_000_000)
     assert Hold.objects.count() == 0
     assert free_nano(carol) == 5 * 10**9
@@ -99,7 +99,7 @@ def test_a_hold_grows_and_shrinks_with_its_turn(carol, kimi):
     grown = holds.extend(hold.id, spent=USAGE, max_input_tokens=100, max_output_tokens=100, ttl=TTL)
     assert grown.amount_nano == COST_NANO + 100 * 600 + 100 * 2_500
     assert Account.objects.get(user=carol).held_nano == grown.amount_nano
-    with pytest.raises(holds.InsufficientFunds):
+    with pytest.raises(refusals.InsufficientFunds):
         holds.extend(hold.id, spent=USAGE, max_input_tokens=10**7, max_output_tokens=0, ttl=TTL)
     holds.extend(hold.id, spent=USAGE, max_input_tokens=0, max_output_tokens=0, ttl=TTL)
     assert Account.objects.get(user=carol).held_nano == COST_NANO
@@ -147,7 +147,7 @@ def test_many_callers_of_a_nearly_empty_account_together_overspend_nothing(carol
                 holds.release(hold.id)
             else:
                 settle(hold, Usage(output_tokens=1_000))
-        except holds.InsufficientFunds:
+        except refusals.InsufficientFunds:
             return "refused"
         finally:
             connection.close()

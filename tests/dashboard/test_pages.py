@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from inference.schema import Usage
 from webapp.accounts.models import User
-from webapp.billing import alarms, holds, proofs, seeds
+from webapp.billing import alarms, holds, proofs, refusals, seeds
 from webapp.billing.models import Alarm, Budget, Invoice, Price, Proof, UsageRecord, Voucher
 from webapp.catalog.models import ServedModel
 
@@ -125,7 +125,7 @@ def test_a_budget_made_in_the_admin_holds(client, root, alice, kimi):
     form = {"scope": "user", "subject": str(alice.pk), "period": "month", "currency": "USD", "hard": "0.001"}
     assert client.post(reverse("admin:billing_budget_add"), form).status_code == 302
     assert Budget.objects.get().hard_nano == 1_000_000
-    with pytest.raises(holds.BudgetReached):
+    with pytest.raises(refusals.BudgetReached):
         holds.place(alice, model=kimi, max_input_tokens=0, max_output_tokens=4_000, ttl=timedelta(minutes=5))
 
 

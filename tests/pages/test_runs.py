@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,7 +23,7 @@ def page_of(client: Client, turn: Turn) -> str:
     return client.get(reverse("conversation", args=[turn.conversation_id])).content.decode()
 
 
-def planned(user: User, **fields: object) -> Turn:
+def planned(user: User, **fields: Any) -> Turn:
     """Two phases of seven steps are done; the third is under way."""
     scene = scenes.Scene(user, **fields)
     for under_way in range(len(PHASES)):
@@ -106,7 +107,7 @@ def test_another_s_calls_are_not_to_be_seen(client: Client, alice: User, bob: Us
     assert Turn.objects.filter(pk=turn.pk).exists()
 
 
-def unanswered(user: User, **fields: object) -> Turn:
+def unanswered(user: User, **fields: Any) -> Turn:
     scene = scenes.Scene(user, finish_reason="length", **fields)
     return scene.step({"name": "web_search", "result": "8 results"}, think="Look.").turn
 

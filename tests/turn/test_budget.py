@@ -23,7 +23,7 @@ from chat.models import Turn
 from inference.schema import FinishReason, Usage
 from tests.conftest import WriteScript
 from webapp.accounts.models import User
-from webapp.billing import holds, pricing
+from webapp.billing import pricing, refusals
 from webapp.billing.models import Account
 from webapp.catalog.models import ServedModel
 
@@ -168,7 +168,7 @@ def test_an_agent_waits_while_those_beside_it_hold_the_last_of_the_account(
     held = Account.objects.get(user=top.conversation.user).held_nano
     Account.objects.update(balance_nano=held + CALL_NANO + 1)
     budgets.reserve_now(first, call())
-    with pytest.raises(holds.InsufficientFunds):
+    with pytest.raises(refusals.InsufficientFunds):
         budgets.reserve_now(second, call())
 
     async def the_first_ends(_seconds: float) -> None:

@@ -20,10 +20,10 @@ from webapp.api import deliveries, lost_reasoning
 from webapp.api.errors import invalid_key, of_refusal, unknown_model
 from webapp.api.question import Decode, Question
 from webapp.billing import estimates, holds, limits, scopes
-from webapp.billing.holds import InsufficientFunds
 from webapp.billing.limits import Lease, LimitsUnknown, RateLimited
 from webapp.billing.models import UsageRecord
 from webapp.billing.prices import PriceMissing
+from webapp.billing.refusals import InsufficientFunds
 from webapp.catalog.models import ServedModel
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def authenticate(secret: str) -> ApiKey:
     return key
 
 
-def check(key: ApiKey, *, scope: str, model: str = "", address: str = "") -> None:
+def check(key: ApiKey, *, scope: str, model: str = "", address: str | None = "") -> None:
     """Raises ApiError 403 where the key is not for this, or not for a caller at this address."""
     try:
         keys.check(key, scope=scope, model=model, address=address)
@@ -84,8 +84,9 @@ def look(secret: str, content: bytes, *, decode: Decode, id: str, address: str =
     return look_as(key, decode(content), id=id, address=address)
 
 
-def look_as(key: ApiKey, question: Question, *, id: str, address: str = "") -> Looked:
-    """As `look`, of a request that was read, for a key that is known."""
+def look_as(key: ApiKey, question: Question, *, id: str, address: str | None = "") -> Looked:
+    """As `look`, of a request that was read, for a key that is known; without an address, where that was
+    looked at before."""
     check(key, scope=INFERENCE, model=question.model, address=address)
     model = _offered(question.model)
     request = question.to_chat_request(id=id, model=model, tenant=str(key.user_id))

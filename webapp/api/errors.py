@@ -14,9 +14,9 @@ from inference.backends.base import (
 )
 from webapp.accounts.keys import KeyForbids
 from webapp.billing import pricing
-from webapp.billing.holds import BudgetReached, DailyLimitReached, InsufficientFunds
 from webapp.billing.limits import LimitsUnknown, RateLimited
 from webapp.billing.prices import PriceMissing
+from webapp.billing.refusals import BudgetReached, DailyLimitReached, InsufficientFunds
 
 Refusal = KeyForbids | InsufficientFunds | RateLimited | LimitsUnknown | PriceMissing
 

@@ -3,9 +3,9 @@
 from chat.refusals import Refusal
 from webapp.api import errors
 from webapp.api.errors import ApiError
-from webapp.billing.holds import InsufficientFunds
 from webapp.billing.limits import RateLimited
 from webapp.billing.prices import PriceMissing
+from webapp.billing.refusals import InsufficientFunds
 
 STATUSES = {
     "unknown_model": 404,

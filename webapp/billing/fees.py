@@ -4,8 +4,8 @@ from django.db import transaction
 
 from webapp.accounts.models import User
 from webapp.billing import accounts, budgets, daily
-from webapp.billing.holds import BudgetReached, DailyLimitReached, InsufficientFunds
 from webapp.billing.models import Account, Budget, LedgerEntry
+from webapp.billing.refusals import BudgetReached, DailyLimitReached, InsufficientFunds
 
 
 def require(user: User, amount_nano: int) -> None:

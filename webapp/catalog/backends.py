@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from inference.backends.base import BackendUnavailable, ChatBackend
 from inference.backends.scripted import ScriptedBackend
-from webapp import settings as environment
+from webapp import environment
 from webapp.catalog.models import KEY_VARIABLE, ServedModel
 
 # Ollama, llama.cpp, vLLM and SGLang ask for no key; the client wants some text in its place.

@@ -20,7 +20,7 @@ from agents.pages.browser import fence
 from agents.sandbox import launch, packages, tiers
 from chat import code_tools, page_tools
 from inference import registry
-from webapp import settings as environment
+from webapp import environment
 from webapp.catalog.seeds import NO_MODEL
 from webapp.management import redis_server
 

@@ -22,7 +22,7 @@ from chat import search_tools
 from webapp.accounts.models import User
 from webapp.api import database
 from webapp.billing import fees
-from webapp.billing.holds import InsufficientFunds
+from webapp.billing.refusals import InsufficientFunds
 
 # What the calls of each user that are being carried out may cost: they are paid once they have brought
 # something, and all of them must be payable.

@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from webapp.webhooks.models import Delivery, Endpoint
 
 if TYPE_CHECKING:
-    EndpointBase, DeliveryBase = admin.ModelAdmin[Endpoint], admin.ModelAdmin[Delivery]
+    EndpointBase = admin.ModelAdmin[Endpoint]
+    DeliveryBase = admin.ModelAdmin[Delivery]
 else:
     EndpointBase = DeliveryBase = admin.ModelAdmin
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from webapp import settings as environment
+from webapp import environment
 from webapp.management import diagnosis
 
 

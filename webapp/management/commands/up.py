@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference import registry
-from webapp import settings as environment
+from webapp import environment
 from webapp.catalog.models import ServedModel
 from webapp.catalog.seeds import NO_MODEL
 from webapp.management import first_run, model_file, parts, readiness
