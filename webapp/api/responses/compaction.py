@@ -58,13 +58,13 @@ class Writer:
         self._seal = seal
 
     def ping(self) -> bytes:
-        raise NotImplementedError("A compaction is not streamed.")
+        raise TypeError("a compaction is not streamed")
 
     def piece(self, index: int, delta: Any) -> bytes:
-        raise NotImplementedError("A compaction is not streamed.")
+        raise TypeError("a compaction is not streamed")
 
     def ending(self, reply: Reply, finished: Finished, *, usage: Usage | None = None) -> bytes:
-        raise NotImplementedError("A compaction is not streamed.")
+        raise TypeError("a compaction is not streamed")
 
     def completion(self, replies: Sequence[Reply], *, usage: Usage) -> dict[str, Any]:
         (reply,) = replies
