@@ -114,6 +114,7 @@ def go_on() -> None:
     for row in said.select_related("steers")[:100]:
         _take_back(row)
     ready = Q(conversation__current_turn__finish_reason="stop", steers=None, fault="")
+    ready &= Q(conversation__user__is_active=True)
     rows = QueuedMessage.objects.filter(~is_open, ready).select_related("conversation__user")
     first: dict[UUID, QueuedMessage] = {}
     for row in rows[:500]:

@@ -67,3 +67,28 @@ def test_nobody_is_added_twice_or_out_of_nowhere(alice, bob, team):
     for who in ("bob", "nobody"):
         with pytest.raises(teams.TeamRefusal):
             teams.add(alice, team, who=who, role=Role.MEMBER)
+
+
+def test_a_service_key_is_worth_what_its_makers_role_is(alice, bob, team):
+    his = teams.add(alice, team, who="bob", role=Role.MEMBER)
+    key, secret = keys.create(bob, name="service", project=team.projects.get())
+    teams.set_role(alice, his, role=Role.VIEWER)
+    keys.forget()
+    assert keys.authenticate(secret) is None
+    assert not keys.is_good(key)
+    teams.set_role(alice, his, role=Role.MEMBER)
+    assert keys.authenticate(secret) is not None
+    Membership.objects.all().delete()
+    keys.forget()
+    assert keys.authenticate(secret) is None
+    assert frozenset(keys.USERS) == {role for role, may in teams.MAY.items() if "use" in may}
+
+
+def test_an_admin_ends_anothers_key_but_does_not_get_its_secret(alice, bob, team):
+    teams.add(alice, team, who="bob", role=Role.MEMBER)
+    key, _secret = keys.create(bob, name="service", project=team.projects.get())
+    with pytest.raises(teams.NotAllowed):
+        teams.rotate_key(alice, key)
+    assert teams.rotate_key(bob, key)
+    teams.revoke_key(alice, key)
+    assert not keys.is_good(key)

@@ -187,3 +187,12 @@ def test_a_batch_past_its_time_says_so_and_a_revoked_key_answers_nothing(client,
     drive(late.id)
     assert Batch.objects.get(id=late.id).status == "expired"
     assert UsageRecord.objects.count() == 0
+
+
+def test_lines_are_answered_for_a_key_of_one_network(server, client, script):
+    user = User.objects.get()
+    _key, secret = keys.create(user, name="local", networks=["127.0.0.0/8"])
+    script(Reply(lines=("text: Yes.",)))
+    batch = start(openai.OpenAI(base_url=f"{server}/v1", api_key=secret), line(1))
+    drive(batch.id)
+    assert BatchLine.objects.get().status_code == 200

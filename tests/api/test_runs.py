@@ -9,12 +9,15 @@ from typing import Any
 import httpx2
 import pytest
 
+from chat import dispatch
 from chat.models import Turn
 from inference.backends.scripted import Reply
 from tests.api.test_background import worker  # noqa: F401
 from tests.api.test_chat_completions import price
 from tests.services import wait_until
-from webapp.accounts import keys
+from webapp.accounts import keys, teams
+from webapp.accounts.models import Membership
+from webapp.billing import accounts
 from webapp.billing.models import Account, Hold, UsageRecord
 
 ASK = 'call: ask_user {"question": "Which colour?"}'
@@ -175,3 +178,33 @@ def test_what_is_wrong_is_named_and_another_persons_run_is_not_there(http, scrip
         assert http.post(f"/runs/{run['id']}{path}", headers=stranger).status_code == 404
     assert http.get("/runs", headers=stranger).json()["data"] == []
     http.post(f"/runs/{run['id']}/cancel")
+
+
+def test_a_projects_key_sees_no_private_run_and_a_lost_one_pays_for_none(
+    http,
+    worker,  # noqa: F811
+    script,
+    scripted_model,
+):
+    price(scripted_model, input_per_million=1, cached_input_per_million=1, output_per_million=2)
+    script(Reply(step=1, lines=("text: Mine.",)))
+    run = at_rest(http, start(http))
+    user = Turn.objects.get().conversation.user
+    request_id = UsageRecord.objects.get().reference
+    team = teams.create(user, name="Urban heat")
+    service, secret = keys.create(user, name="service", project=team.projects.get())
+    accounts.top_up(accounts.of_team(team), Decimal(5), "")
+    of_project = {"authorization": f"Bearer {secret}"}
+    for path in (f"/runs/{run['id']}", f"/runs/{run['id']}/export", f"/receipts/{request_id}"):
+        assert http.get(path).status_code == 200, path
+        assert http.get(path, headers=of_project).status_code == 404, path
+    assert http.get("/runs", headers=of_project).json()["data"] == []
+    assert http.get("/usage", headers=of_project).json()["data"] == []
+
+    its = http.post("/runs", json={"input": "Hi", "model": "scripted"}, headers=of_project).json()
+    its = at_rest(http, its)
+    assert [one["id"] for one in http.get("/runs", headers=of_project).json()["data"]] == [its["id"]]
+    turn = Turn.objects.select_related("hold").get(id=its["id"].removeprefix("run_"))
+    assert dispatch._paying_key(turn) == service
+    Membership.objects.all().delete()
+    assert dispatch._paying_key(turn) is None

@@ -14,17 +14,18 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from webapp.accounts.models import ApiKey, Project, User
+from webapp.accounts.models import ApiKey, Project, Role, User
 
 PREFIX_CHARS = 10
 LAST_USED_PRECISION = timedelta(minutes=1)
 REMEMBERED_S = 0.8
 MOST_REMEMBERED = 10_000
 GRACE = timedelta(hours=24)
+USERS = (Role.OWNER, Role.ADMIN, Role.MEMBER)  # the roles whose service keys open anything
 SCOPES = ("inference", "models", "files", "batches", "runs", "usage")
 
 _remembered: dict[str, tuple[float, ApiKey]] = {}
@@ -75,7 +76,7 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 def authenticate(secret: str) -> ApiKey | None:
     """The key of this secret, with its user, project and team; None when it is unknown, revoked or expired,
-    its user switched off, its project or team archived."""
+    its user switched off, its project or team archived, or its user's role in that team does not use it."""
     secret_hash = _hash(secret)
     key = _recall(secret_hash)
     if key is None:
@@ -90,15 +91,16 @@ def authenticate(secret: str) -> ApiKey | None:
     return key
 
 
-def check(key: ApiKey, *, scope: str, model: str = "", address: str = "") -> None:
-    """Raises KeyForbids unless the key is good for this scope, this model and a caller at this address."""
+def check(key: ApiKey, *, scope: str, model: str = "", address: str | None = "") -> None:
+    """Raises KeyForbids unless the key is good for this scope, this model and a caller at this address; None:
+    its address was checked when it called."""
     if key.scopes and scope not in key.scopes:
         text = _("This key lacks the scope %(scope)s: use one that has it.")
         raise KeyForbids("scope_missing", text % {"scope": scope})
     if model and key.model_names and model not in key.model_names:
         text = _("This key is not for the model %(model)s, but for %(models)s.")
         raise KeyForbids("model_not_allowed", text % {"model": model, "models": ", ".join(key.model_names)})
-    if key.networks and not _is_within(address, key.networks):
+    if key.networks and address is not None and not _is_within(address, key.networks):
         text = _("This key is not for callers at %(address)s. Its owner can add your network to the key.")
         raise KeyForbids("address_not_allowed", text % {"address": address or "?"})
 
@@ -143,9 +145,10 @@ def _good() -> QuerySet[ApiKey]:
     keys = ApiKey.objects.select_related("user", "project__team").filter(
         revoked_at=None, user__is_active=True
     )
-    return keys.filter(
-        Q(project=None) | Q(project__archived_at=None, project__team__archived_at=None),
-    )
+    of_project = Q(project__archived_at=None, project__team__archived_at=None)
+    # A service key is worth what its maker's role is worth now.
+    of_member = Q(project__team__memberships__user=F("user"), project__team__memberships__role__in=USERS)
+    return keys.filter(Q(project=None) | (of_project & of_member))
 
 
 def _has(secret_hash: str) -> Q:

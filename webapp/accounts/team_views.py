@@ -136,10 +136,9 @@ def change_key(request: PersonRequest, team_id: UUID, key_id: UUID) -> HttpRespo
     """`rotate` shows a new secret, once; `revoke` ends the key."""
     team = _team(request, team_id)
     key = get_object_or_404(ApiKey, pk=key_id, project__team=team, revoked_at=None)
-    teams.require_for_key(request.user, key)
     if "rotate" in request.POST:
-        return _page(request, team, secret=keys.rotate(key))
-    keys.revoke(key)
+        return _page(request, team, secret=teams.rotate_key(request.user, key))
+    teams.revoke_key(request.user, key)
     return redirect("team", team.pk)
 
 

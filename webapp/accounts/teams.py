@@ -130,12 +130,20 @@ def keys_of(user: User, team: Team) -> list[ApiKey]:
     return list(live if may(user, team, "keys") else live.filter(user=user))
 
 
-def require_for_key(user: User, key: ApiKey) -> None:
-    """May this person rotate and revoke the key? Its own, or one of a team whose keys are theirs to keep."""
+def rotate_key(user: User, key: ApiKey) -> str:
+    """The key's new secret. Whoever has it acts as the person who made the key: nobody else gets it."""
+    if key.user_id != user.pk:
+        raise NotAllowed(_("This key is somebody else's."))
+    return keys.rotate(key)
+
+
+def revoke_key(user: User, key: ApiKey) -> None:
+    """One's own, or one of a team whose keys are this person's to keep."""
     if key.user_id != user.pk:
         if key.project is None:
             raise NotAllowed(_("This key is somebody else's."))
         require(user, key.project.team, "keys")
+    keys.revoke(key)
 
 
 def audit_of(user: User, team: Team) -> list[AuditEntry]:

@@ -19,6 +19,7 @@ async def once(exchange: Exchange, *, secret: str, body: bytes) -> AsyncIterator
         return
     idempotency.check(name)
     key = await database.run(admission.authenticate, secret)
+    admission.check(key, scope=admission.INFERENCE, address=exchange.address)
     claim = await database.run(idempotency.begin, key, route=exchange.path[:100], name=name, body=body)
     if isinstance(claim, Answer):
         exchange.extra_headers["idempotent-replayed"] = "true"

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from webapp.accounts.models import ApiKey
 from webapp.api import admission, database
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
@@ -41,7 +42,7 @@ async def usage(exchange: Exchange) -> None:
 def _receipt(secret: str, address: str, id: str) -> dict[str, Any]:
     key = admission.authenticate(secret)
     admission.check(key, scope="usage", address=address)
-    found = receipts.of(key.user, id) if id.isprintable() else None
+    found = receipts.of(key.user, id, where=_of(key)) if id.isprintable() else None
     if found is None:
         text = f"There is no receipt {id[:60]!r}, or not yet: it is written when the answer has ended."
         raise ApiError(404, text, code="receipt_not_found")
@@ -57,7 +58,7 @@ def _usage(secret: str, address: str, asked: dict[str, str]) -> dict[str, Any]:
     if not timedelta(0) <= last - first < timedelta(days=MOST_DAYS):
         raise bad_request(f"`start` comes before `end`, and at most {MOST_DAYS} days.", param="start")
     span = Span(first_day=first, last_day=last)
-    lines = figures.by(span, "day", "model", where=Q(user=key.user))
+    lines = figures.by(span, "day", "model", where=_of(key))
     return {
         "object": "list",
         "start": first.isoformat(),
@@ -65,6 +66,11 @@ def _usage(secret: str, address: str, asked: dict[str, str]) -> dict[str, Any]:
         "time_zone": settings.TIME_ZONE,
         "data": [_line(line) for line in lines],
     }
+
+
+def _of(key: ApiKey) -> Q:
+    """A project's key tells of the project alone, and not of what its maker does beside it."""
+    return Q(user=key.user) if key.project_id is None else Q(user=key.user, project_id=key.project_id)
 
 
 def _line(line: Figures) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from msgspec import Struct
 
 from chat import audit, dispatch, exports, reports, snapshots, steering
@@ -212,6 +212,7 @@ def _decide(key: ApiKey, id: str, decision: Decision) -> dict[str, Any]:
 
 def _go_on(key: ApiKey, id: str, further: Further) -> dict[str, Any]:
     turn = _find(key, id)
+    admission.check(key, scope="runs", model=turn.model.name, address=None)
     command = TurnContinue(
         turn=str(turn.id),
         client_id=str(further.id or uuid.uuid4()),
@@ -235,7 +236,7 @@ def _export(key: ApiKey, id: str, form: str) -> bytes:
 
 
 def _page(key: ApiKey, *, after: str | None, limit: int) -> dict[str, Any]:
-    runs = Turn.objects.for_user(key.user).filter(spawned_by=None, is_adopted=False)
+    runs = _own(key).filter(is_adopted=False)
     runs = runs.select_related("model", "conversation").order_by("-created_at", "-id")
     if after is not None:
         last = _find(key, after)
@@ -255,11 +256,16 @@ def _find(key: ApiKey, id: str) -> Turn:
         turn_id = UUID(id.removeprefix(PREFIX))
     except ValueError:
         raise _unknown(id) from None
-    runs = Turn.objects.for_user(key.user).filter(spawned_by=None)
-    turn = runs.select_related("model", "conversation__user").filter(id=turn_id).first()
+    turn = _own(key).select_related("model", "conversation__user").filter(id=turn_id).first()
     if turn is None:
         raise _unknown(id)
     return turn
+
+
+def _own(key: ApiKey) -> QuerySet[Turn]:
+    """A person's key sees all of theirs; a project's those of the project, no private chat of its maker."""
+    runs = Turn.objects.for_user(key.user).filter(spawned_by=None)
+    return runs if key.project_id is None else runs.filter(hold__project_id=key.project_id)
 
 
 def _unknown(id: str) -> ApiError:

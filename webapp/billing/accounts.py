@@ -2,6 +2,7 @@
 the start, a team from its first need; what a key of a project costs is paid by the project's team."""
 
 from decimal import Decimal
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -49,6 +50,8 @@ def paying(user: User, project: Project | None) -> Account:
 def payer(user: User, project: Project | None) -> tuple[int, str]:
     """The account that pays, as `paying` has it, and its currency: asked before each request."""
     column, owner = ("user_id", user.pk) if project is None else ("team_id", project.team_id)
+    if isinstance(owner, UUID):
+        owner = Team._meta.pk.get_db_prep_value(owner, connection)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT id, currency FROM {Account._meta.db_table} WHERE {column} = %s", [owner])
         found = cursor.fetchone()

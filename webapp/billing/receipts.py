@@ -26,13 +26,13 @@ from webapp.billing.models import UsageRecord
 from webapp.billing.pricing import Rates
 
 
-def of(user: User, id: str) -> dict[str, Any] | None:
+def of(user: User, id: str, *, where: Q | None = None) -> dict[str, Any] | None:
     """The signed receipt of the user's request or turn of this id (its own, or its hold's); None: there is
-    none, or not yet."""
-    where = Q(reference=id)
+    none, or not yet. `where` narrows down whose."""
+    named = Q(reference=id)
     with suppress(ValueError):
-        where |= Q(hold_id=UUID(id))
-    records = UsageRecord.objects.for_user(user).filter(where)
+        named |= Q(hold_id=UUID(id))
+    records = UsageRecord.objects.for_user(user).filter(named, where or Q())
     record = records.select_related("model", "price", "hold__ledger_entry").first()
     return None if record is None else sign(body(record))
 

@@ -58,7 +58,7 @@ def _admit(batch: Batch, line: BatchLine) -> Admitted:
     if not keys.is_good(key):
         raise errors.invalid_key()
     question = chat_request.decode(line.body.encode())
-    looked = admission.look_as(key, question, id=f"chatcmpl-{uuid.uuid4().hex}")
+    looked = admission.look_as(key, question, id=f"chatcmpl-{uuid.uuid4().hex}", address=None)
     request = msgspec.structs.replace(looked.request, priority=PRIORITY)
     return admission.hold(
         admission.Looked(key=key, question=question, request=request, model=looked.model, lease=looked.lease)
