@@ -219,3 +219,17 @@ def test_another_persons_response_is_not_there(respond, client, script, server, 
         ):
             with pytest.raises(openai.NotFoundError):
                 ask()
+
+
+def test_what_no_database_stores_costs_no_answer(respond, client, script):
+    """PostgreSQL takes no NUL, neither of a client nor of a model."""
+    script("text: a\0b")
+    response = respond("Say \0, or \\u0000.", metadata={"a": "\0"})
+    assert client.responses.retrieve(response.id).output_text == "a\N{REPLACEMENT CHARACTER}b"
+    [asked] = client.responses.input_items.list(response.id).data
+    assert asked.content[0].text == "Say \N{REPLACEMENT CHARACTER}, or \\u0000."
+    assert record().reference == response.id
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_%00")
+    with pytest.raises(openai.BadRequestError):
+        client.responses.input_items.list(response.id, after="\0")

@@ -3,16 +3,20 @@
 import io
 import json
 import zipfile
+from datetime import timedelta
 
 import pytest
 from django.core.files.base import ContentFile
 from django.test import Client
+from django.utils import timezone
 
 from chat import account_data, memories
 from chat.models import Attachment, Conversation, Draft, Feedback, Memory, Preferences, Share
 from tests.pages.conftest import MakeTurn
 from webapp.accounts import closing, keys
 from webapp.accounts.models import User
+from webapp.api import files, idempotency
+from webapp.api.models import Batch, BatchLine, KeyedCall, StoredFile
 from webapp.billing.models import Account, Hold
 
 pytestmark = pytest.mark.django_db
@@ -43,6 +47,11 @@ def test_the_account_goes_with_all_that_is_in_it_and_the_bill_stays(
     Draft.objects.create(user=alice, text="Half")
     file = Attachment.objects.create(user=alice, name="a.txt", media_type="text/plain", num_bytes=1)
     file.file.save("a", ContentFile(b"x"))
+    stored = files.put(key, name="b.jsonl", purpose=StoredFile.Purpose.BATCH, content=b"x")
+    window = timezone.now() + timedelta(days=1)
+    batch = Batch.objects.create(id="batch_1", user=alice, api_key=key, input_file=stored, expires_at=window)
+    BatchLine.objects.create(batch=batch, number=1, custom_id="q", body="{}")
+    idempotency.begin(key, route="/v1/chat/completions", name="order-7", body=b"{}")
 
     wrong = alices_client.post("/settings/data/", {"password": "wrong"})
     assert (wrong.status_code, User.objects.get(pk=alice.pk).is_active) == (422, True)
@@ -55,9 +64,13 @@ def test_the_account_goes_with_all_that_is_in_it_and_the_bill_stays(
     )
     left = [
         model.objects.count()
-        for model in (Conversation, Feedback, Preferences, Memory, Draft, Share, Attachment)
+        for model in (
+            *(Conversation, Feedback, Preferences, Memory, Draft, Share, Attachment),
+            *(StoredFile, Batch, BatchLine, KeyedCall),
+        )
     ]
-    assert left == [0] * 7
+    assert left == [0] * 11
+    assert not stored.file.storage.exists(stored.file.name)
     key.refresh_from_db()
     assert key.revoked_at is not None
     assert alices_client.get("/").status_code == 302

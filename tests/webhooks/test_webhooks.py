@@ -1,5 +1,7 @@
 """An event reaches who wants to hear of it, signed, until it was taken; the official client verifies it."""
 
+import asyncio
+import contextlib
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from django.utils import timezone
 from openai import InvalidWebhookSignatureError
 from openai.types.webhooks import ResponseCompletedWebhookEvent
 
+from agents.url_guard import Rules
 from tests.webhooks.receiver import receiving
 from webapp.webhooks import endpoints, outbox
 from webapp.webhooks.models import Delivery
@@ -131,3 +134,27 @@ async def test_an_address_that_turned_private_is_not_connected_to(endpoint, rece
     delivery = await Delivery.objects.aget()
     assert (receiver.received, delivery.state) == ([], "pending")
     assert "UrlRefused" in delivery.error
+
+
+async def test_an_endpoint_that_answers_byte_by_byte_holds_nobody_up(endpoint, alice, monkeypatch):
+    async def drip(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\nx: ")
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(outbox, "WITHIN_S", 0.5)
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    monkeypatch.setattr(endpoints, "rules", lambda: Rules(private_hosts=frozenset({address})))
+    endpoint.url = f"http://{address}/"
+    await endpoint.asave()
+    await announce(alice)
+    async with asyncio.timeout(30):
+        await try_all()
+    server.close()
+    delivery = await Delivery.objects.aget()
+    assert (delivery.state, delivery.num_tries) == ("pending", 1)
+    assert "ReadTimeout" in delivery.error

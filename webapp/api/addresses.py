@@ -26,7 +26,10 @@ class Addresses:
     def find(self, path: str) -> Found | None:
         for pattern, template, methods in self._templates:
             if match := pattern.fullmatch(path):
-                return Found(template=template, methods=methods, names=tuple(map(unquote, match.groups())))
+                names = tuple(map(unquote, match.groups()))
+                # PostgreSQL takes no NUL, and nothing is called so.
+                if all(name.isprintable() for name in names):
+                    return Found(template=template, methods=methods, names=names)
         return None
 
 

@@ -1,5 +1,6 @@
 """A JSON body as a checked struct; what is wrong with it is told by the field's name."""
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -8,9 +9,14 @@ from webapp.api.errors import bad_request
 
 Body = TypeVar("Body")
 
+# PostgreSQL stores no NUL; behind an odd number of backslashes it is one, behind an even number it is text.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
 
 def read(content: bytes, decoder: msgspec.json.Decoder[Body]) -> Body:
     """Raises ApiError 400 that names the field."""
+    if b"\\u0000" in content:
+        content = _NUL.sub(rb"\1\\ufffd", content)
     try:
         return decoder.decode(content)
     except msgspec.ValidationError as error:

@@ -7,7 +7,8 @@ from webapp.api.errors import bad_request
 
 def parameters(query: bytes) -> dict[str, str]:
     """The query's, each once."""
-    return {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
+    asked = parse_qs(query.decode("latin-1"))
+    return {name: values[-1].replace("\0", "") for name, values in asked.items()}
 
 
 def whole_number(asked: dict[str, str], name: str, *, default: int, least: int, most: int) -> int:

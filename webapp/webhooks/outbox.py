@@ -2,6 +2,7 @@
 until it was taken. Who is told knows an event by its id; it may come twice.
 """
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -97,7 +98,8 @@ async def deliver(delivery_id: UUID) -> None:
 
 
 async def post(endpoint: Endpoint, *, event_id: str, body: str) -> int:
-    """Send it, signed: the status of the answer, whose text nobody reads. Raises httpx2.HTTPError."""
+    """Send it, signed: the status of the answer, whose text nobody reads. Raises httpx2.HTTPError, also where
+    an endpoint answers byte by byte without an end."""
     now = datetime.now(UTC)
     headers = {
         "content-type": "application/json",
@@ -107,8 +109,15 @@ async def post(endpoint: Endpoint, *, event_id: str, body: str) -> int:
         "webhook-signature": Webhook(endpoint.secret).sign(event_id, now, body),
     }
     client = url_guard.client(endpoints.rules(), timeout=WITHIN_S, follow_redirects=False)
-    async with client, client.stream("POST", endpoint.url, content=body, headers=headers) as answer:
-        return int(answer.status_code)
+    try:
+        async with (
+            asyncio.timeout(WITHIN_S),
+            client,
+            client.stream("POST", endpoint.url, content=body, headers=headers) as answer,
+        ):
+            return int(answer.status_code)
+    except TimeoutError:
+        raise httpx2.ReadTimeout(f"No whole answer came within {WITHIN_S:.0f} seconds.") from None
 
 
 async def _claim(delivery_id: UUID) -> Delivery | None:

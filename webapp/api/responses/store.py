@@ -159,7 +159,7 @@ def _owner(asked: Asked) -> dict[str, Any]:
 def add_items(response: Response, items: Sequence[Stored], *, side: Item.Side) -> None:
     Item.objects.bulk_create(
         Item(response=response, side=side, position=position, item_id=item["id"], content=item)
-        for position, item in enumerate(items)
+        for position, item in enumerate(_storable(items))
     )
 
 
@@ -182,8 +182,17 @@ def append(conversation_id: str, items: Sequence[Stored]) -> None:
     row.update(num_items=F("num_items") + len(items))
     Item.objects.bulk_create(
         Item(conversation=conversation, position=first + index, item_id=item["id"], content=item)
-        for index, item in enumerate(items)
+        for index, item in enumerate(_storable(items))
     )
+
+
+def _storable(said: Any) -> Any:
+    """Without the NULs of a model: PostgreSQL stores none."""
+    if isinstance(said, str):
+        return said.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(said, dict):
+        return {name: _storable(value) for name, value in said.items()}
+    return [_storable(value) for value in said] if isinstance(said, list | tuple) else said
 
 
 def delete(response: Response) -> None:
