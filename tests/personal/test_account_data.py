@@ -70,7 +70,7 @@ def test_the_account_goes_with_all_that_is_in_it_and_the_bill_stays(
         )
     ]
     assert left == [0] * 11
-    assert not stored.file.storage.exists(stored.file.name)
+    assert not stored.file.storage.exists(str(stored.file.name))
     key.refresh_from_db()
     assert key.revoked_at is not None
     assert alices_client.get("/").status_code == 302
