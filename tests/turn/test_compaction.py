@@ -11,6 +11,7 @@ from agents import context, custom_tools
 from agents.transcript import NoteKind
 from chat import resume, warm
 from chat.models import Fact, Message, Turn
+from inference.tokenizer import kimi_messages
 from tests.agents.reading import PASSWORD, SECRET, Habit, Mind, Seen
 from tests.loopforge.course import Call, Move
 from tests.loopforge.server import MODEL, LoopForge, Manner
@@ -134,7 +135,7 @@ def test_requests_go_on_from_one_another_and_a_new_worker_would_send_the_same(
     transcript.notes = [note for note in transcript.notes if note.step <= transcript.steps[-1].number]
     assert [_said(message) for message in sent[-1]] == [
         (message.role.value, message.content, message.reasoning, [call.id for call in message.tool_calls])
-        for message in context.view(transcript)
+        for message in kimi_messages.numbered(context.view(transcript))
     ]
 
 
