@@ -5,6 +5,8 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import openai
 import pytest
@@ -13,7 +15,7 @@ from django.utils import timezone
 from inference.backends.scripted import Reply
 from webapp.accounts import keys
 from webapp.accounts.models import ApiKey, User
-from webapp.api import database
+from webapp.api import database, files
 from webapp.api.batches import running
 from webapp.api.models import Batch, BatchLine, StoredFile
 from webapp.billing.models import Hold, UsageRecord
@@ -86,6 +88,18 @@ def test_a_file_for_what_is_not_done_here_is_refused(client, name, content, purp
     with pytest.raises(openai.BadRequestError) as refused:
         client.files.create(file=(name, content), purpose=purpose)
     assert refused.value.param == param
+
+
+def test_what_no_database_stores_or_no_form_has_is_no_fault_of_the_server(server, secret, client):
+    boundary = {"Authorization": f"Bearer {secret}", "Content-Type": "multipart/form-data; boundary=x"}
+    field = '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+    with pytest.raises(HTTPError) as refused:
+        urlopen(Request(f"{server}/v1/files", (field * 1100 + "--x--\r\n").encode(), boundary), timeout=20)
+    assert refused.value.code == 400
+    assert "too many" in json.load(refused.value)["error"]["message"]
+    assert client.get("/files?purpose=%00", cast_to=dict)["data"] == []
+    stored = files.put(ApiKey.objects.get(), name="a", purpose="file-extract", content=b"", text="a\0b")
+    assert json.loads(client.files.content(stored.id).text)["content"] == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def test_a_batch_is_answered_line_by_line_and_billed_once_each(client, script):

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qs
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import ContentFile
 from django.db.models import QuerySet, Sum
 from django.http import QueryDict
@@ -104,7 +105,7 @@ def put(key: ApiKey, *, name: str, purpose: str, content: bytes, text: str = "")
         filename=name[:255],
         num_bytes=len(content),
         file=ContentFile(content, name=id),
-        text=text,
+        text=text.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # PostgreSQL stores no NUL
     )
 
 
@@ -148,7 +149,8 @@ def _page(key: ApiKey, query: bytes) -> dict[str, Any]:
         raise bad_request(f"`limit` is a whole number from 1 to {LONGEST_PAGE:,}.", param="limit")
     rows = _own(key).order_by("-created_at", "-id")
     if "purpose" in asked:
-        rows = rows.filter(purpose=asked["purpose"][:40])
+        purpose = asked["purpose"]
+        rows = rows.filter(purpose=purpose) if purpose in StoredFile.Purpose else rows.none()
     if "after" in asked:
         last = find(key, asked["after"])
         rows = rows.filter(created_at__lt=last.created_at)
@@ -165,6 +167,10 @@ def _parsed(exchange: Exchange, content: bytes) -> tuple[str, str, bytes]:
         fields, files = _parts(meta, content)
     except (MultiPartParserError, ValueError) as error:
         raise bad_request(f"The body is no multipart/form-data: {error}.") from None
+    except SuspiciousOperation:
+        raise bad_request(
+            "Send the fields `file` and `purpose` alone: these are too many or too long."
+        ) from None
     purpose, file = str(fields.get("purpose", "")), files.get("file")
     if purpose not in SENT:
         kinds = " and ".join(f"`{kind.value}`" for kind in SENT)
