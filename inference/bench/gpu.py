@@ -19,7 +19,7 @@ from inference.bench.report import Figure
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument(
-        "--tune", action="store_true", help="try other configurations, print the best of each"
+        "--tune", type=Path, metavar="FILE", help="try other configurations, write the best as a table"
     )
     parser.add_argument("--rehearse", action="store_true", help="tiny shapes in Triton's interpreter")
     parser.add_argument("--only", choices=("kernels", "models"), help="half of it")
@@ -67,13 +67,23 @@ def _figures(device: Any, options: argparse.Namespace) -> Iterator[Figure]:
 
 
 def _kernels(drawn: Any, suite: Any, watch: Any, limits: Any, *, tiny: bool) -> Iterator[Figure]:
-    from inference.bench import gpu_inputs, gpu_layers
+    from inference.bench import gpu_inputs, gpu_layers, gpu_rows
 
     config = gpu_inputs.TINY if tiny else gpu_inputs.K2
     contexts = (70,) if tiny else (8192, 32768, 131072)
     for context in contexts:
         for batch in (1, 8) if context < 131072 else (1,):
             yield from gpu_layers.decoding(config, drawn, suite, watch, limits, batch=batch, context=context)
+    for num_tokens in (3,) if tiny else (1, 64):
+        yield from gpu_rows.figures(
+            config,
+            drawn,
+            suite,
+            watch,
+            limits,
+            num_tokens=num_tokens,
+            prompt=5 if tiny else 4096,
+        )
     layer = gpu_layers.RoutedLayer(config, drawn, suite, watch, limits)
     for num_tokens in (1, 3) if tiny else (1, 8, 16, 64, 256, 4096):
         seconds = 1.0
@@ -119,4 +129,4 @@ def _layers_that_fit() -> int:
 def _tuned(device: Any, options: argparse.Namespace) -> Iterator[Figure]:
     from inference.bench import gpu_tuning
 
-    yield from gpu_tuning.sweep(device, tiny=options.rehearse)
+    yield from gpu_tuning.sweep(device, options.tune, tiny=options.rehearse)

@@ -1,4 +1,4 @@
-"""Which configuration is fastest for which size on this device: prints rows for the kernels' `tuning.toml`.
+"""Which configuration is fastest for which size on this device, as a table for the kernels' `tuning.toml`.
 
 Configurations that do not compile, do not fit or compute something else are passed over.
 """
@@ -6,6 +6,7 @@ Configurations that do not compile, do not fit or compute something else are pas
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -22,8 +23,19 @@ from inference.model.kv_pool import BLOCK_TOKENS
 _FAR = 0.02  # of the norm
 
 
-def sweep(device: torch.device, *, tiny: bool) -> Iterator[Figure]:
-    """The best time of each matrix and size; the table's rows are printed after each."""
+def sweep(device: torch.device, table: Path, *, tiny: bool) -> Iterator[Figure]:
+    """The best time of each matrix and size. `table` is written anew after each, so that a run cut short
+    leaves what it found.
+    """
+    rows: dict[str, list[str]] = {}
+    for figure, kernel, row in _sizes(device, tiny):
+        rows.setdefault(kernel, []).append(row)
+        parts = [f"{name} = [\n{''.join(found)}]\n" for name, found in rows.items()]
+        table.write_text(f'[device."{suite.device_name(device)}"]\n{"".join(parts)}', encoding="utf-8")
+        yield figure
+
+
+def _sizes(device: torch.device, tiny: bool) -> Iterator[tuple[Figure, str, str]]:
     watch = Stopwatch(device, repeats=5)
     drawn = gpu_inputs.draw(device)
     config = gpu_inputs.TINY if tiny else gpu_inputs.K2
@@ -32,14 +44,16 @@ def sweep(device: torch.device, *, tiny: bool) -> Iterator[Figure]:
         chosen = layer.inputs(num_tokens, count=4)
         for matrix in ("gate_up", "down"):
             yield _best(
-                f"{matrix} up to {num_tokens}",
+                matrix,
+                num_tokens,
                 {one: _products(layer, chosen, matrix, one) for one in _expert_configs(num_tokens, tiny)},
                 watch,
             )
     for batch in (1,) if tiny else (1, 8, 64):
         context = 70 if tiny else 32768 // batch * 8 if batch > 8 else 32768
         yield _best(
-            f"latent_decode up to {batch}",
+            "latent_decode",
+            batch,
             {one: [_decoding(drawn, config, batch, context, one)] for one in _attention_configs(tiny)},
             watch,
         )
@@ -126,8 +140,8 @@ def _bound(work: Callable[..., object], *arguments: object) -> Work:
     return lambda: work(*arguments)
 
 
-def _best(name: str, ways: dict[Any, list[Work]], watch: Stopwatch) -> Figure:
-    """The fastest of the ways that agree with the first that ran."""
+def _best(kernel: str, up_to: int, ways: dict[Any, list[Work]], watch: Stopwatch) -> tuple[Figure, str, str]:
+    """The fastest of the ways that agree with the first that ran, and its row of the table."""
     expected: torch.Tensor | None = None
     times: dict[Any, float] = {}
     for config, works in ways.items():
@@ -146,5 +160,5 @@ def _best(name: str, ways: dict[Any, list[Work]], watch: Stopwatch) -> Figure:
         f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
         for key, value in asdict(best).items()
     )
-    print(f"{name.split()[0]}: {{ up_to = {name.split()[-1]}, {fields} }},")  # noqa: T201
-    return Figure(name=f"{name}: best of {len(times)}", value=times[best] * 1e6, unit="us")
+    figure = Figure(name=f"{kernel} up to {up_to}: best of {len(times)}", value=times[best] * 1e6, unit="us")
+    return figure, kernel, f"  {{ up_to = {up_to}, {fields} }},\n"
