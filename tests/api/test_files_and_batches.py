@@ -15,7 +15,7 @@ from django.utils import timezone
 from inference.backends.scripted import Reply
 from webapp.accounts import keys
 from webapp.accounts.models import ApiKey, User
-from webapp.api import database, files
+from webapp.api import bill, chat_request, database, files
 from webapp.api.batches import running
 from webapp.api.models import Batch, BatchLine, StoredFile
 from webapp.billing.models import Hold, UsageRecord
@@ -132,6 +132,27 @@ def test_a_batch_is_answered_line_by_line_and_billed_once_each(client, script):
     with pytest.raises(openai.NotFoundError):
         client.files.retrieve(done.input_file_id)
     assert client.batches.retrieve(batch.id).input_file_id == done.input_file_id
+    assert not Hold.objects.filter(status=Hold.Status.OPEN).exists()
+
+
+def test_a_line_that_the_platform_fails_on_is_answered_so_and_the_others_go_on(client, script, monkeypatch):
+    def failing_on(question, function):
+        def fail(first, *args, **kwargs):
+            if question in repr((first, kwargs)):
+                raise RuntimeError(question)
+            return function(first, *args, **kwargs)
+
+        return fail
+
+    script("text: 4")
+    monkeypatch.setattr(chat_request, "of_choice", failing_on("Question 1", chat_request.of_choice))
+    monkeypatch.setattr(bill, "of", failing_on("Question 2", bill.of))
+    batch = start(client, *(line(number) for number in range(6)))
+    drive(batch.id)
+    assert client.batches.retrieve(batch.id).status == "completed"
+    codes = BatchLine.objects.order_by("number").values_list("status_code", flat=True)
+    assert list(codes) == [200, 500, 500, 200, 200, 200]
+    assert UsageRecord.objects.count() == 4
     assert not Hold.objects.filter(status=Hold.Status.OPEN).exists()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import orjson
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from inference.backends.base import BackendError, BackendOverloaded, BackendUnavailable, StreamBroken
 from inference.schema import Usage
@@ -30,7 +30,20 @@ PRIORITY = -1  # whoever waits for an answer goes first
 
 
 async def answer(batch: Batch, line: BatchLine) -> float:
-    """Answer the line; 0, or for how long to wait when it is to be tried again."""
+    """Answer the line; 0, or for how long to wait when it is to be tried again. A fault of ours that is none
+    of the database's is its answer: the other lines do not wait for it."""
+    try:
+        return await _answer(batch, line)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:
+        name = f"{batch.id}-{line.number}"
+        logger.exception("line %s failed", name)
+        await database.run(_write, line, 500, errors.internal(name).body)
+        return 0.0
+
+
+async def _answer(batch: Batch, line: BatchLine) -> float:
     try:
         admitted = await database.run(_admit, batch, line)
     except ApiError as refusal:
@@ -48,7 +61,11 @@ async def answer(batch: Batch, line: BatchLine) -> float:
         raise
     finally:
         renewing.cancel()
-    await asyncio.shield(database.run(_bill, admitted, line, replies))
+    try:
+        await asyncio.shield(database.run(_bill, admitted, line, replies))
+    except Exception:
+        await database.run(admission.close, admitted, usage=None, finish_reason="", is_estimated=False)
+        raise
     return 0.0
 
 
