@@ -113,5 +113,5 @@ def test_a_long_turn_shows_how_far_it_is_and_stops_from_there(person: Person, st
     expect(head).to_be_in_viewport()
     head.get_by_role("button", name="Stop").click()
     person.wait_for_answer()
-    expect(head.get_by_role("button")).to_have_count(0)
+    expect(head.get_by_role("button", name="Stop")).to_have_count(0)
     expect(head.locator(".meter__figure").first).to_contain_text("of")
