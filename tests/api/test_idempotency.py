@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from inference.backends.scripted import Reply
 from tests.services import wait_until
-from webapp.api.models import KeyedCall
+from webapp.api.models import Batch, KeyedCall, Response
 from webapp.billing.models import UsageRecord
 
 GOOD = {"model": "scripted", "messages": [{"role": "user", "content": "Hello"}]}
@@ -103,3 +103,24 @@ def test_the_call_of_a_dead_process_is_made_again(server, secret, client, script
     again = post(server, secret)
     assert again[0] == 200
     assert json.loads(again[2])["id"] != json.loads(first)["id"]
+
+
+def test_what_is_answered_later_is_begun_once(server, secret, client, script):
+    body = {"model": "scripted", "input": "Hello", "background": True}
+    answers = [post(server, secret, body, path="/v1/responses") for _ in range(2)]
+    ids = {json.loads(content)["id"] for _status, _headers, content in answers}
+    assert [status for status, _headers, _content in answers] == [200, 200]
+    assert ids == {Response.objects.get().id}
+    assert answers[1][1]["idempotent-replayed"] == "true"
+    client.responses.cancel(*ids)
+    file = client.files.create(file=("lines.jsonl", b"{}"), purpose="batch")
+    asked = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    for _ in range(2):
+        client.batches.create(**asked, extra_headers=KEYED)
+    assert Batch.objects.count() == 1
+    with pytest.raises(openai.UnprocessableEntityError):
+        client.batches.create(**asked | {"completion_window": "48h"}, extra_headers=KEYED)
+    for _ in range(2):
+        with pytest.raises(openai.NotFoundError):
+            client.batches.create(**asked | {"input_file_id": "none"}, extra_headers={"Idempotency-Key": "b"})
+    assert not KeyedCall.objects.filter(name="b").exists(), "what was refused may be asked again"

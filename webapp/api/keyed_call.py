@@ -1,10 +1,13 @@
 """A call under an Idempotency-Key, on its way: made once, recorded as it is answered, and answered again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from django.db import transaction
+
+from webapp.accounts.models import ApiKey
 from webapp.api import admission, database, idempotency
 from webapp.api.exchange import Exchange
 from webapp.api.idempotency import Answer, Claim
@@ -32,6 +35,33 @@ async def once(exchange: Exchange, *, secret: str, body: bytes) -> AsyncIterator
     finally:
         exchange.recording = None
         await asyncio.shield(database.run(idempotency.forget, claim))
+
+
+async def make_once(exchange: Exchange, key: ApiKey, *, body: bytes, make: Callable[[str], object]) -> str:
+    """The number under which `make` made a thing that is there to be looked at: now, or when it was first
+    asked to under this Idempotency-Key. Raises ApiError."""
+    name = exchange.idempotency_key
+    if name is None:
+        await database.run(make, exchange.id)
+        return exchange.id
+    idempotency.check(name)
+    number = await database.run(_made, exchange, key, name, body, make)
+    if number != exchange.id:
+        exchange.extra_headers["idempotent-replayed"] = "true"
+    return number
+
+
+def _made(exchange: Exchange, key: ApiKey, name: str, body: bytes, make: Callable[[str], object]) -> str:
+    claim = idempotency.begin(key, route=exchange.path[:100], name=name, body=body)
+    if isinstance(claim, Answer):
+        return claim.content.decode()
+    try:
+        with transaction.atomic():  # the thing and that it was made: a crash leaves both or none
+            make(exchange.id)
+            idempotency.keep(claim, Answer(content_type="text/plain", content=exchange.id.encode()))
+    finally:
+        idempotency.forget(claim)
+    return exchange.id
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """/v1/batches: made, looked at, listed, cancelled."""
 
 import re
-import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from webapp.accounts.models import ApiKey
-from webapp.api import database, files, json_body
+from webapp.api import database, files, json_body, keyed_call
 from webapp.api.batches import running, shape
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
@@ -35,9 +35,10 @@ _decoder = msgspec.json.Decoder(Body)
 
 async def create(exchange: Exchange) -> None:
     key = await database.run(files.caller, exchange.secret, scope="batches", address=exchange.address)
-    body = json_body.read(await exchange.read_body(), _decoder)
-    batch = await database.run(_create, key, body)
-    await exchange.send_json(await database.run(shape.of, batch))
+    content = await exchange.read_body()
+    make = partial(_create, key, json_body.read(content, _decoder))
+    number = await keyed_call.make_once(exchange, key, body=content, make=make)
+    await exchange.send_json(await database.run(lambda: shape.of(_find(key, f"batch_{number}"))))
 
 
 async def list_all(exchange: Exchange) -> None:
@@ -55,7 +56,7 @@ async def cancel(exchange: Exchange, id: str) -> None:
     await exchange.send_json(await database.run(_cancel, key, id))
 
 
-def _create(key: ApiKey, body: Body) -> Batch:
+def _create(key: ApiKey, body: Body, number: str) -> None:
     window = _window(body.completion_window)
     if body.endpoint != ENDPOINT:
         raise bad_request(f"Batches are made of calls of {ENDPOINT} only.", param="endpoint")
@@ -64,9 +65,9 @@ def _create(key: ApiKey, body: Body) -> Batch:
         raise bad_request("A batch is made of a file with the purpose `batch`.", param="input_file_id")
     if Batch.objects.for_user(key.user).filter(status__in=Batch.OPEN).count() >= MOST_OPEN:
         raise bad_request(f"{MOST_OPEN} of your batches are under way, which is the most.")
-    id = f"batch_{uuid.uuid4().hex}"
+    id = f"batch_{number}"
     with transaction.atomic():
-        batch = Batch.objects.create(
+        Batch.objects.create(
             id=id,
             user=key.user,
             api_key=key,
@@ -76,7 +77,6 @@ def _create(key: ApiKey, body: Body) -> Batch:
             expires_at=timezone.now() + window,
         )
         transaction.on_commit(lambda: running.ring(id))
-    return batch
 
 
 def _cancel(key: ApiKey, id: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from webapp.accounts.models import ApiKey
-from webapp.api import call, callers, database, relay, sse, token_count
+from webapp.api import call, callers, database, keyed_call, relay, sse, token_count
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
 from webapp.api.models import Item, Response
@@ -25,16 +25,19 @@ LOOK_AGAIN_S = 0.05
 async def create(exchange: Exchange) -> None:
     """Answered while the client waits, unless it asks for the background."""
     key = await callers.key_of(exchange)
-    question = request.decode(await exchange.read_body(), key=key)
-    id = f"resp_{exchange.id}"
-    if question.tools.hosted:
-        response = await database.run(turns.start, question, id=id, address=exchange.address)
-    elif question.is_background:
-        response = await database.run(background.start, question, id=id, address=exchange.address)
-    else:
+    content = await exchange.read_body()
+    question = request.decode(content, key=key)
+    if not question.tools.hosted and not question.is_background:
         exchange.dialect = question.dialect = Dialect()
         await call.answer(exchange, decode=lambda _content: question, id_prefix="resp_")
         return
+    start = turns.start if question.tools.hosted else background.start
+
+    def make(number: str) -> None:
+        start(question, id=f"resp_{number}", address=exchange.address)
+
+    id = f"resp_{await keyed_call.make_once(exchange, key, body=content, make=make)}"
+    response = await database.run(store.find, key.user, id)
     if question.is_stream:
         await relay.pass_on(exchange, _pieces(response, after=-1))
         return
