@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 
 from inference.backends.scripted import Reply
-from webapp.accounts import keys
+from webapp.accounts import keys, teams
 from webapp.accounts.models import ApiKey, User
 from webapp.api import bill, chat_request, database, files
 from webapp.api.batches import running
@@ -231,3 +231,30 @@ def test_lines_are_answered_for_a_key_of_one_network(server, client, script):
     batch = start(openai.OpenAI(base_url=f"{server}/v1", api_key=secret), line(1))
     drive(batch.id)
     assert BatchLine.objects.get().status_code == 200
+
+
+def test_a_projects_key_sees_what_it_made_and_nothing_of_its_makers(client, script):
+    script(Reply(lines=("text: Mine.",)))
+    batch = start(client, line(1))
+    response = client.responses.create(model="scripted", input="Hello")
+    user = User.objects.get()
+    team = teams.create(user, name="Urban heat")
+    service = client.with_options(
+        api_key=keys.create(user, name="service", project=team.projects.get())[1], max_retries=0
+    )
+    hidden = (
+        lambda: service.files.retrieve(batch.input_file_id),
+        lambda: service.batches.retrieve(batch.id),
+        lambda: service.responses.retrieve(response.id),
+        lambda: service.responses.create(model="scripted", input="?", previous_response_id=response.id),
+        lambda: service.responses.create(
+            model="scripted", input=[{"type": "item_reference", "id": response.output[0].id}]
+        ),
+    )
+    for look in hidden:
+        with pytest.raises(openai.NotFoundError):
+            look()
+    assert [*service.files.list(), *service.batches.list()] == []
+    its = start(service, line(2))
+    assert [one.id for one in service.batches.list()] == [its.id]
+    assert {one.id for one in client.batches.list()} == {batch.id, its.id}, "its maker's key sees all"

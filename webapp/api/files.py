@@ -17,7 +17,7 @@ from django.utils.datastructures import MultiValueDict
 from agents.documents.extraction import ReaderBusy
 from chat import code_tools
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, database
+from webapp.api import admission, callers, database
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
 from webapp.api.models import Batch, StoredFile
@@ -84,7 +84,7 @@ def find(key: ApiKey, id: str) -> StoredFile:
 
 def store(key: ApiKey, *, name: str, purpose: str, content: bytes, text: str = "") -> StoredFile:
     """Raises ApiError 400 where there are too many or too much."""
-    own = _own(key)
+    own = StoredFile.objects.for_user(key.user).exclude(file="")
     used = own.aggregate(total=Sum("num_bytes"))["total"] or 0
     if own.count() >= MOST_FILES or used + len(content) > settings.ATTACHMENT_QUOTA_MB * 2**20:
         raise bad_request(
@@ -129,7 +129,7 @@ def shape(stored: StoredFile) -> dict[str, Any]:
 
 def _own(key: ApiKey) -> QuerySet[StoredFile]:
     """Those that were not deleted."""
-    return StoredFile.objects.for_user(key.user).exclude(file="")
+    return StoredFile.objects.filter(callers.kept_for(key)).exclude(file="")
 
 
 def _delete(key: ApiKey, id: str) -> None:

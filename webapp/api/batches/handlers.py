@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from webapp.accounts.models import ApiKey
-from webapp.api import database, files, json_body, keyed_call
+from webapp.api import callers, database, files, json_body, keyed_call
 from webapp.api.batches import running, shape
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
@@ -93,7 +93,7 @@ def _cancel(key: ApiKey, id: str) -> dict[str, Any]:
 
 
 def _find(key: ApiKey, id: str) -> Batch:
-    found = Batch.objects.for_user(key.user).filter(id=id).first() if id.isprintable() else None
+    found = Batch.objects.filter(callers.kept_for(key), id=id).first() if id.isprintable() else None
     if found is None:
         raise ApiError(404, f"There is no batch {id[:60]!r}.", code="batch_not_found")
     return found
@@ -104,7 +104,7 @@ def _page(key: ApiKey, query: bytes) -> dict[str, Any]:
     limit = asked.get("limit", str(PAGE))
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:6]) <= LONGEST_PAGE):
         raise bad_request(f"`limit` is a whole number from 1 to {LONGEST_PAGE}.", param="limit")
-    rows = Batch.objects.for_user(key.user).order_by("-created_at", "-id")
+    rows = Batch.objects.filter(callers.kept_for(key)).order_by("-created_at", "-id")
     if "after" in asked:
         rows = rows.filter(created_at__lt=_find(key, asked["after"]).created_at)
     found = list(rows[: int(limit) + 1])

@@ -99,7 +99,7 @@ def shape(conversation: StoredConversation) -> dict[str, Any]:
 def _create(key: ApiKey, id: str, said: list[Stored], metadata: dict[str, str]) -> StoredConversation:
     with transaction.atomic():
         conversation = StoredConversation.objects.create(id=id, user=key.user, metadata=metadata)
-        store.append(id, store.resolved(key.user, said))
+        store.append(id, store.resolved(key, said))
     return conversation
 
 
@@ -116,7 +116,7 @@ def _delete(key: ApiKey, id: str) -> None:
 
 def _add(key: ApiKey, id: str, said: list[Stored]) -> list[Stored]:
     conversation = store.find_conversation(key.user, id)
-    added = store.resolved(key.user, said)
+    added = store.resolved(key, said)
     with transaction.atomic():
         store.append(conversation.id, added)
     return added

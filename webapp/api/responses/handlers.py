@@ -37,7 +37,7 @@ async def create(exchange: Exchange) -> None:
         start(question, id=f"resp_{number}", address=exchange.address)
 
     id = f"resp_{await keyed_call.make_once(exchange, key, body=content, make=make)}"
-    response = await database.run(store.find, key.user, id)
+    response = await database.run(store.find, key, id)
     if question.is_stream:
         await relay.pass_on(exchange, _pieces(response, after=-1))
         return
@@ -53,7 +53,7 @@ async def retrieve(exchange: Exchange, id: str) -> None:
     if asked.get("stream") != "true":
         await exchange.send_json(await database.run(_told, key, id))
         return
-    response = await database.run(store.find, key.user, id)
+    response = await database.run(store.find, key, id)
     after = whole_number(asked, "starting_after", default=-1, least=0, most=2**53)
     await relay.pass_on(exchange, _pieces(response, after=after))
 
@@ -82,7 +82,7 @@ async def _pieces(response: Response, *, after: int) -> AsyncGenerator[bytes, No
 
 
 def _cancelled(key: ApiKey, id: str) -> Response:
-    response = store.find(key.user, id)
+    response = store.find(key, id)
     if response.turn_id is not None:
         turns.stop(response)
     elif response.is_background:
@@ -93,7 +93,7 @@ def _cancelled(key: ApiKey, id: str) -> Response:
 
 
 def _found(key: ApiKey, id: str) -> Response:
-    return turns.progress(store.find(key.user, id))
+    return turns.progress(store.find(key, id))
 
 
 async def delete(exchange: Exchange, id: str) -> None:
@@ -133,7 +133,7 @@ def _delete(key: ApiKey, id: str) -> None:
 
 
 def _input_page(key: ApiKey, id: str, query: bytes) -> Page:
-    items = Item.objects.filter(response=store.find(key.user, id), side=Item.Side.INPUT)
+    items = Item.objects.filter(response=store.find(key, id), side=Item.Side.INPUT)
     return page(items, query)
 
 

@@ -153,7 +153,7 @@ class Question:
         """Speaks to the database. Raises ApiError."""
         conversation = self.body.conversation
         return store.context(
-            self.key.user,
+            self.key,
             previous_id=self.body.previous_response_id,
             conversation_id=conversation.id if isinstance(conversation, ConversationName) else conversation,
         )
@@ -161,7 +161,7 @@ class Question:
     @cached_property
     def own_input(self) -> list[Stored]:
         """Speaks to the database. Raises ApiError."""
-        return store.resolved(self.key.user, self.input)
+        return store.resolved(self.key, self.input)
 
     @cached_property
     def whole_input(self) -> list[Stored]:

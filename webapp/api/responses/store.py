@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from webapp.accounts.models import ApiKey, User
+from webapp.api import callers
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.models import Item, Response, StoredConversation
 from webapp.api.responses.items import Stored
@@ -38,9 +39,10 @@ class Page:
 # ---- finding
 
 
-def find(user: User, id: str, *, param: str = "response_id") -> Response:
+def find(key: ApiKey, id: str, *, param: str = "response_id") -> Response:
     """Raises ApiError 404."""
-    found = Response.objects.for_user(user).select_related("model").filter(id=id[:64]).first()
+    rows = Response.objects.filter(callers.kept_for(key), id=id[:64])
+    found = rows.select_related("model").first()
     if found is None:
         raise ApiError(404, f"There is no response {id[:80]!r} here (any more).", param=param)
     return found
@@ -54,10 +56,10 @@ def find_conversation(user: User, id: str, *, param: str = "conversation_id") ->
     return found
 
 
-def context(user: User, *, previous_id: str | None, conversation_id: str | None) -> Context:
+def context(key: ApiKey, *, previous_id: str | None, conversation_id: str | None) -> Context:
     """Raises ApiError 404, and 400 for a response that has not ended."""
     if previous_id is not None:
-        previous = find(user, previous_id, param="previous_response_id")
+        previous = find(key, previous_id, param="previous_response_id")
         if previous.status in Response.OPEN:
             raise bad_request(
                 f"The response {previous.id} is still being written: wait for it, or cancel it.",
@@ -65,17 +67,18 @@ def context(user: User, *, previous_id: str | None, conversation_id: str | None)
             )
         return Context(previous=previous, items=tuple(_chain(previous)))
     if conversation_id is not None:
-        conversation = find_conversation(user, conversation_id, param="conversation")
+        conversation = find_conversation(key.user, conversation_id, param="conversation")
         return Context(conversation=conversation, items=tuple(_contents(conversation.items.all())))
     return Context()
 
 
-def resolved(user: User, items: Sequence[Stored]) -> list[Stored]:
+def resolved(key: ApiKey, items: Sequence[Stored]) -> list[Stored]:
     """With the items themselves where they are referred to. Raises ApiError 404."""
     wanted = {item["id"] for item in items if item["type"] == "item_reference"}
     if not wanted:
         return list(items)
-    own = Item.objects.filter(Q(response__user=user) | Q(conversation__user=user), item_id__in=wanted)
+    mine = Q(response__in=Response.objects.filter(callers.kept_for(key))) | Q(conversation__user=key.user)
+    own = Item.objects.filter(mine, item_id__in=wanted)
     known = {item.item_id: item.content for item in own}
     if missing := wanted - known.keys():
         raise ApiError(404, f"There is no item {min(missing)[:80]!r} here.", param="input")
