@@ -53,18 +53,6 @@ def test_a_message_that_is_too_long_never_leaves_the_page(person: Person) -> Non
     expect(person.composer).to_have_value("longer than ten characters")
 
 
-def test_enter_while_an_answer_is_written_keeps_the_next_question(person: Person, stack: Stack) -> None:
-    stack.script(*SLOW)
-    person.ask("Count")
-    person.wait_for_text("word3")
-    person.composer.fill("And then?")
-    person.composer.press("Enter")
-    expect(person.note).to_contain_text("your text is kept")
-    expect(person.composer).to_have_value("And then?")
-    person.wait_for_answer()
-    assert person.answer.endswith("word149")
-
-
 def test_a_turn_that_breaks_says_so_and_can_be_answered_again(person: Person, stack: Stack) -> None:
     stack.script("text: This is all that", "error: rejected the prompt is not to its taste")
     person.ask("Try")
