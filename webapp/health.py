@@ -137,7 +137,7 @@ def check_code() -> Part:
     """Which sandbox code of models runs in. Without one, questions are answered without such tools."""
     tier = code_tools.known_tier()
     if tier is None:
-        return Part(ok=True, detail="no sandbox has passed its test: code tools are not offered before")
+        return Part(ok=True, detail="not tried yet: that is when a turn first may run code")
     return Part(ok=True, detail=f"{tier.name}: {tier.reason}")
 
 
