@@ -86,11 +86,7 @@ def gate_up(
         num_per_token,
         size,
         weights.num_columns // PLANES,
-        ROWS=work.rows_per_block,
-        BLOCK_COLUMNS=config.block_columns,
-        BLOCK_WORDS=config.block_words,
-        STAGES=config.num_stages,
-        num_warps=config.num_warps,
+        **_cut(work, config),
     )
     return activated
 
@@ -119,13 +115,19 @@ def down(
         shares,
         size,
         weights.num_columns // PLANES,
-        ROWS=work.rows_per_block,
-        BLOCK_COLUMNS=config.block_columns,
-        BLOCK_WORDS=config.block_words,
-        STAGES=config.num_stages,
-        num_warps=config.num_warps,
+        **_cut(work, config),
     )
     return shares
+
+
+def _cut(work: WorkList, config: ExpertConfig) -> dict[str, int]:
+    return {
+        "ROWS": work.rows_per_block,
+        "BLOCK_COLUMNS": config.block_columns,
+        "BLOCK_WORDS": config.block_words,
+        "STAGES": config.num_stages,
+        "num_warps": config.num_warps,
+    }
 
 
 def combine(shares: Tensor, num_per_token: int, added: Tensor | None, chosen: Tensor) -> Tensor:
