@@ -7,10 +7,14 @@ from datetime import timedelta
 
 import openai
 import pytest
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from inference.backends.scripted import Reply
 from tests.services import wait_until
+from webapp.accounts import keys
+from webapp.accounts.models import ApiKey
+from webapp.api import idempotency
 from webapp.api.models import Batch, KeyedCall, Response
 from webapp.billing.models import UsageRecord
 
@@ -97,12 +101,32 @@ def test_a_call_that_failed_may_be_made_again(server, secret, client, script):
 
 
 def test_the_call_of_a_dead_process_is_made_again(server, secret, client, script):
+    key = ApiKey.objects.get(prefix=secret[: keys.PREFIX_CHARS])
+    idempotency.begin(key, route="/v1/chat/completions", name="order-7", body=json.dumps(GOOD).encode())
     script("text: 4")
-    first = post(server, secret)[2]
-    KeyedCall.objects.update(answer=None, lease_until=timezone.now() - timedelta(seconds=1))
-    again = post(server, secret)
-    assert again[0] == 200
-    assert json.loads(again[2])["id"] != json.loads(first)["id"]
+    assert post(server, secret)[0] == 409
+    KeyedCall.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert post(server, secret)[0] == 200
+    wait_until(lambda: num_bills() == 1, within_s=10, what="the bill")
+
+
+def test_a_key_let_go_of_while_it_is_asked_for_is_free(server, secret, client, monkeypatch):
+    key = ApiKey.objects.get(prefix=secret[: keys.PREFIX_CHARS])
+
+    def begin() -> idempotency.Claim:
+        claim = idempotency.begin(key, route="/v1/chat/completions", name="order-7", body=b"{}")
+        assert isinstance(claim, idempotency.Claim)
+        return claim
+
+    first, look = begin(), QuerySet.first
+
+    def look_too_late(rows):
+        monkeypatch.setattr(QuerySet, "first", look)
+        idempotency.forget(first)
+        return look(rows)
+
+    monkeypatch.setattr(QuerySet, "first", look_too_late)
+    assert begin().id != first.id
 
 
 def test_what_is_answered_later_is_begun_once(server, secret, client, script):

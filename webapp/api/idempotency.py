@@ -55,19 +55,23 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
     KeyedCall.objects.filter(
         api_key=key, route=route, name=name, created_at__lt=now - KEPT_FOR, lease_until__lt=now
     ).delete()
-    try:
-        with transaction.atomic():
-            call = KeyedCall.objects.create(
-                api_key=key,
-                route=route,
-                name=name,
-                body_hash=body_hash,
-                lease_until=now + LIVES_FOR,
-                created_at=now,
-            )
-        return Claim(id=call.pk, fence=call.fence)
-    except IntegrityError:
-        call = KeyedCall.objects.get(api_key=key, route=route, name=name)
+    held = KeyedCall.objects.filter(api_key=key, route=route, name=name)
+    while True:
+        try:
+            with transaction.atomic():
+                call = held.create(
+                    api_key=key,
+                    route=route,
+                    name=name,
+                    body_hash=body_hash,
+                    lease_until=now + LIVES_FOR,
+                    created_at=now,
+                )
+            return Claim(id=call.pk, fence=call.fence)
+        except IntegrityError:
+            if found := held.first():  # else the first call failed just now and let go of its key
+                break
+    call = found
     if call.body_hash != body_hash:
         raise _other_body()
     if call.answer is not None:
