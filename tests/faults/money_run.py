@@ -1,8 +1,10 @@
 """Money under kill -9: requests over the API, whole and cut, while web, Celery, Redis and the database die.
 
 `python -m tests.faults.money_run --database sqlite|postgres --trials 1000` runs it on a platform of its own.
-A trial is some requests at once and one kill among them. It fails unless afterwards every sum matches,
-nothing was billed twice or at another price, and no hold is left after a minute.
+First clients of all three dialects are cut, each at a piece that is drawn, and nothing is killed: each must
+be billed what was delivered to it, and at most the one piece that was handed to a socket just closed. Then a
+trial is some requests at once and one kill among them. It fails unless afterwards every sum matches, nothing
+was billed twice or at another price, and no hold is left after a minute.
 """
 
 import argparse
@@ -21,13 +23,17 @@ from pathlib import Path
 import httpx
 
 from tests import services
+from tests.faults import caller
+from tests.faults.caller import DIALECTS, Seen
 from tests.services import PostgresCluster, wait_until
 from tests.stack import Stack
+from webapp.billing import estimates
 
 AT_ONCE = 6
 KEPT_S = 60.0  # a hold may outlive its owner for so long
 UP_WITHIN_S = 90.0
-PIECES = "text: " + " ".join(f"word{number}" for number in range(60))
+NUM_PIECES, PIECE_TOKENS = 60, 2
+PIECES = ("pace: 200", "text: " + " ".join(f"word{number}" for number in range(NUM_PIECES)))
 SETTINGS = {
     "REQUESTS_PER_MINUTE": "1000000",
     "KEY_REQUESTS_PER_MINUTE": "1000000",
@@ -66,6 +72,7 @@ def due(one):
 proof = proofs.prove()
 print(json.dumps({
     "billed": {one.reference: one.cost_nano for one in records},
+    "output_tokens": {one.reference: one.output_tokens for one in records},
     "num_records": len(records),
     "num_wrong": sum(one.cost_nano != due(one) for one in records),
     "num_holds": Hold.objects.count(),
@@ -82,6 +89,12 @@ class Tally:
 
     ends: Counter[str] = field(default_factory=Counter)
     whole: set[str] = field(default_factory=set)
+    undisturbed: list[Seen] = field(default_factory=list)  # of a time when nothing was killed
+
+    def add(self, seen: Seen) -> None:
+        self.ends[f"{seen.end} {seen.status}" if seen.end == "refused" else seen.end] += 1
+        if seen.end == "whole":
+            self.whole.add(seen.id)
 
 
 @dataclass
@@ -115,16 +128,20 @@ class Platform:
             self.stack.start_part(name)
 
 
-def run(folder: Path, *, database: str, trials: int, seed: int) -> tuple[Tally, dict[str, object], list[str]]:
-    """What clients saw, what the books say, and the faults: none, if all is well."""
+def run(
+    folder: Path, *, database: str, trials: int, seed: int, cuts: int = 0
+) -> tuple[Tally, dict[str, object], list[str]]:
+    """What clients saw, what the books say, and the faults: none, if all is well. `cuts`: so many clients of
+    each dialect are cut."""
     cluster = _cluster(folder) if database == "postgres" else None
     stack = Stack(folder / "stack", settings=SETTINGS, database_url=cluster.url if cluster else "")
     tally, draw = Tally(), random.Random(seed)
     try:
         stack.start()
-        stack.script(PIECES)
+        stack.script(*PIECES)
         secret, model = stack.python(SET_UP).split()[-2:]
         platform = Platform(stack, cluster)
+        _cut_clients(stack.url, draw, tally, cuts, secret=secret, model=model)
         for _trial in range(trials):
             _one_trial(platform, draw, tally, secret=secret, model=model)
         outcome = _settled_outcome(stack)
@@ -135,47 +152,41 @@ def run(folder: Path, *, database: str, trials: int, seed: int) -> tuple[Tally, 
     return tally, outcome, _faults(tally, outcome)
 
 
+def _cut_clients(url: str, draw: random.Random, tally: Tally, cuts: int, *, secret: str, model: str) -> None:
+    """Every tenth client stays."""
+    wanted = [
+        (dialect, draw.randrange(1, NUM_PIECES) if number % 10 else None)
+        for number in range(cuts)
+        for dialect in DIALECTS
+    ]
+
+    def ask(one: tuple[str, int | None]) -> Seen:
+        return caller.ask(url, secret, model, dialect=one[0], cut=one[1])
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for seen in pool.map(ask, wanted):
+            tally.add(seen)
+            tally.undisturbed.append(seen)
+
+
 def _one_trial(platform: Platform, draw: random.Random, tally: Tally, *, secret: str, model: str) -> None:
     target = draw.choice(platform.targets)
-    cuts = [draw.choice((None, None, draw.randrange(1, 30))) for _request in range(AT_ONCE)]
+    wanted = [(draw.choice(list(DIALECTS)), _cut(draw)) for _request in range(AT_ONCE)]
+    url = platform.stack.url
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked = [pool.submit(_ask, platform.stack.url, secret, model, cut) for cut in cuts]
+        asked = [pool.submit(caller.ask, url, secret, model, dialect=one, cut=cut) for one, cut in wanted]
         time.sleep(draw.uniform(0, 0.6))
         platform.kill(target)
         time.sleep(draw.uniform(0, 0.3))
         platform.start(target)
-        for end, id in (one.result() for one in asked):
-            tally.ends[end] += 1
-            if end == "whole":
-                tally.whole.add(id)
+        for one in asked:
+            tally.add(one.result())
     wait_until(lambda: _serves(platform, secret), within_s=UP_WITHIN_S, what=f"the platform after {target}")
 
 
-def _ask(url: str, secret: str, model: str, cut: int | None) -> tuple[str, str]:
-    """How the request ended, and its id."""
-    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Go."}]}
-    id, num_pieces, is_whole = "", 0, False
-    try:
-        with httpx.stream(
-            "POST",
-            f"{url}/v1/chat/completions",
-            json=body,
-            headers={"Authorization": f"Bearer {secret}"},
-            timeout=30,
-        ) as answer:
-            if answer.status_code != 200:
-                return f"refused {answer.status_code}", ""
-            for line in answer.iter_lines():
-                if line == "data: [DONE]":
-                    is_whole = True
-                elif line.startswith("data: {"):
-                    num_pieces += 1
-                    id = json.loads(line.removeprefix("data: ")).get("id", id)
-                if num_pieces == cut:
-                    return "cut", id
-    except httpx.HTTPError:
-        return "broken", id
-    return ("whole" if is_whole else "broken"), id
+def _cut(draw: random.Random) -> int | None:
+    """One of three clients is cut."""
+    return draw.choice((None, None, draw.randrange(1, NUM_PIECES)))
 
 
 def _serves(platform: Platform, secret: str) -> bool:
@@ -208,7 +219,26 @@ def _faults(tally: Tally, outcome: dict[str, object]) -> list[str]:
         faults.append("a request was billed twice")
     if sum(billed.values()) != outcome["ledger_nano"]:
         faults.append("the ledger is not the sum of the bills")
+    return faults + _faults_of_cuts(tally, dict(outcome["output_tokens"]))  # type: ignore[call-overload]
+
+
+def _faults_of_cuts(tally: Tally, billed: dict[str, int]) -> list[str]:
+    """Who lost no server has one bill, of the tokens that were delivered."""
+    faults = []
+    for seen in tally.undisturbed:
+        delivered = NUM_PIECES if seen.end == "whole" else estimates.estimated_tokens(seen.text)
+        if seen.end not in ("whole", "cut"):
+            faults.append(f"{seen.dialect}: undisturbed and {seen.end} {seen.status}")
+        elif not 0 <= billed.get(seen.id, -1) - delivered <= (seen.end == "cut") * PIECE_TOKENS:
+            faults.append(f"{seen.dialect} {seen.id}: delivered {delivered}, billed {billed.get(seen.id)}")
     return faults
+
+
+def _exact(tally: Tally, outcome: dict[str, object]) -> str:
+    billed = dict(outcome["output_tokens"])  # type: ignore[call-overload]
+    cut = [seen for seen in tally.undisturbed if seen.end == "cut"]
+    num_exact = sum(billed.get(seen.id) == estimates.estimated_tokens(seen.text) for seen in cut)
+    return f"{num_exact} of {len(cut)}"
 
 
 def _cluster(folder: Path) -> PostgresCluster:
@@ -225,16 +255,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--cuts", type=int, default=10, help="of each dialect, with nothing killed")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="money-") as folder:
         tally, outcome, faults = run(
-            Path(folder), database=options.database, trials=options.trials, seed=options.seed
+            Path(folder),
+            database=options.database,
+            trials=options.trials,
+            seed=options.seed,
+            cuts=options.cuts,
         )
     unbilled = len(tally.whole - set(dict(outcome["billed"])))  # type: ignore[call-overload]
     told = (
-        f"{options.database}: {options.trials} kills, seed {options.seed}",
+        f"{options.database}: {options.cuts} clients of each dialect, {options.trials} kills,"
+        f" seed {options.seed}",
+        f"of those cut {_exact(tally, outcome)} were billed to the token",
         f"{time.monotonic() - began:.0f} s",
         f"clients saw {dict(tally.ends)}",
         f"{outcome['num_records']} records of {outcome['num_holds']} holds",

@@ -127,6 +127,8 @@ class _Call:
         request = chat_request.of_choice(self._admitted.request, reply.index)
         async with contextlib.aclosing(backend.stream(request)) as deltas:
             async for delta in deltas:
+                if self._exchange.is_gone:
+                    raise ClientGone  # before what nobody gets is counted
                 if self._is_one_too_many(delta):
                     reply.cut(FinishReason.TOOL_CALLS)
                     break

@@ -60,6 +60,7 @@ class Exchange:
         self.id = uuid.uuid4().hex
         self.status: int | None = None
         self.is_streaming = False  # a stream was begun and has not ended
+        self.is_gone = False  # the client hung up
         self.started_at = time.perf_counter()
         self.sent_at = self.started_at
         self.extra_headers: dict[str, str] = {}
@@ -149,6 +150,7 @@ class Exchange:
         """Return when the client hangs up; call it once the body was read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self.is_gone = True
 
     @property
     def content_type(self) -> str:
