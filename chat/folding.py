@@ -84,10 +84,10 @@ def stretches(steps: Sequence[StepView], *, is_live: bool) -> list[Stretch]:
     is_long = len(steps) > MOST_OPEN
     num_open = LAST_OPEN_LIVE if is_live else bool(steps and steps[-1].content)
     open_from = len(steps) - num_open if is_long else 0
-    titles = _titles(steps)
+    named = titles(steps)
     laid_out: list[Stretch] = []
     for (kind, title), members in groupby(
-        enumerate(steps), key=lambda place: _kind(place[1], titles, is_open=place[0] >= open_from)
+        enumerate(steps), key=lambda place: _kind(place[1], named, is_open=place[0] >= open_from)
     ):
         run = [step for _, step in members]
         size = _size(len(steps)) if kind is Kind.FOLDED and not title else len(run)
@@ -95,7 +95,13 @@ def stretches(steps: Sequence[StepView], *, is_live: bool) -> list[Stretch]:
             Stretch(kind=kind, steps=tuple(run[start : start + size]), title=title)
             for start in range(0, len(run), size)
         ]
-    return _led(laid_out, titles) if is_long and is_live else laid_out
+    return _led(laid_out, named) if is_long and is_live else laid_out
+
+
+def num_folding(num_steps: int, *, is_live: bool) -> int:
+    """How many of a turn's first steps fold whatever they say, unless they were taken back."""
+    num_open = LAST_OPEN_LIVE if is_live else 1
+    return num_steps - num_open if num_steps > MOST_OPEN else 0
 
 
 def _led(laid_out: list[Stretch], titles: dict[int, str]) -> list[Stretch]:
@@ -129,7 +135,7 @@ def _size(num_steps: int) -> int:
     return size
 
 
-def _titles(steps: Sequence[StepView]) -> dict[int, str]:
+def titles(steps: Sequence[StepView]) -> dict[int, str]:
     """What the plan says of each step: its line under way, or its phase where so many lines would be too
     many. Empty where the plan says nothing, or too much."""
     lines, phases = {}, {}
@@ -139,9 +145,9 @@ def _titles(steps: Sequence[StepView]) -> dict[int, str]:
         for call in step.tool_calls:
             if call.name == "plan" and call.result is not None and not call.is_error:
                 line, phase = _under_way(call.arguments)
-    for titles in (lines, phases):
-        if len(list(groupby(titles.values()))) <= MOST_FOLDS:
-            return titles
+    for named in (lines, phases):
+        if len(list(groupby(named.values()))) <= MOST_FOLDS:
+            return named
     return {}
 
 

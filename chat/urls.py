@@ -5,6 +5,7 @@ from django.urls import path
 from chat import (
     attachment_views,
     call_views,
+    graph_views,
     organise_views,
     preview_views,
     queue_views,
@@ -47,6 +48,7 @@ urlpatterns = [
     path("turns/<uuid:turn_id>/show/", views.show_branch, name="show_branch"),
     path("turns/<uuid:turn_id>/sources/", source_views.sources, name="sources"),
     path("turns/<uuid:turn_id>/audit/", turn_views.audit_log, name="audit"),
+    path("turns/<uuid:turn_id>/picture/", graph_views.graph, name="run_graph"),
     path("turns/<uuid:turn_id>/graph/", turn_views.reasoning_graph, name="reasoning_graph"),
     path("artifacts/<uuid:artifact_id>/", turn_views.artifact, name="artifact"),
     path("attachments/", attachment_views.upload, name="upload"),

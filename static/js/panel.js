@@ -19,7 +19,7 @@ let opener = null;
 
 /** Show what the link leads to. */
 export async function open(link) {
-  const url = new URL(link.href);
+  const url = new URL(link.getAttribute("href"), location.href); // of a link in a picture, too
   const card = link.closest("[popover]");
   card?.hidePopover();
   if (!panel.contains(link)) opener = card ? document.querySelector(`[popovertarget="${card.id}"]`) : link;

@@ -1,10 +1,11 @@
 // What a person does with the steps of a turn: calls open in the panel, chips show one kind, j and k go from row to row,
-// a citation under the mouse shows its source. Each comes with its first use.
+// a citation under the mouse shows its source, and the whole run is a picture. Each comes with its first use.
 
 import { act, lazy } from "./lazy.js";
 
 const panel = lazy(() => import("./panel.js"));
 const timeline = lazy(() => import("./timeline.js"));
+const graph = lazy(() => import("./graph.js"));
 const cards = lazy(() => import("./cards.js"));
 
 const STEPS = { j: 1, k: -1 };
@@ -13,6 +14,8 @@ export function walk(scroller) {
   scroller.addEventListener("click", (event) => {
     const chip = event.target.closest("[data-filter]");
     if (chip) void act(timeline, ({ filter }) => filter(chip));
+    const pressed = event.target.closest("[data-graph]");
+    if (pressed) void act(graph, ({ toggle }) => toggle(pressed));
     const row = event.target.closest(".call > summary");
     if (!row) return;
     event.preventDefault();

@@ -11,6 +11,7 @@ export async function filter(chip) {
   const section = chip.closest(".turn");
   const kind = chip.dataset.filter;
   press(section, kind);
+  section.querySelector(":scope > .reply > .graph")?.dispatchEvent(new Event("leave"));
   if (!kind) {
     delete section.dataset.filtered;
     section.querySelector(":scope > .reply > .filtered")?.remove();

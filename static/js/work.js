@@ -164,6 +164,7 @@ function swapRun(old, piece) {
   const pressed = old.querySelector("[data-filter][aria-pressed=true]")?.dataset.filter;
   for (const chip of piece.querySelectorAll("[data-filter]")) chip.ariaPressed = String(chip.dataset.filter === (pressed ?? ""));
   const focused = document.activeElement?.dataset?.filter;
+  piece.querySelector("[data-graph]").ariaPressed = old.querySelector("[data-graph]").ariaPressed;
   old.replaceWith(piece);
   if (had && focused !== undefined) piece.querySelector(`[data-filter="${focused}"]`)?.focus({ preventScroll: true });
   else if (had) (piece.querySelector("button") ?? document.getElementById("message")).focus({ preventScroll: true });

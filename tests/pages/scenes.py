@@ -268,6 +268,52 @@ def cited(user: User) -> Turn:
     return scene.turn
 
 
+def researched(user: User, *, num_steps: int = 60, **fields: Any) -> Turn:
+    """A long run by a plan of four lines: searches, pages that they named, a program on a file, and an answer
+    that cites some of it. Its second line has a call that failed."""
+    lines = ("Find the study", "Read what others say", "Recompute the figure", "Write it up")
+    scene = Scene(user, **fields).plan(*(("", line, "done") for line in lines))
+    number = 0
+    for step in range(1, num_steps):
+        line = min((step - 1) * len(lines) // (num_steps - 1), len(lines) - 1)
+        if (step - 1) * len(lines) % (num_steps - 1) < len(lines):
+            plan = [
+                {"text": text, "status": "doing" if at == line else "todo"} for at, text in enumerate(lines)
+            ]
+            scene.step({"name": "plan", "arguments": {"lines": plan}, "result": "Kept."})
+            continue
+        address = f"https://www.site{line}.example.org/report-{step // 3 * 3}"
+        if line == 2:
+            code = f"open('deaths.csv'); print({step} * 7)"
+            scene.step({"name": "run_python", "arguments": {"code": code}, "result": str(step * 7)})
+        elif step % 3 == 0:
+            found = f"Trees and heat {step}\n{address}\nCover and deaths."
+            scene.step({"name": "web_search", "arguments": {"query": f"tree cover {step}"}, "result": found})
+        else:
+            failed = line == 1 and step % 3 == 1
+            scene.step(
+                {
+                    "name": "open_page",
+                    "arguments": {"source": address},
+                    "result": "The site answered 404." if failed else PASSAGE,
+                    "is_error": failed,
+                }
+            )
+            if not failed:
+                number += 1
+                scene.passage(
+                    number,
+                    call_id=f"functions.open_page:{scene.number * 10}",
+                    source=address,
+                    title=f"Report {number}: cooling cities through urban green infrastructure",
+                )
+    return scene.step(
+        text="Tree cover of 30 % would have avoided 2,644 of 6,700 deaths [1]. **Others** find less: between "
+        "20 and 33 percent [2][3], and one of them far less [5].\n\n- The program cost 12 million euros [4].\n\n"
+        "I would trust the direction, not the second digit."
+    ).turn
+
+
 def picture(width: int, height: int) -> bytes:
     """A PNG of grey bars."""
     row = b"\0" + bytes(90 if column % 40 < 20 else 240 for column in range(width))
