@@ -114,7 +114,8 @@ def check_backend() -> Part:
     """A model is on offer, and those that our own workers serve have one."""
     try:
         offered = list(ServedModel.objects.offered())
-        local = {model.upstream_name for model in offered if model.backend == ServedModel.Backend.LOCAL}
+        alone = [model for model in offered if not model.more_upstreams]
+        local = {model.upstream_name for model in alone if model.backend == ServedModel.Backend.LOCAL}
         workers = _workers() if local else []
     except (DatabaseError, redis.RedisError):
         return Part(

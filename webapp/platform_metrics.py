@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from chat.models import Turn
 from webapp import inference_metrics
 from webapp.billing.models import UsageRecord
+from webapp.catalog import upstream_health
 
 KINDS = {
     "input_uncached": "input_uncached_tokens",
@@ -77,6 +78,7 @@ class PlatformCollector(Collector):
             yield _up("database", 1)
         try:
             yield from inference_metrics.read()
+            yield from _of_upstreams()
         except redis.RedisError:
             yield _up("redis", 0)
         else:
@@ -107,6 +109,23 @@ class PlatformCollector(Collector):
         for status in Turn.Status:
             turns.add_metric([status.value], counts.get(status.value, 0))
         yield turns
+
+
+def _of_upstreams() -> Iterator[Metric]:
+    faults = GaugeMetricFamily(
+        "platform_upstream_faults",
+        "Faults of a model's upstream since a day without any",
+        labels=["upstream"],
+    )
+    rests = GaugeMetricFamily(
+        "platform_upstream_rests", "1 while an upstream that failed is left alone", labels=["upstream"]
+    )
+    now = timezone.now()
+    for health in upstream_health.all_told():
+        faults.add_metric([health.name], health.num_faults)
+        rests.add_metric([health.name], int(health.rests_until > now))
+    yield faults
+    yield rests
 
 
 def _up(part: str, value: int) -> Metric:

@@ -26,6 +26,10 @@ class RequestRejected(BackendError):
     """The request itself is at fault (too long, unknown model, bad parameter); a retry fails the same way."""
 
 
+class BackendMisconfigured(RequestRejected):
+    """The backend was given a wrong key, or knows no such model: what an operator mends, not who asked."""
+
+
 class PromptTooLong(RequestRejected):
     """The messages do not fit into the model's context: a shorter conversation would be answered."""
 

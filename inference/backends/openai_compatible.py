@@ -15,6 +15,7 @@ import openai
 from inference.backends import provider_request
 from inference.backends.base import (
     BackendError,
+    BackendMisconfigured,
     BackendOverloaded,
     BackendUnavailable,
     PromptTooLong,
@@ -172,11 +173,11 @@ class OpenAICompatibleBackend:
             return BackendOverloaded(f"{self._host} is busy: {message}", retry_after_s=wait_s)
         if status in (401, 403):
             # Its own words are left out: some providers say the key again, and everybody would read it.
-            return RequestRejected(
+            return BackendMisconfigured(
                 f"{self._host} refused the key it was given: an administrator can set another."
             )
         if status == 404:
-            return RequestRejected(f"{self._host} knows no such model or address: {message}")
+            return BackendMisconfigured(f"{self._host} knows no such model or address: {message}")
         if status >= 500 or status == 408:
             return BackendUnavailable(f"{self._host} failed ({status}): {message}")
         if any(sign in f"{error.get('code')} {message}" for sign in _TOO_LONG):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from inference.backends.base import ChatBackend
 from inference.backends.local import LocalBackend
 from inference.backends.openai_compatible import OpenAICompatibleBackend
+from inference.backends.routed import Breaker, Route, RoutedBackend
 from inference.backends.scripted import Reply, Script, ScriptedBackend
 from inference.request_queue.in_process import InProcessTransport
 from inference.request_queue.messages import WorkerState
@@ -61,7 +62,7 @@ class ScriptedStand:
 class ProviderStand:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        self.backend = OpenAICompatibleBackend(
+        self.backend: ChatBackend = OpenAICompatibleBackend(
             base_url=provider.base_url, api_key="sk-right", thinking_dialect="thinking_type"
         )
 
@@ -75,6 +76,20 @@ class ProviderStand:
         while not self.provider.closed_at:
             await asyncio.sleep(0.005)
         return self.provider.closed_at[-1]
+
+
+class RoutedStand(ProviderStand):
+    """A provider with another behind it that is always away."""
+
+    def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
+        away = ScriptedBackend(Script.of("error: unavailable for ever"))
+        self.backend = RoutedBackend(
+            [
+                Route(name="provider", backend=self.backend, model="scripted", breaker=Breaker()),
+                Route(name="away", backend=away, model="other", breaker=Breaker(), rank=1),
+            ]
+        )
 
 
 class LocalStand:
@@ -168,6 +183,14 @@ async def provider_stand(redis_url: str) -> AsyncIterator[ProviderStand]:
 
 
 @asynccontextmanager
+async def routed_stand(redis_url: str) -> AsyncIterator[RoutedStand]:
+    with serve(Provider()) as provider:
+        stand = RoutedStand(provider)
+        yield stand
+        await stand.backend.aclose()
+
+
+@asynccontextmanager
 async def local_stand(
     redis_url: str, *, within: InProcessTransport | None = None
 ) -> AsyncIterator[LocalStand]:
@@ -197,6 +220,7 @@ async def in_process_stand(redis_url: str) -> AsyncIterator[LocalStand]:
 STANDS: dict[str, Callable[[str], AbstractAsyncContextManager[Stand]]] = {
     "scripted": scripted_stand,
     "openai_compatible": provider_stand,
+    "routed": routed_stand,
     "local": local_stand,
     "local_in_process": in_process_stand,
 }

@@ -26,6 +26,7 @@ AUDITED = (
     "accounts.Project",
     "accounts.ApiKey",
     "catalog.ServedModel",
+    "catalog.Upstream",
     "catalog.SearchEngine",
     "billing.Price",
     "billing.Plan",

@@ -1,6 +1,7 @@
 """The backends of one process: one for each model and event loop, kept for its connections."""
 
 import asyncio
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from inference.backends.base import ChatBackend
@@ -13,8 +14,16 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Recipe, ChatBackend]] 
 
 def backend_of(model: ServedModel) -> ChatBackend:
     """Raises BackendUnavailable when the model lacks its key, script or address."""
+    return _kept(backends.recipe_of(model), lambda: backends.backend_for(model))
+
+
+def own_backend_of(model: ServedModel) -> ChatBackend:
+    """As `backend_of`, without the upstreams that stand in for the model's own backend."""
+    return _kept(("own", *backends.recipe_of(model)), lambda: backends.own_backend_for(model))
+
+
+def _kept(recipe: Recipe, make: Callable[[], ChatBackend]) -> ChatBackend:
     pool = _pools.setdefault(asyncio.get_running_loop(), {})
-    recipe = backends.recipe_of(model)
     if recipe not in pool:
-        pool[recipe] = backends.backend_for(model)
+        pool[recipe] = make()
     return pool[recipe]

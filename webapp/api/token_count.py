@@ -69,7 +69,7 @@ async def _counted(model: ServedModel, request: ChatRequest) -> int | None:
         return None
     try:
         async with asyncio.timeout(WITHIN_S):
-            backend = backend_pool.backend_of(model)
+            backend = backend_pool.own_backend_of(model)
             async with contextlib.aclosing(backend.stream(request)) as deltas:
                 async for delta in deltas:
                     if isinstance(delta, Finished):

@@ -2,15 +2,35 @@
 
 from typing import TYPE_CHECKING
 
+import redis
 from django.contrib import admin
+from django.utils import timezone
+from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 
-from webapp.catalog.models import ServedModel
+from webapp.catalog import upstream_health
+from webapp.catalog.models import ServedModel, Upstream
 
 if TYPE_CHECKING:
     ServedModelBase = admin.ModelAdmin[ServedModel]
+    UpstreamInlineBase = admin.StackedInline[Upstream, ServedModel]
 else:
     ServedModelBase = admin.ModelAdmin
+    UpstreamInlineBase = admin.StackedInline
+
+
+class UpstreamInline(UpstreamInlineBase):
+    model = Upstream
+    extra = 0
+    fields = (
+        "backend", "upstream_name", "base_url", "api_key_env", "thinking_dialect", "output_parser",
+        "rank", "weight", "patience_s", "is_active", "health",
+    )  # fmt: skip
+    readonly_fields = ("health",)
+
+    @admin.display(description=_("health"))
+    def health(self, upstream: Upstream) -> str:
+        return _health(upstream) if upstream.pk else ""
 
 
 @admin.register(ServedModel)
@@ -26,6 +46,40 @@ class ServedModelAdmin(ServedModelBase):
             _("Abilities"),
             {"fields": ("thinks", "thinking_dialect", "calls_tools", "is_small", "output_parser")},
         ),
-        (_("Backend"), {"fields": ("backend", "upstream_name", "base_url", "api_key_env")}),
+        (
+            _("Backend"),
+            {
+                "fields": (
+                    "backend",
+                    "upstream_name",
+                    "base_url",
+                    "api_key_env",
+                    "weight",
+                    "patience_s",
+                    "health",
+                )
+            },
+        ),
     )
-    readonly_fields = ("is_configured",)
+    readonly_fields = ("is_configured", "health")
+    inlines = (UpstreamInline,)
+
+    @admin.display(description=_("health"))
+    def health(self, model: ServedModel) -> str:
+        return _health(model)
+
+
+def _health(served: ServedModel | Upstream) -> str:
+    """What is known of an upstream, in a line."""
+    try:
+        known = upstream_health.of(served.label)
+    except redis.RedisError:
+        return str(_("unknown: Redis does not answer"))
+    if known is None:
+        return str(_("no fault within a day"))
+    line = _("%(count)d faults, the last %(ago)s ago: %(fault)s") % {
+        "count": known.num_faults,
+        "ago": timesince(known.at),
+        "fault": known.fault,
+    }
+    return f"{_('resting')} · {line}" if known.rests_until > timezone.now() else line

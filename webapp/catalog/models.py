@@ -2,11 +2,13 @@
 search engines."""
 
 from decimal import Decimal
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 from django.core.validators import MinValueValidator, RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
+from django.forms import model_to_dict
 from django.utils.translation import gettext_lazy as _
 
 MODEL_NAME = RegexValidator(
@@ -27,8 +29,8 @@ class ServedModelQuerySet(models.QuerySet["ServedModel"]):
         return self.filter(is_active=True, is_configured=True).order_by("position", "name")
 
 
-class ServedModel(models.Model):
-    """A model as the picker, the API and the price list name it."""
+class Served(models.Model):
+    """How one backend is reached, and how it is told to think."""
 
     class Backend(models.TextChoices):
         LOCAL = "local", _("Local inference worker")
@@ -50,9 +52,6 @@ class ServedModel(models.Model):
         THEIRS = "theirs", _("The provider's")
         OURS = "ours", _("Ours: Kimi's marks, from a provider that leaves them in the text")
 
-    name = models.CharField(_("name"), max_length=80, unique=True, validators=[MODEL_NAME])
-    label = models.CharField(_("label"), max_length=80)
-    description = models.CharField(_("description"), max_length=200, blank=True)
     backend = models.CharField(_("backend"), max_length=20, choices=Backend)
     upstream_name = models.CharField(_("name at the backend"), max_length=120)
     base_url = models.CharField(_("base URL"), max_length=200, blank=True)
@@ -63,6 +62,38 @@ class ServedModel(models.Model):
         validators=[KEY_VARIABLE],
         help_text=_("The key itself is never stored here."),
     )
+    thinking_dialect = models.CharField(
+        _("thinking dialect"), max_length=20, choices=ThinkingDialect, default=ThinkingDialect.THINK_TAGS
+    )
+    output_parser = models.CharField(
+        _("output parser"), max_length=10, choices=OutputParser, default=OutputParser.THEIRS
+    )
+    weight = models.PositiveSmallIntegerField(
+        _("weight"),
+        default=1,
+        validators=[MinValueValidator(1)],
+        help_text=_("Its share of the conversations among the upstreams of one rank."),
+    )
+    patience_s = models.PositiveSmallIntegerField(
+        _("patience in seconds"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_(
+            "How long its first word may take before the next upstream is asked. Empty: as long as it likes."
+        ),
+    )
+
+    class Meta:
+        abstract = True
+
+
+class ServedModel(Served):
+    """A model as the picker, the API and the price list name it, with the first of its upstreams."""
+
+    name = models.CharField(_("name"), max_length=80, unique=True, validators=[MODEL_NAME])
+    label = models.CharField(_("label"), max_length=80)
+    description = models.CharField(_("description"), max_length=200, blank=True)
     system_prompt = models.TextField(_("default system prompt"), blank=True)
     context_tokens = models.PositiveIntegerField(_("context length"))
     max_output_tokens = models.PositiveIntegerField(_("longest answer"))
@@ -76,12 +107,6 @@ class ServedModel(models.Model):
             " those to plan, remember, go back, ask and share work out."
         ),
     )
-    thinking_dialect = models.CharField(
-        _("thinking dialect"), max_length=20, choices=ThinkingDialect, default=ThinkingDialect.THINK_TAGS
-    )
-    output_parser = models.CharField(
-        _("output parser"), max_length=10, choices=OutputParser, default=OutputParser.THEIRS
-    )
     is_active = models.BooleanField(_("offered"), default=True, help_text=_("The operator's switch."))
     is_configured = models.BooleanField(
         _("configured"),
@@ -89,6 +114,8 @@ class ServedModel(models.Model):
         help_text=_("Whether its key, script or model file is given; looked at anew at each start."),
     )
     position = models.PositiveSmallIntegerField(_("position"), default=100)
+    # A copy of its upstreams: who reads this row to make a call needs no second look.
+    more_upstreams = models.JSONField(default=list, editable=False)
 
     objects: ClassVar[models.Manager["ServedModel"]] = ServedModelQuerySet.as_manager()
 
@@ -99,6 +126,57 @@ class ServedModel(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+
+class Upstream(Served):
+    """Another backend that serves a model, beside the one in the model's own row or when that one fails."""
+
+    model = models.ForeignKey(
+        ServedModel, on_delete=models.CASCADE, related_name="upstreams", verbose_name=_("model")
+    )
+    rank = models.PositiveSmallIntegerField(
+        _("rank"),
+        default=1,
+        help_text=_("0 shares the work with the model's own backend; a higher one is asked when those fail."),
+    )
+    is_active = models.BooleanField(_("in use"), default=True)
+
+    class Meta:
+        ordering = ("model", "rank", "pk")
+        verbose_name = _("upstream")
+        verbose_name_plural = _("upstreams")
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(weight__gte=1), name="upstream_weight_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    def save(self, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(**kwargs)
+            copy_upstreams(self.model_id)
+
+    def delete(self, using: Any | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            told = super().delete(using=using, keep_parents=keep_parents)
+            copy_upstreams(self.model_id)
+        return told
+
+    @property
+    def label(self) -> str:
+        """What people know it by."""
+        return f"{self.upstream_name} ({urlsplit(self.base_url).netloc or self.get_backend_display()})"
+
+    def as_json(self) -> dict[str, Any]:
+        """Its own fields, from which an equal row can be made."""
+        return model_to_dict(self, exclude=["model"])
+
+
+def copy_upstreams(model_id: int) -> None:
+    """Write a model's upstreams into its own row."""
+    rows = Upstream.objects.filter(model=model_id, is_active=True).order_by("rank", "pk")
+    ServedModel.objects.filter(pk=model_id).update(more_upstreams=[row.as_json() for row in rows])
 
 
 class SearchEngine(models.Model):

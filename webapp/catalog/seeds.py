@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from inference import registry
+from webapp.catalog import backends
 from webapp.catalog.models import ServedModel
 
 Backend = ServedModel.Backend
@@ -100,6 +101,7 @@ def seed() -> list[ServedModel]:
             _upsert(hosted, is_configured=bool(settings.MOONSHOT_API_KEY))
         _seed_provider()
         _seed_script()
+        _seed_upstreams()
     return list(ServedModel.objects.offered())
 
 
@@ -210,6 +212,13 @@ def _seed_script() -> None:
     if settings.SCRIPT_FILE:
         _ensure(script)
     rows.update(is_configured=bool(settings.SCRIPT_FILE))
+
+
+def _seed_upstreams() -> None:
+    """A model whose own backend lacks something is on offer all the same if another serves it."""
+    for model in ServedModel.objects.exclude(more_upstreams=[]).filter(is_configured=False):
+        if any(backends.is_configured(upstream) for upstream in backends.upstreams_of(model)):
+            ServedModel.objects.filter(pk=model.pk).update(is_configured=True)
 
 
 def _upsert(row: Seed, *, is_configured: bool) -> None:
