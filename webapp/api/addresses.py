@@ -21,6 +21,7 @@ class Found:
 
 class Addresses:
     def __init__(self, templates: Mapping[str, Methods]) -> None:
+        self.templates = templates
         self._templates = [(_pattern(template), template, ways) for template, ways in templates.items()]
 
     def find(self, path: str) -> Found | None:

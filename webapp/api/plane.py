@@ -28,6 +28,7 @@ from webapp.api.batches import handlers as batches
 from webapp.api.dialects import ANTHROPIC, OPENAI, Dialect
 from webapp.api.errors import ApiError
 from webapp.api.exchange import ClientGone, Exchange, Receive, Scope, Send
+from webapp.api.openapi import handlers as openapi
 from webapp.api.responses import routes as responses
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ Handler = Callable[[Exchange], Awaitable[None]]
 PREFIX = "/v1/"
 # Everything below it speaks Anthropic's dialect. Clients that want a base URL of its own are given this.
 ANTHROPIC_PREFIX = "/anthropic/v1/"
+MODEL = "/v1/models/{name}"
 ROUTES: dict[str, tuple[str, Handler]] = {
     "/v1/chat/completions": ("POST", chat_completions.handle),
     "/v1/messages": ("POST", messages.handle),
@@ -62,8 +64,16 @@ KIMI: dict[str, addresses.Methods] = {
     "/v1/batches/{id}/cancel": {"POST": batches.cancel},
 }
 OTHERS = Addresses(  # of OpenAI's dialect, too
-    KIMI | responses.ADDRESSES | runs.ADDRESSES | webhook_endpoints.ADDRESSES
+    KIMI | responses.ADDRESSES | runs.ADDRESSES | webhook_endpoints.ADDRESSES | openapi.ADDRESSES
 )
+
+
+def routes() -> set[tuple[str, str]]:
+    """The method and the template of everything that is served here."""
+    own = {(method, path) for path, (method, _handler) in ROUTES.items()} | {("GET", MODEL)}
+    mounted = {(method, f"/anthropic{path}") for method, path in own if path not in OPENAI_ONLY}
+    others = {(method, path) for path, methods in OTHERS.templates.items() for method in methods}
+    return own | mounted | others
 
 
 class DataPlane:
@@ -150,4 +160,4 @@ def _route(path: str) -> str:
         return path
     if (found := OTHERS.find(path)) is not None:
         return found.template
-    return "/v1/models/NAME" if path.startswith("/v1/models/") else "unknown"
+    return MODEL if path.startswith("/v1/models/") else "unknown"

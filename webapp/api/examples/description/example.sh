@@ -1,0 +1,1 @@
+curl -sS --fail-with-body "$OPENAI_BASE_URL/openapi.json"
