@@ -116,9 +116,8 @@ def _centred(boxes: dict[str, Box], picture: Picture) -> dict[str, Box]:
         before = [box for box in moved.values() if box.node.column < column]
         if not here or not before:
             continue
-        low = max(box.y + box.height for box in here)
-        allowed = max(box.y + box.height for box in before)
-        moved |= {box.node.id: box for box in _lifted(here, by=max(0, low - allowed))}
+        low = max(box.y + box.height for box in before)
+        moved |= {box.node.id: box for box in _lifted(here, low=low)}
     asked, work = moved.get("question"), [box for box in moved.values() if box.node.column is Column.WORK]
     if asked and work:
         middle = (work[0].y + work[-1].y + work[-1].height) // 2
@@ -130,14 +129,17 @@ def boxes_of(boxes: Mapping[str, Box], column: Column) -> list[Node]:
     return [box.node for box in boxes.values() if box.node.column is column]
 
 
-def _lifted(boxes: Sequence[Box], *, by: int) -> list[Box]:
-    """Up by so much where there is room, the last first."""
-    lifted, free = [], by
-    for place in range(len(boxes) - 1, -1, -1):
-        above = boxes[place - 1].y + boxes[place - 1].height + GAP_Y if place else 0
-        lifted.append(_at(boxes[place], max(0, boxes[place].y - free)))
-        free = max(0, free - (boxes[place].y - above))
-    return lifted[::-1]
+def _lifted(boxes: Sequence[Box], *, low: int) -> list[Box]:
+    """Up, the last first, so that they end there; as far as there is room for all."""
+    tops, end = [], low
+    for box in reversed(boxes):
+        tops.append(min(box.y, end - box.height))
+        end = tops[-1] - GAP_Y
+    lifted, bottom = [], 0
+    for box, top in zip(boxes, reversed(tops), strict=True):
+        lifted.append(_at(box, max(bottom, top)))
+        bottom = lifted[-1].y + box.height + GAP_Y
+    return lifted
 
 
 def _box(node: Node, *, x: int, width: int) -> Box:

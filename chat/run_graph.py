@@ -29,6 +29,7 @@ from chat.templatetags.run_tags import tally
 MOST_CALLS = 60  # of an open phase
 MOST_SOURCES, MOST_SENTENCES = 24, 24
 TEXT_CHARS = 400
+_ADDRESS = re.compile(r"^https?://(?:www\.)?")
 QUIET_TOOLS = ("plan",)  # its lines are the phases
 
 
@@ -165,7 +166,7 @@ class _Maker:
                 id=f"call:{call.id}",
                 column=Column.WORK,
                 kind="error" if call.is_error else kind_of(call.name),
-                title=about or str(line.label),
+                title=_ADDRESS.sub("", about) or str(line.label),
                 note=" · ".join(
                     filter(None, (_("Step %(n)d") % {"n": step.number}, str(line.label) if about else ""))
                 ),

@@ -20,7 +20,7 @@ class Link:
     """`place` is a selector of what is shown in the conversation, `words` what is looked for in there."""
 
     address: str
-    name: str
+    state: str = ""
     is_panel: bool = False
     unfolds: bool = False
     place: str = ""
@@ -29,28 +29,27 @@ class Link:
 
 @register.simple_tag
 def graph_link(node: Node, turn: Turn, opened: Iterable[int]) -> Link:
-    name = f"{node.title}, {node.note}" if node.note else node.title
     section = f"#turn-{turn.pk}"
     if node.call:
         query = urlencode({"call": node.call})
-        return Link(address=f"{reverse('call', args=[turn.pk])}?{query}", name=name, is_panel=True)
+        return Link(address=f"{reverse('call', args=[turn.pk])}?{query}", is_panel=True)
     if node.number:
         place = f"#source-{turn.pk}-{node.number}" if node.number > 0 else ""
-        return Link(address=reverse("sources", args=[turn.pk]) + place, name=name, is_panel=True)
+        return Link(address=reverse("sources", args=[turn.pk]) + place, is_panel=True)
     if node.kind == "phase":
         shown = [step for step in opened if step != node.first]
         shown += [] if node.first in opened else [node.first]
         state = _("open") if node.is_open else _("folded")
-        return Link(address=graph_address(turn, shown), name=f"{name}, {state}", unfolds=True)
+        return Link(address=graph_address(turn, shown), state=state, unfolds=True)
     if node.agent:
-        return Link(address=section, name=name, place=f"{section} [data-agent='{node.agent}']")
+        return Link(address=section, place=f"{section} [data-agent='{node.agent}']")
     if node.kind == "question":
-        return Link(address=section, name=f"{name}: {node.text}", place=f"{section} > .ask")
+        return Link(address=section, place=f"{section} > .ask")
     if node.step:
         place = f"{section} [data-step='{node.step}'] > .answer"
         words = node.text if node.kind == "sentence" else ""
-        return Link(address=section, name=name, place=place, words=words)
-    return Link(address=section, name=name)
+        return Link(address=section, place=place, words=words)
+    return Link(address=section)
 
 
 @register.simple_tag

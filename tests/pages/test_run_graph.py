@@ -133,3 +133,17 @@ def test_a_run_of_300_steps_folds_into_a_picture_that_one_can_read(
     assert len(page) < 80_000
     nodes, _ = graph_of(alices_client, turn, open=[1])
     assert len(nodes) < 160
+
+
+def test_no_node_lies_on_another(alices_client: Client, alice: User) -> None:
+    turn = scenes.researched(alice)
+    for opened in ([], [2], [2, 17, 32]):
+        page = alices_client.get(reverse("run_graph", args=[turn.pk]), {"as": "svg", "open": opened})
+        boxes = [
+            [int(rect.get(side) or 0) for side in ("x", "y", "width", "height")]
+            for rect in ElementTree.fromstring(page.content).iterfind(f"{SVG}g/{SVG}rect")
+        ]
+        for place, (x, y, width, height) in enumerate(boxes):
+            for left, top, across, down in boxes[place + 1 :]:
+                apart = left >= x + width or left + across <= x or top >= y + height or top + down <= y
+                assert apart, (x, y, left, top)
