@@ -30,6 +30,7 @@ from webapp.billing import pricing
 
 OF_A_PERSON = (WaitingFor.APPROVAL, WaitingFor.ANSWER, WaitingFor.OUTCOME)
 TASK_CHARS = 400
+_RARE_OF_RUNS = ("arguments", "arguments_sha256", "key", "effect", "answer", "trust", "created_at")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +104,13 @@ class Savings:
 
 def prefetches() -> list[str | Prefetch[Any]]:
     """What the views of a turn read, in as many queries whatever the number of turns and steps."""
+    return ["messages__parts", *besides_texts()]
+
+
+def besides_texts() -> list[str | Prefetch[Any]]:
+    """The same without its messages (chat.outlines)."""
     return [
-        "messages__parts",
-        Prefetch("tool_runs", queryset=ToolRun.objects.defer("arguments")),
+        Prefetch("tool_runs", queryset=ToolRun.objects.defer(*_RARE_OF_RUNS)),
         "plan_items",
         Prefetch("artifacts", queryset=Artifact.objects.defer("text")),
         Prefetch("agents", queryset=_agents()),

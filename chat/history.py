@@ -19,7 +19,7 @@ from agents.happenings import NoteAdded
 from agents.tool import Trust
 from agents.tooling import outgoing
 from agents.transcript import Note, NoteKind
-from chat import activity, answer_marks, branches, documents, frames, passages, step_views
+from chat import activity, answer_marks, branches, documents, frames, outlines, passages, step_views
 from chat.activity import AgentView, Savings
 from chat.models import Attachment, Conversation, Message, Part, Passage, ToolRun, Turn
 from chat.step_views import StepView
@@ -96,10 +96,16 @@ def branch(conversation: Conversation) -> list[TurnView]:
     return stretch(branches.path(family, conversation.current_turn_id), family=family)
 
 
-def stretch(path: Sequence[UUID], *, family: Mapping[UUID, UUID | None]) -> list[TurnView]:
-    """These turns, which follow each other on a branch."""
+def stretch(
+    path: Sequence[UUID], *, family: Mapping[UUID, UUID | None], is_outlined: bool = False
+) -> list[TurnView]:
+    """These turns, which follow each other on a branch; `is_outlined`: as far as a page shows them at
+    once."""
     asked = Turn.objects.select_related("model", "conversation", "feedback")
-    turns = asked.prefetch_related(*activity.prefetches(), "documents__attachment").in_bulk(path)
+    rest = [*activity.besides_texts(), "documents__attachment"]
+    turns = asked.prefetch_related(*rest, *([] if is_outlined else ["messages__parts"])).in_bulk(path)
+    if is_outlined:
+        outlines.read(list(turns.values()))
     bills = UsageRecord.objects.filter(hold__turn__in=path).in_bulk(field_name="hold_id")
     found = [_view(turns[turn_id], bills.get(turns[turn_id].hold_id), family) for turn_id in path]
     return _with_passages(found)

@@ -14,7 +14,8 @@ from chat.models import Message, Part, ToolRun, Turn
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCallView:
-    """`result` is None while the call runs or waits. `decision` is what a person said to it."""
+    """`result` is None while the call runs or waits; `num_chars` of it there are, which may be more than were
+    read. `decision` is what a person said to it."""
 
     id: str
     name: str
@@ -26,6 +27,7 @@ class ToolCallView:
     is_waiting: bool = False
     decision: str = ""
     is_edited: bool = False
+    num_chars: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,4 +112,5 @@ def _calls(
             is_waiting=run is not None and not is_over and run.state == ToolRun.State.WAITING,
             decision=run.decision if run else "",
             is_edited=run is not None and run.edition > 0,
+            num_chars=getattr(result, "num_chars", len(result.text)) if result else 0,
         )

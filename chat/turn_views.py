@@ -3,7 +3,7 @@
 A form answers a script with the piece that it changes, and a browser without script with the page again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 from django import forms as django_forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -21,7 +22,19 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.middleware import HtmxDetails
 
-from chat import activity, audit, conversations, dispatch, evidence, files, history, runs, steering, windows
+from chat import (
+    activity,
+    audit,
+    conversations,
+    dispatch,
+    evidence,
+    files,
+    history,
+    outlines,
+    runs,
+    steering,
+    windows,
+)
 from chat.dispatch import Refusal
 from chat.forms import ContinueForm, DecisionForm, PlanForm
 from chat.models import Artifact, Turn
@@ -48,7 +61,7 @@ def turn(request: PageRequest, turn_id: UUID) -> HttpResponse:
 def part(request: PageRequest, turn_id: UUID, name: str) -> HttpResponse:
     """The plan, the agents, what waits, or the notes of the step `step`, as they stand."""
     if name == "run":
-        return _run(request, _turn(request, turn_id))
+        return _run(request, get_object_or_404(_mine(request), pk=turn_id))
     if name not in PARTS:
         raise Http404
     view = history.turn_view(_turn(request, turn_id))
@@ -84,7 +97,7 @@ def figures(request: PageRequest, turn_id: UUID) -> HttpResponse:
 @require_GET
 def steps(request: PageRequest, turn_id: UUID, first: int, last: int) -> HttpResponse:
     """The steps from `first` to `last`, which the page has folded."""
-    view = history.turn_view(_turn(request, turn_id))
+    view = history.turn_view(_turn(request, turn_id, unfolded=range(first, last + 1)))
     shown = [step for step in view.steps if first <= step.number <= last]
     return render(request, "chat/_steps.html", {"view": view, "steps": shown})
 
@@ -93,7 +106,7 @@ def steps(request: PageRequest, turn_id: UUID, first: int, last: int) -> HttpRes
 @require_GET
 def result(request: PageRequest, turn_id: UUID) -> HttpResponse:
     """The whole result of the call `call`."""
-    found = _turn(request, turn_id)
+    found = get_object_or_404(_mine(request), pk=turn_id)
     rows = found.messages.filter(role="tool", parts__tool_call_id=request.GET.get("call", ""))
     texts = list(rows.values_list("parts__text", flat=True))
     if not texts:
@@ -166,7 +179,7 @@ def discard(request: PageRequest, turn_id: UUID) -> HttpResponse:
 @require_GET
 def audit_log(request: PageRequest, turn_id: UUID) -> HttpResponse:
     """Everything that happened in the turn, a line for each, each with the hash of the line before it."""
-    lines = (f"{line}\n" for line in audit.export(_turn(request, turn_id)))
+    lines = (f"{line}\n" for line in audit.export(get_object_or_404(_mine(request), pk=turn_id)))
     return _download("".join(lines), name=f"turn-{turn_id}.jsonl", media_type="application/x-ndjson")
 
 
@@ -174,7 +187,8 @@ def audit_log(request: PageRequest, turn_id: UUID) -> HttpResponse:
 @require_GET
 def reasoning_graph(request: PageRequest, turn_id: UUID) -> HttpResponse:
     """What the answer rests on: question, evidence, claims and checks, with citations and fingerprints."""
-    found = evidence.export_of(_turn(request, turn_id))
+    whole = _mine(request).prefetch_related(*activity.prefetches())
+    found = evidence.export_of(get_object_or_404(whole, pk=turn_id))
     text = orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2)
     return _download(text, name=f"graph-{turn_id}.json", media_type="application/json")
 
@@ -224,6 +238,12 @@ def _number(request: HttpRequest, name: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 
 
-def _turn(request: PageRequest, turn_id: UUID) -> Turn:
-    mine = Turn.objects.for_user(request.user).select_related("conversation", "model")
-    return get_object_or_404(mine.prefetch_related(*activity.prefetches()), pk=turn_id)
+def _turn(request: PageRequest, turn_id: UUID, *, unfolded: Container[int] = ()) -> Turn:
+    """As far as pages show it: the texts of folded steps only where they are `unfolded`."""
+    found = get_object_or_404(_mine(request).prefetch_related(*activity.besides_texts()), pk=turn_id)
+    outlines.read([found], unfolded=unfolded)
+    return found
+
+
+def _mine(request: PageRequest) -> QuerySet[Turn]:
+    return Turn.objects.for_user(request.user).select_related("conversation", "model")

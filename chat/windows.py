@@ -48,7 +48,8 @@ def _window(path: list[UUID], family: Family, *, since: UUID | None, is_whole: b
     if since in path:
         num_turns = max(num_turns, len(path) - path.index(since))
     cut = len(path) - num_turns
-    return Window(turns=history.stretch(path[cut:], family=family), earlier=path[cut - 1] if cut else None)
+    turns = history.stretch(path[cut:], family=family, is_outlined=True)
+    return Window(turns=turns, earlier=path[cut - 1] if cut else None)
 
 
 def _fitting(path: Sequence[UUID]) -> int:

@@ -15,21 +15,14 @@ from webapp.accounts.models import User
 print(scenes.conversation(User.objects.get(username={name!r}), num_turns=101, num_steps=300).pk)
 """
 READ = """
-from django.db.models import Model
 from django.test import Client
+from tests.rows_read import counted
 from webapp.accounts.models import User
-read = 0
-whole = Model.from_db.__func__
-def counted(cls, db, names, values):
-    global read
-    read += sum(len(value.encode()) for value in values if isinstance(value, str))
-    return whole(cls, db, names, values)
-Model.from_db = classmethod(counted)
 client = Client()
 client.force_login(User.objects.get(username={name!r}))
-read = 0
-assert client.get("/c/{chat}/", HTTP_HOST="localhost").status_code == 200
-print(read)
+with counted() as read:
+    assert client.get("/c/{chat}/", HTTP_HOST="localhost").status_code == 200
+print(read.num_bytes)
 """
 WATCH = """
 globalThis.seen = { paint: 0, blocked: 0 };

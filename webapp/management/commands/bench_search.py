@@ -43,7 +43,7 @@ class Command(BaseCommand):
             if connection.vendor == "sqlite":
                 connection.settings_dict["TEST"]["NAME"] = str(Path(folder) / "bench.sqlite3")
             before = connection.settings_dict["NAME"]
-            connection.creation.create_test_db(verbosity=0)
+            connection.creation.create_test_db(verbosity=0, autoclobber=True)
             try:
                 self._measure(messages, random.Random(seed))
             finally:
