@@ -104,12 +104,6 @@ def num_folding(num_steps: int, *, is_live: bool) -> int:
     return num_steps - num_open if num_steps > MOST_OPEN else 0
 
 
-def num_folding(num_steps: int, *, is_live: bool) -> int:
-    """How many of a turn's first steps fold whatever they say, unless they were taken back."""
-    num_open = LAST_OPEN_LIVE if is_live else 1
-    return num_steps - num_open if num_steps > MOST_OPEN else 0
-
-
 def _led(laid_out: list[Stretch], titles: dict[int, str]) -> list[Stretch]:
     """With the line of the phase under way above its first steps."""
     *before, last = laid_out
