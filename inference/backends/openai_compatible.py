@@ -3,14 +3,16 @@
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import httpx2
 import msgspec
-import openai
 
 from inference.backends import provider_request
 from inference.backends.base import (
@@ -38,10 +40,13 @@ from inference.schema import (
 )
 from inference.tokenizer.marks import CallStyle
 
+_JSON = {"content-type": "application/json"}
 _CONNECT_S = 5.0
 # Between two pieces of a stream: a large model may read a long prompt for minutes before its first word.
 _SILENCE_S = 600.0
 _END_S = 0.1  # that the end of a response may come behind its last word
+_IDLE_S = 5.0  # that a connection is kept for the next call: shorter than servers keep theirs
+_MOST_HEADER_BYTES = 64 * 1024
 _RETRY_AFTER_S = 5.0
 _MOST_RETRY_AFTER_S = 600.0
 _QUOTA_RETRY_AFTER_S = 300.0  # money comes when a person brings it
@@ -75,30 +80,26 @@ class OpenAICompatibleBackend:
         """
         self._dialect = thinking_dialect
         self._output_parser = output_parser
-        self._host = httpx2.URL(base_url).host or base_url
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key,
-            max_retries=0,
-            http_client=httpx2.AsyncClient(
-                timeout=httpx2.Timeout(_SILENCE_S, connect=_CONNECT_S),
-                limits=httpx2.Limits(max_connections=None),
-                follow_redirects=True,
-                verify=trusted(),
-            ),
-        )
+        self._base_url = base_url.rstrip("/")
+        self._host = urlsplit(base_url).hostname or base_url
+        self._headers = {"authorization": f"Bearer {api_key}", "accept": "text/event-stream"}
+        self._session: aiohttp.ClientSession | None = None
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+        content = msgspec.json.encode(provider_request.body(request, dialect=self._dialect))
         has_begun = False
         try:
-            # Leaving the block closes the HTTP response, which is what tells the provider to stop.
-            async with await self._open(request) as answer:
+            # Leaving the block closes the connection, unless all of the answer was read: that is what tells
+            # the provider to stop.
+            async with self._open().post(
+                f"{self._base_url}/chat/completions", data=content, headers=_JSON
+            ) as answer:
+                if answer.status >= 400:
+                    raise self._refusal(answer.status, answer.headers, _error_of(await answer.read()))
                 has_begun = True
-                async for delta in self._deltas(answer.response, self._reply(request)):
+                async for delta in self._deltas(answer.content, self._reply(request)):
                     yield delta
-        except openai.APIStatusError as error:
-            raise self._refusal(error) from error
-        except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if has_begun:
                 broken = f"The connection to {self._host} broke in the middle of the answer."
                 raise StreamBroken(broken) from error
@@ -107,37 +108,35 @@ class OpenAICompatibleBackend:
 
     async def is_ready(self) -> bool:
         try:
-            await self._client.with_options(timeout=_CONNECT_S).models.list()
-        except openai.APIStatusError as error:
-            # Not every server lists its models; one that says so is there.
-            return error.status_code in (404, 405)
-        except (openai.APIError, httpx2.HTTPError):
+            async with asyncio.timeout(_CONNECT_S), self._open().get(f"{self._base_url}/models") as answer:
+                # Not every server lists its models; one that says so is there.
+                return answer.status < 400 or answer.status in (404, 405)
+        except (aiohttp.ClientError, TimeoutError, OSError):
             return False
-        return True
 
     async def aclose(self) -> None:
-        await self._client.close()
+        if self._session is not None:
+            await self._session.close()
 
-    async def _open(self, request: ChatRequest) -> openai.AsyncStream[object]:
-        """The response while it streams. The request goes as bytes and the answer is read by `chunks`: the
-        client's own way of building the one and reading the other takes half of a step's computing.
-        """
-        content = msgspec.json.encode(provider_request.body(request, dialect=self._dialect))
-        headers = {"content-type": "application/json", "accept": "text/event-stream"}
-        return await self._client.post(
-            "/chat/completions",
-            cast_to=object,
-            content=content,
-            options={"headers": headers},
-            stream=True,
-            stream_cls=openai.AsyncStream[object],
-        )
+    def _open(self) -> aiohttp.ClientSession:
+        """The connections of this event loop, which is known with the first call."""
+        if self._session is None:
+            scheme = urlsplit(self._base_url).scheme
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=trusted(), keepalive_timeout=_IDLE_S),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=None if proxy_bypass(self._host) else getproxies().get(scheme),
+                max_line_size=_MOST_HEADER_BYTES,
+                max_field_size=_MOST_HEADER_BYTES,
+            )
+        return self._session
 
-    async def _deltas(self, answer: httpx2.Response, reply: "_Reply") -> AsyncGenerator[ChatDelta, None]:
+    async def _deltas(self, answer: aiohttp.StreamReader, reply: "_Reply") -> AsyncGenerator[ChatDelta, None]:
         """What the chunks say. One that is no JSON, or of another shape, is told as a broken stream."""
         try:
-            pieces = answer.aiter_bytes()
-            async for chunk in chunks(pieces):
+            async for chunk in chunks(answer.iter_any()):
                 if chunk.error:
                     raise StreamBroken(f"{self._host} broke off: {_message_of(chunk.error)}")
                 for delta in reply.take(chunk):
@@ -146,7 +145,7 @@ class OpenAICompatibleBackend:
             raise StreamBroken("The provider sent something that is no part of an answer.") from error
         for delta in reply.finish():
             yield delta
-        await _read_out(pieces)
+        await _read_out(answer)
 
     def _reply(self, request: ChatRequest) -> "_Reply":
         num_calls_before = sum(len(message.tool_calls) for message in request.messages)
@@ -161,15 +160,14 @@ class OpenAICompatibleBackend:
             )
         return _Reply(parser, num_calls_before=num_calls_before)
 
-    def _refusal(self, refused: openai.APIStatusError) -> BackendError:
-        status, error = refused.status_code, _error_of(refused.response)
+    def _refusal(self, status: int, headers: Mapping[str, str], error: Mapping[str, Any]) -> BackendError:
         message = _message_of(error) or f"status {status}"
         if status == 402 or {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
             return BackendOverloaded(
                 f"The quota at {self._host} is used up: {message}", retry_after_s=_QUOTA_RETRY_AFTER_S
             )
         if status in (429, 503):
-            wait_s = _retry_after_s(refused.response.headers)
+            wait_s = _retry_after_s(headers)
             return BackendOverloaded(f"{self._host} is busy: {message}", retry_after_s=wait_s)
         if status in (401, 403):
             # Its own words are left out: some providers say the key again, and everybody would read it.
@@ -296,10 +294,10 @@ def _count(written: float | None) -> int:
     return max(0, int(written or 0))
 
 
-def _error_of(answer: httpx2.Response) -> Mapping[str, Any]:
+def _error_of(content: bytes) -> Mapping[str, Any]:
     """What the provider says of a fault: OpenAI's way, or bare."""
     try:
-        body = msgspec.json.decode(answer.content)
+        body = msgspec.json.decode(content)
     except ValueError:
         return {}
     said = body.get("error", body) if isinstance(body, dict) else {}
@@ -311,11 +309,13 @@ def _message_of(error: Any) -> str:
     return message if isinstance(message, str) else ""
 
 
-async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+async def _read_out(answer: aiohttp.StreamReader) -> None:
     """Read to the end of a response of which all was said: only then its connection serves the next call."""
-    with suppress(TimeoutError, httpx2.HTTPError, httpx2.StreamError):
+    if answer.at_eof():
+        return
+    with suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(_END_S):
-            async for _ in pieces:
+            async for _ in answer.iter_any():
                 pass
 
 
@@ -325,7 +325,7 @@ def trusted() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _retry_after_s(headers: httpx2.Headers) -> float:
+def _retry_after_s(headers: Mapping[str, str]) -> float:
     try:
         wait_ms = headers.get("retry-after-ms")
         wait_s = float(wait_ms) / 1000 if wait_ms else float(headers.get("retry-after", _RETRY_AFTER_S))

@@ -1,7 +1,7 @@
 """What a provider that speaks OpenAI's chat completions sends back: server-sent events, and the chunks in
 them. Read with as little work as can be: a turn reads thousands."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
@@ -88,25 +88,30 @@ _DECODER = msgspec.json.Decoder(Chunk)
 
 async def chunks(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Chunk, None]:
     """The chunks of a response until its end is said. Raises ValueError for one of another shape."""
-    async for data in _events(pieces):
-        if data.startswith(b"[DONE]"):
-            return
-        yield _DECODER.decode(data)
-
-
-async def _events(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The data of each event: lines that begin with `data:`, up to an empty line."""
-    rest, data = b"", []
+    events = _Events()
     async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
+        for data in events.feed(piece):
+            if data.startswith(b"[DONE]"):
+                return
+            yield _DECODER.decode(data)
+    for data in events.feed(b"\n\n"):  # it may end without the line that ends the last event
+        if not data.startswith(b"[DONE]"):
+            yield _DECODER.decode(data)
+
+
+class _Events:
+    """The data of each event: lines that begin with `data:`, up to an empty line."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             line = line.rstrip(b"\r")
             if line.startswith(b"data:"):
-                data.append(line[5:].strip())
-            elif not line and data:
+                self._data.append(line[5:].strip())
+            elif not line and self._data:
+                data, self._data = self._data, []
                 yield b"\n".join(data)
-                data = []
-    if rest.startswith(b"data:"):
-        data.append(rest[5:].strip())
-    if data:
-        yield b"\n".join(data)
