@@ -34,6 +34,7 @@ from webapp.api.admission import Admitted
 from webapp.api.bill import Bill
 from webapp.api.chat_reply import Reply
 from webapp.api.exchange import ClientGone, Exchange
+from webapp.api.outlet import Outlet, Said
 from webapp.api.question import Decode
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class _Call:
         self._num_unnoted = 0  # pieces that went out since the last note of what did
         self._is_noted = False
         self._writer = admitted.question.writer(admitted.request, model=admitted.model)
+        self._outlet = Outlet(self._pass_on)
 
     async def run(self) -> None:
         relay = asyncio.create_task(self._relay())
@@ -117,22 +119,28 @@ class _Call:
         """All of them side by side. Raises the first fault of any, once the others were let go."""
         try:
             async with asyncio.TaskGroup() as group:
-                for reply in self._replies:
-                    group.create_task(self._relay_choice(reply))
+                sending = group.create_task(self._outlet.run())
+                await asyncio.wait([group.create_task(self._relay_choice(reply)) for reply in self._replies])
+                sending.cancel()
         except BaseExceptionGroup as faults:
             raise faults.exceptions[0] from None
 
     async def _relay_choice(self, reply: Reply) -> None:
         backend = backend_pool.backend_of(self._admitted.model)
         request = chat_request.of_choice(self._admitted.request, reply.index)
-        async with contextlib.aclosing(backend.stream(request)) as deltas:
-            async for delta in deltas:
-                if self._exchange.is_gone:
-                    raise ClientGone  # before what nobody gets is counted
-                if self._is_one_too_many(delta):
-                    reply.cut(FinishReason.TOOL_CALLS)
-                    break
-                await self._pass_on(reply, delta)
+        is_cut = False
+        try:
+            async with contextlib.aclosing(backend.stream(request)) as deltas:
+                async for delta in deltas:
+                    if is_cut := self._is_one_too_many(delta):
+                        break
+                    await self._outlet.put(reply, delta)
+        except BackendError:
+            await self._outlet.drain()  # what was said before the fault goes out before it
+            raise
+        await self._outlet.drain()
+        if is_cut:
+            reply.cut(FinishReason.TOOL_CALLS)
         finished = reply.require_end()
         self._num_unended -= 1
         self._last_ended = reply
@@ -144,16 +152,25 @@ class _Call:
         is_second = isinstance(delta, ToolCallDelta) and delta.index > 0
         return is_second and self._admitted.question.is_one_call_at_most
 
-    async def _pass_on(self, reply: Reply, delta: ChatDelta) -> None:
-        reply.add(delta)
+    async def _pass_on(self, said: list[Said]) -> None:
+        if self._exchange.is_gone:
+            raise ClientGone  # before what nobody gets is counted
         if not self._has_begun:
             self._has_begun = True
             elapsed_s = time.perf_counter() - self._exchange.started_at
             self._first_token_ms = round(elapsed_s * 1000)
             metrics.first_token_s.labels(self._admitted.model.name).observe(elapsed_s)
-        if self._admitted.question.is_stream and not isinstance(delta, Finished):
-            await self._exchange.stream(self._writer.piece(reply.index, delta))
-            self._num_unnoted += 1
+        for reply, delta in said:
+            reply.add(delta)
+        if self._admitted.question.is_stream:
+            pieces = [
+                self._writer.piece(reply.index, delta)
+                for reply, delta in said
+                if not isinstance(delta, Finished)
+            ]
+            if pieces:
+                self._num_unnoted += len(pieces)
+                await self._exchange.stream(b"".join(pieces))
 
     async def _end(self) -> None:
         # Before the last word goes out: the client may come back with its results at once.
