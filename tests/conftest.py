@@ -1,17 +1,17 @@
 """What every test may ask for: a Redis, a database, people with money, a scripted model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from django.conf import settings
 from django.db import connections
-from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.test import TransactionTestCase
 from django.utils import translation
 
 from inference.backends.scripted import Reply, Script
-from tests import environment, services
+from tests import databases, environment, services
 from webapp.accounts.models import User
 from webapp.billing import seeds
 from webapp.catalog.models import ServedModel
@@ -39,24 +39,7 @@ def pytest_configure() -> None:
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    _let_tests_empty_the_database()
-
-
-def _let_tests_empty_the_database() -> None:
-    """Rows that are never deleted are, between tests: on SQLite the triggers stand aside for that."""
-    operations_of_sqlite: Any = DatabaseWrapper.ops_class
-    flush = operations_of_sqlite.execute_sql_flush
-
-    def execute(operations: Any, statements: Iterable[str]) -> None:
-        with operations.connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE '%_is_kept'"
-            )
-            kept = cursor.fetchall()
-        drops = [f"DROP TRIGGER {name}" for name, _ in kept]
-        flush(operations, [*drops, *statements, *(create for _, create in kept)])
-
-    operations_of_sqlite.execute_sql_flush = execute
+    TransactionTestCase._fixture_teardown = lambda _case: databases.empty()  # type: ignore[attr-defined]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,13 +85,22 @@ def _empty_redis(redis_url: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """It is a copy of the run's own; it goes with the run's folder or server."""
+    return True
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """A SQLite test database is a file, so that threads and other processes see it."""
     database = connections.databases["default"]
     if database["ENGINE"].endswith("sqlite3"):
-        database["TEST"]["NAME"] = str(Path(settings.VAR_DIR) / "test.sqlite3")
-    elif environment.WORKER:
-        database["TEST"]["NAME"] = f"test_{environment.WORKER}"
+        path = Path(settings.VAR_DIR) / "test.sqlite3"
+        databases.copy_for_sqlite(path)
+        database["TEST"]["NAME"] = str(path)
+    else:
+        database["TEST"]["NAME"] = f"test_{environment.WORKER or 'main'}"
+        databases.copy_for_postgres(database["TEST"]["NAME"])
 
 
 @pytest.fixture(scope="session")
