@@ -28,11 +28,11 @@ from kombu.exceptions import OperationalError
 
 from agents import plain_text
 from agents.documents.extraction import Extracted, Extractor, ReaderBusy
-from chat.clock import FromNow
 from chat.models import Attachment, AttachmentPart, Conversation
 from chat.models.attachments import file_place
 from webapp.accounts.models import User
 from webapp.billing.estimates import estimated_tokens
+from webapp.database_clock import FromNow
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, Sum
-from django.utils import timezone
 
 from agents import budget
 from agents.budget import CallPrice, Grant
@@ -125,7 +124,7 @@ def _covered(turn: Turn, call: Call, max_output_tokens: int, *, may_wait: bool) 
             max_input_tokens=call.max_input_tokens,
             max_output_tokens=granted.max_tokens,
         )
-        holds.cover(turn.hold_id, most_nano, expires_at=timezone.now() + call.ttl)
+        holds.cover(turn.hold_id, most_nano, ttl=call.ttl)
     return granted
 
 

@@ -21,11 +21,11 @@ from agents.teams.crew import AgentId, AgentState, AgentTask, Evidence, TooManyA
 from agents.tool import Trust
 from agents.transcript import NoteKind
 from chat import answer_marks, doorbell, events, own_loop, passages, turns
-from chat.clock import FromNow
 from chat.models import Fact, Message, Part, Passage, Turn, TurnDocument
 from inference.schema import FinishReason, Usage
 from webapp.billing import holds
 from webapp.billing.models import UsageRecord
+from webapp.database_clock import FromNow
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 
 from agents.tool import WaitingFor
 from chat import turns
-from chat.clock import FromNow
 from chat.models import ToolRun, Turn
 from webapp.accounts.models import User
+from webapp.database_clock import FromNow
 
 _MAY_SAY = {
     WaitingFor.APPROVAL: {ToolRun.Decision.APPROVED, ToolRun.Decision.REFUSED},

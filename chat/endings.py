@@ -2,8 +2,8 @@
 what is searched, who is told. Written in the transaction that ends it."""
 
 from chat import history, notices, search_index
-from chat.clock import FromNow
 from chat.models import Conversation, Turn
+from webapp.database_clock import FromNow
 
 
 def keep(turn: Turn) -> None:

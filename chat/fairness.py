@@ -10,9 +10,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Case, F, Value, When
 
-from chat.clock import FromNow
 from chat.models import Turn
 from webapp.accounts.models import User
+from webapp.database_clock import FromNow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from uuid import UUID
 from django.conf import settings
 
 from chat import guarded, rows
-from chat.clock import FromNow
 from chat.models import Turn
+from webapp.database_clock import FromNow
 
 
 class TurnLost(Exception):

@@ -21,8 +21,8 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from chat import doorbell, presence
-from chat.clock import FromNow
 from chat.models import Notice, Preferences, Turn
+from webapp.database_clock import FromNow
 from webapp.webhooks import outbox
 from webapp.webhooks.models import Endpoint
 

@@ -21,11 +21,11 @@ from agents.tool import (
 )
 from agents.transcript import Transcript
 from chat import documents, openings, passages, transcripts, warm
-from chat.clock import FromNow
 from chat.models import Message, ToolRun, Turn
 from chat.transcripts import Row
 from inference.schema import FinishReason, Usage
 from webapp.billing import prices, pricing
+from webapp.database_clock import FromNow
 
 LEFT_STATES = (ToolRun.State.INTENDED, ToolRun.State.BEGUN, ToolRun.State.WAITING)
 

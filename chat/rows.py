@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection, models
 from django.utils import timezone
 
-from chat.clock import FromNow
+from webapp.database_clock import FromNow
 
 ROWS_AT_ONCE = 50
 _PLAIN = {str, int, bool, type(None)}

@@ -17,10 +17,10 @@ from agents.steps.reply import Reply
 from agents.tool import Intent, NewArtifact, NewPassage, ToolResult, Waiting
 from agents.transcript import Note
 from chat import budgets, fence, markdown, rows, transcripts
-from chat.clock import FromNow
 from chat.models import Artifact, Message, Part, Passage, QueuedMessage, ToolRun, Turn
 from chat.rows import Formula, Insert, Update
 from inference.schema import Usage
+from webapp.database_clock import FromNow
 
 _HEARD: Mapping[str, Any] = {"num_lost": 0, "quota_since": None}  # the model has answered
 FIRST_NOTE = 10_000  # position: behind the results of as many calls

@@ -16,9 +16,9 @@ from django.db.models import Exists, OuterRef, Q
 from redis.exceptions import RedisError
 
 from chat import conversations, documents, events, workspaces
-from chat.clock import FromNow
 from chat.models import Conversation, Turn
 from webapp.accounts.models import User
+from webapp.database_clock import FromNow
 
 logger = logging.getLogger(__name__)
 

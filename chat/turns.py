@@ -22,7 +22,6 @@ from agents.tool import WaitingFor
 from agents.transcript import Note
 from chat import bills, budgets, documents, doorbell, endings, fairness, openings, search_index, step_rows
 from chat import fence as fences
-from chat.clock import FromNow
 from chat.documents import Shown
 from chat.fence import TurnLost as TurnLost
 from chat.models import Artifact, Conversation, Fact, Message, Part, Passage, PlanItem, Preset, ToolRun, Turn
@@ -30,6 +29,7 @@ from inference.schema import FinishReason, ToolSpec, Usage
 from webapp.accounts.models import ApiKey, User
 from webapp.billing import estimates, holds, limits
 from webapp.catalog.models import ServedModel
+from webapp.database_clock import FromNow
 
 logger = logging.getLogger(__name__)
 

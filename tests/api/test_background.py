@@ -9,7 +9,6 @@ import psutil
 import pytest
 from django.conf import settings
 
-from chat.clock import FromNow
 from inference.backends.scripted import Reply
 from tests.api.conftest import database_url, serving
 from tests.api.test_chat_completions import price
@@ -19,6 +18,7 @@ from tests.webhooks.receiver import receiving
 from webapp.api.models import Response
 from webapp.api.responses import background
 from webapp.billing.models import Hold, UsageRecord
+from webapp.database_clock import FromNow
 from webapp.webhooks import endpoints
 
 ENDED = ("completed", "failed", "incomplete", "cancelled")

@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
@@ -12,6 +13,7 @@ from inference.schema import Usage
 from tests.billing.conftest import TTL
 from webapp.accounts.models import User
 from webapp.billing import accounts, holds, refusals
+from webapp.billing.admin import large, usage_record
 from webapp.billing.models import LedgerEntry, Price, UsageRecord
 
 OURS = [model for model in admin.site._registry if model.__module__.startswith("webapp.")]
@@ -157,3 +159,25 @@ def test_who_may_not_change_accounts_may_not_limit_them(client, alice, bob):
     address = reverse("admin:billing_account_daily_limit", args=[accounts.of(alice).pk])
     assert client.post(address, {"amount": "0"}).status_code == 403
     assert accounts.of(alice).daily_limit_nano is None
+
+
+def test_a_list_is_counted_no_further_than_its_bound_and_comes_whole_as_csv(office, bills, bob, monkeypatch):
+    monkeypatch.setattr(large, "MOST_COUNTED", 2)
+    monkeypatch.setattr(large, "AT_ONCE", 2)
+    listed = office.get(reverse("admin:billing_usagerecord_changelist"))
+    assert listed.context["cl"].result_count == 2
+    for name, column in (("usagerecord", "cost_nano"), ("ledgerentry", "amount_nano"), ("hold", "status")):
+        whole = b"".join(office.get(reverse(f"admin:billing_{name}_csv")).streaming_content).decode()
+        header, *rows = whole.splitlines()
+        assert column in header
+        assert len(rows) == admin.site._registry[apps.get_model("billing", name)].model.objects.count()
+    one = office.get(reverse("admin:billing_usagerecord_csv"), {"q": "bob"})
+    assert len(b"".join(one.streaming_content).splitlines()) == 2
+
+
+def test_totals_that_days_do_not_know_are_counted_up_to_a_bound(office, bills, monkeypatch):
+    address = reverse("admin:billing_usagerecord_totals")
+    (total,) = office.get(address, {"finish_reason": "stop"}).context["grand_totals"]
+    assert total.num_records == 3
+    monkeypatch.setattr(usage_record, "MOST_COUNTED", 2)
+    assert "too many records" in office.get(address, {"finish_reason": "stop"}).content.decode()

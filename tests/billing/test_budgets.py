@@ -97,9 +97,9 @@ def test_a_hold_that_grows_is_counted_and_a_later_budget_is_not_given_back_to(ca
     row = budget(Scope.USER, carol.pk, cents=9)
     hold = place(carol, kimi, cents=2)
     later = budget(Scope.USER, carol.pk, cents=9, period="day")
-    holds.cover(hold.id, 8 * CENT, expires_at=timezone.now() + TTL)
+    holds.cover(hold.id, 8 * CENT, ttl=TTL)
     with pytest.raises(refusals.BudgetReached):
-        holds.cover(hold.id, 10 * CENT, expires_at=timezone.now() + TTL)
+        holds.cover(hold.id, 10 * CENT, ttl=TTL)
     row.refresh_from_db()
     assert row.held_nano == 8 * CENT
     holds.release(hold.id)

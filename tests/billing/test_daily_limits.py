@@ -54,8 +54,8 @@ def test_a_growing_hold_is_refused_and_a_shrinking_one_never(carol: User, kimi: 
     hold = place(carol, kimi, cents=2)
     daily.set_limit(accounts.of(carol), Decimal("0.01"))
     with pytest.raises(refusals.DailyLimitReached):
-        holds.cover(hold.id, 3 * CENT, expires_at=timezone.now() + TTL)
-    holds.cover(hold.id, CENT, expires_at=timezone.now() + TTL)
+        holds.cover(hold.id, 3 * CENT, ttl=TTL)
+    holds.cover(hold.id, CENT, ttl=TTL)
     assert accounts.of(carol).held_nano == CENT
 
 

@@ -180,3 +180,15 @@ def test_the_bound_of_a_prompt_stops_at_the_context():
     assert estimates.most_input_tokens([], context_tokens=100) == 100
     assert estimates.estimated_tokens("four words of text") == 5
     assert estimates.estimated_tokens("你好吗") == 2
+
+
+def test_a_worker_whose_clock_is_wrong_lets_no_hold_run_out_early_or_late(carol, kimi, monkeypatch):
+    right = timezone.now
+    for wrong_by in (timedelta(hours=-3), timedelta(hours=3)):
+        monkeypatch.setattr(timezone, "now", lambda wrong_by=wrong_by: right() + wrong_by)
+        hold = holds.place(carol, model=kimi, max_input_tokens=9, max_output_tokens=9, ttl=TTL)
+        assert abs(Hold.objects.get(pk=hold.pk).expires_at - right() - TTL) < timedelta(minutes=2)
+        assert holds.release_expired() == 0
+        holds.extend(hold.pk, spent=Usage(), max_input_tokens=9, max_output_tokens=9, ttl=-TTL)
+        assert holds.release_expired() == 1
+        assert not holds.keep(hold.pk, ttl=TTL)

@@ -151,7 +151,7 @@ def test_figures_are_the_same_before_and_after_hours_are_summed_up(carol, bob, k
     assert rollups.roll_up(now=timezone.now() + timedelta(hours=2)) == 0
     assert [figures.by(span, *groups) for groups in groupings] == before
     (line,) = before[0]
-    assert (line.num_records, line.num_errors, line.num_tool_calls, line.first_token_s) == (4, 1, 12, 0.4)
+    assert (line.num_records, line.num_errors, line.num_tool_calls, line.num_timed) == (4, 1, 12, 4)
     assert line.cost_nano == sum(UsageRecord.objects.values_list("cost_nano", flat=True))
 
 

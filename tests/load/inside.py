@@ -24,13 +24,13 @@ from redis.asyncio.client import Pipeline  # noqa: E402
 
 from agents import limits  # noqa: E402
 from chat import events, frames, history  # noqa: E402
-from chat.clock import FromNow  # noqa: E402
 from chat.models import Conversation, Turn  # noqa: E402
 from chat.turn_log import APPEND, APPEND_SHA  # noqa: E402
 from webapp.accounts.models import User  # noqa: E402
 from webapp.billing import accounts  # noqa: E402
 from webapp.billing.models import Hold  # noqa: E402
 from webapp.catalog.models import ServedModel  # noqa: E402
+from webapp.database_clock import FromNow  # noqa: E402
 
 TICK_S = 0.01
 LOG_TTL_MS = 600_000

@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from agents import custom_tools
 from chat import decisions, fairness, segment, step_rows, turns, warm
-from chat.clock import FromNow
 from chat.models import ToolRun, Turn
 from inference.backends.scripted import Reply
 from tests.agents.test_crash import World
@@ -25,6 +24,7 @@ from tests.turn.test_crash import ask, drive_to_the_end, shape
 from webapp.accounts.models import User
 from webapp.billing.models import Account
 from webapp.catalog.models import ServedModel
+from webapp.database_clock import FromNow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,6 @@ from asgiref.sync import async_to_sync
 
 from agents import custom_tools
 from chat import dispatch, events, history, segment, step_rows, transcripts, turns, warm
-from chat.clock import FromNow
 from chat.frames import TurnSend
 from chat.models import ToolRun, Turn
 from inference.backends.scripted import Reply
@@ -21,6 +20,7 @@ from tests.conftest import WriteScript
 from webapp.accounts.models import User
 from webapp.billing.models import Account, LedgerEntry, UsageRecord
 from webapp.catalog.models import ServedModel
+from webapp.database_clock import FromNow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,6 @@ from django.db.models import Sum
 
 from agents.teams.heavy import HINTS
 from chat import conversations, dispatch, history, segment, turns
-from chat.clock import FromNow
 from chat.frames import Limits, TurnSend
 from chat.models import Message, Turn
 from inference.backends.scripted import Reply
@@ -20,6 +19,7 @@ from tests.conftest import WriteScript
 from webapp.accounts.models import User
 from webapp.billing.models import Account, Hold, UsageRecord
 from webapp.catalog.models import ServedModel
+from webapp.database_clock import FromNow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

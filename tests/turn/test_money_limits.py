@@ -13,7 +13,6 @@ from agents.limits import Limit
 from agents.steps.progress import Parked
 from agents.tool import WaitingFor
 from chat import budgets, dispatch, segment, tasks, turns
-from chat.clock import FromNow
 from chat.frames import Limits
 from chat.models import Message, Turn
 from inference.backends.scripted import Reply
@@ -23,6 +22,7 @@ from tests.turn.test_heavy import Ask, agents_of, ask, drive_all, heavy_script
 from webapp.accounts.models import User
 from webapp.billing import accounts, daily
 from webapp.billing.models import Account, UsageRecord
+from webapp.database_clock import FromNow
 
 __all__ = ["ask"]
 pytestmark = pytest.mark.django_db(transaction=True)

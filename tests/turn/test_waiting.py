@@ -21,7 +21,6 @@ from agents.steps.progress import Parked
 from agents.tool import Approval, ToolContext, ToolResult, Traits, Waiting, WaitingFor
 from agents.transcript import Note, NoteKind
 from chat import decisions, dispatch, segment, tasks, tool_servers, turns, warm
-from chat.clock import FromNow
 from chat.decisions import Word
 from chat.frames import TurnSend
 from chat.models import Message, ToolRun, Turn
@@ -33,6 +32,7 @@ from tests.turn.browser import Tab
 from webapp.accounts.models import User
 from webapp.billing.models import Account, Hold
 from webapp.catalog.models import ServedModel
+from webapp.database_clock import FromNow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

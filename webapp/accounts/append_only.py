@@ -60,3 +60,26 @@ def unguard(table: str) -> Callable[[Any, Any], None]:
             schema_editor.execute(f"DROP TRIGGER IF EXISTS {table}_is_{name}{on_table}")
 
     return drop
+
+
+def guard_all(table: str) -> Callable[[Any, Any], None]:
+    """For a migration: refuse to empty the table at once, too, which PostgreSQL does row by row for nobody.
+    SQLite has no such statement."""
+
+    def create(_apps: Any, schema_editor: Any) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            unguard_all(table)(_apps, schema_editor)
+            schema_editor.execute(
+                f"CREATE TRIGGER {table}_is_there BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
+                " EXECUTE FUNCTION refuse_change()"
+            )
+
+    return create
+
+
+def unguard_all(table: str) -> Callable[[Any, Any], None]:
+    def drop(_apps: Any, schema_editor: Any) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            schema_editor.execute(f"DROP TRIGGER IF EXISTS {table}_is_there ON {table}")
+
+    return drop

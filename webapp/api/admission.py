@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from inference.schema import ChatRequest, Usage
 from webapp.accounts import keys
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # A request that is not renewed for this long is taken for dead: its place and its money are free again.
 LIVES_FOR = timedelta(seconds=45)
-SETTLE_PAUSES_S = (0.2, 1.0, 5.0)
+SETTLE_PAUSES_S = (0.2, 1.0, 5.0, 15.0)
 INFERENCE = "inference"
 MOST_MODELS = 1_000
 _models: dict[str, tuple[tuple[object, ...], ServedModel]] = {}
@@ -232,8 +232,9 @@ def _settle(
                 **told,
             )
             return
-        except OperationalError:
+        except (OperationalError, InterfaceError):
             if pause_s is None:
                 raise
             logger.warning("request %s: the database is away, settling again soon", admitted.request.id)
             time.sleep(pause_s)
+            close_old_connections()  # else it is tried on the one that broke

@@ -7,12 +7,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
 from inference.schema import FinishReason, Usage
+from webapp import database_clock
 from webapp.api.models import Delivered
 from webapp.billing import holds
 from webapp.billing.models import UsageRecord
+from webapp.database_clock import FromNow
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def note(hold_id: UUID, *, reference: str, usage: Usage) -> None:
         input_cached_tokens=usage.input_cached_tokens,
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        lease_until=timezone.now() + LIVES_FOR,
+        lease_until=database_clock.now() + LIVES_FOR,
     )
     changing = [field.name for field in Delivered._meta.fields if not field.primary_key]
     Delivered.objects.bulk_create(
@@ -44,15 +45,15 @@ def drop(hold_id: UUID) -> None:
 
 def settle_abandoned() -> int:
     """Bill the streams whose processes died: how many. Safe to run from several sweeps at once."""
-    abandoned = Delivered.objects.filter(lease_until__lt=timezone.now())
+    abandoned = Delivered.objects.filter(lease_until__lt=FromNow())
     ids = list(abandoned.values_list("hold_id", flat=True)[:500])
     return sum(_settle(hold_id) for hold_id in ids)
 
 
 def _settle(hold_id: UUID) -> bool:
     with transaction.atomic():
-        row = Delivered.objects.select_for_update().filter(hold_id=hold_id).first()
-        if row is None or row.lease_until >= timezone.now():
+        row = Delivered.objects.select_for_update().filter(hold_id=hold_id, lease_until__lt=FromNow()).first()
+        if row is None:
             return False
         holds.settle(
             hold_id,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
+from webapp import database_clock
 from webapp.accounts.models import ApiKey
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.models import KeyedCall
@@ -51,7 +51,7 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
     same key, and 409 while the call is being made.
     """
     body_hash = hashlib.sha256(body).hexdigest()
-    now = timezone.now()
+    now = database_clock.now()
     KeyedCall.objects.filter(
         api_key=key, route=route, name=name, created_at__lt=now - KEPT_FOR, lease_until__lt=now
     ).delete()
@@ -80,7 +80,7 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
 
 
 def renew(claim: Claim) -> None:
-    _held(claim).update(lease_until=timezone.now() + LIVES_FOR)
+    _held(claim).update(lease_until=database_clock.now() + LIVES_FOR)
 
 
 def keep(claim: Claim, answer: Answer) -> None:
@@ -95,7 +95,7 @@ def forget(claim: Claim) -> None:
 
 def tidy() -> int:
     """Clear away what is older than a day: how many."""
-    now = timezone.now()
+    now = database_clock.now()
     return KeyedCall.objects.filter(created_at__lt=now - KEPT_FOR, lease_until__lt=now).delete()[0]
 
 
@@ -105,7 +105,7 @@ def _held(claim: Claim):  # type: ignore[no-untyped-def]  # a queryset
 
 def _take_over(call: KeyedCall) -> Claim:
     """The call of a process that died; of several that ask for it one gets it."""
-    now = timezone.now()
+    now = database_clock.now()
     dead = KeyedCall.objects.filter(pk=call.pk, fence=call.fence, lease_until__lt=now, answer=None)
     if not dead.update(fence=call.fence + 1, lease_until=now + LIVES_FOR):
         raise ApiError(

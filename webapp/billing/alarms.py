@@ -63,8 +63,11 @@ def raise_proof(proof: Proof) -> None:
 
 def _check_velocity(account: Account, now: datetime) -> bool:
     recent_nano = _spent(account, now - HOUR, now)
+    floor_nano = pricing.to_nano(settings.VELOCITY_FLOOR)
+    if recent_nano <= floor_nano:  # most accounts: their week need not be added up each minute
+        return False
     usual_nano = _spent(account, now - HOUR - PAST, now - HOUR) // (PAST // HOUR)
-    most_nano = max(settings.VELOCITY_TIMES * usual_nano, pricing.to_nano(settings.VELOCITY_FLOOR))
+    most_nano = max(settings.VELOCITY_TIMES * usual_nano, floor_nano)
     if recent_nano <= most_nano:
         return False
     if account.alarms.filter(kind=Alarm.Kind.VELOCITY, at__gt=now - QUIET).exists():

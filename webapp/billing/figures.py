@@ -1,19 +1,18 @@
-"""What was used, as pages show it: summed hours, and the records of the hours that are not summed up yet.
-Reads; writes nothing. Money of two currencies is never added up."""
+"""What was used, as pages show it: summed days, the hours of a day that is not summed up yet, and the records
+since. Reads; writes nothing. Money of two currencies is never added up."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import TruncHour
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from webapp.billing import pricing, rollups
-from webapp.billing.models import UsageHour, UsageRecord
+from webapp.billing.models import FIRST_TOKEN_WITHIN_MS, UsageDay, UsageHour, UsageRecord
 
 Grouping = Literal["hour", "day", "model", "user", "key", "source", "project"]
 
@@ -66,11 +65,6 @@ class Figures:
     def errors_percent(self) -> float:
         return _percent(self.num_errors, self.num_records)
 
-    @property
-    def first_token_s(self) -> float | None:
-        """The mean of those that were timed."""
-        return self.first_token_ms / self.num_timed / 1000 if self.num_timed else None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
@@ -81,11 +75,11 @@ class Span:
 
     @property
     def since(self) -> datetime:
-        return midnight(self.first_day)
+        return rollups.midnight(self.first_day)
 
     @property
     def until(self) -> datetime:
-        return midnight(self.last_day + timedelta(days=1))
+        return rollups.midnight(self.last_day + timedelta(days=1))
 
     @property
     def days(self) -> list[date]:
@@ -102,13 +96,10 @@ _COLUMNS = tuple(field.name for field in fields(Figures) if field.name not in ("
 def by(span: Span, *groups: Grouping, where: Q = EVERYBODY) -> list[Figures]:
     """One line for each group and currency; `where` speaks of columns that hours and records share. With two
     groups `group` is a pair. Dearest first, days and hours in their order."""
-    summed_until = min(max(rollups.done_before() or span.since, span.since), span.until)
-    hours = UsageHour.objects.filter(where, hour__gte=span.since, hour__lt=summed_until)
-    records = UsageRecord.objects.filter(where, created_at__gte=summed_until, created_at__lt=span.until)
     sums: dict[tuple[Any, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    _add(sums, hours, groups, time="hour", columns=rollups.HOURLY)
-    if summed_until < span.until:
-        _add(sums, records, groups, time="created_at", columns=rollups.SUMS)
+    for rows, time in _pieces(span, by_hour="hour" in groups):
+        columns = rollups.SUMS if time == "created_at" else rollups.SUMS_OF_SUMS
+        _add(sums, rows.filter(where), groups, time=time, columns=columns)
     lines = [_line(key, columns) for key, columns in sums.items()]
     return sorted(lines, key=_in_time if groups and groups[0] in ("day", "hour") else _dearest_first)
 
@@ -116,6 +107,29 @@ def by(span: Span, *groups: Grouping, where: Q = EVERYBODY) -> list[Figures]:
 def total(span: Span, *, where: Q = EVERYBODY) -> list[Figures]:
     """One line for each currency, the dearest first."""
     return by(span, where=where)
+
+
+def first_token_s(span: Span, *shares: float, where: Q = EVERYBODY) -> list[float] | None:
+    """Within how many seconds the first token of these shares of requests came; None: none was timed. Known
+    to the bounds that requests are counted by, and taken as spread evenly between two."""
+    counts: dict[str, int] = defaultdict(int)
+    for rows, time in _pieces(span):
+        times = rollups.TIMES if time == "created_at" else rollups.TIMES_OF_SUMS
+        timed = rollups.SUMS["num_timed"] if time == "created_at" else Sum("num_timed")
+        for name, count in rows.filter(where).order_by().aggregate(**times, num_timed=timed).items():
+            counts[name] += count or 0
+    num_timed = counts["num_timed"]
+    within = [counts[name] for name in rollups.TIMES]
+    return [_share_of(within, share * num_timed) / 1000 for share in shares] if num_timed else None
+
+
+def _share_of(within: list[int], wanted: float) -> float:
+    below, so_far = 0, 0
+    for bound, count in zip(FIRST_TOKEN_WITHIN_MS, within, strict=True):
+        if count and so_far + count >= wanted:
+            return below + (bound - below) * (wanted - so_far) / count
+        below, so_far = bound, so_far + count
+    return below  # at least: longer ones are not told apart
 
 
 def fold(lines: Iterable[Figures], group: Callable[[Figures], Any]) -> list[Figures]:
@@ -137,19 +151,38 @@ def _dearest_first(line: Figures) -> tuple[int, int, str]:
     return -line.cost_nano, -line.total_tokens, str(line.group)
 
 
+def _pieces(span: Span, *, by_hour: bool = False) -> Iterator[tuple[QuerySet[Any, Any], str]]:
+    """The span's rows, each piece from where it is summed up most, and the column of its time."""
+    row = rollups.standing()
+    hours_from, records_from = span.since, span.since
+    if row is not None:
+        records_from = min(max(row.done_before, span.since), span.until)
+        if not by_hour:
+            days_until = min(max(row.days_done_before, span.first_day), span.last_day + timedelta(days=1))
+            hours_from = rollups.midnight(days_until)
+            yield UsageDay.objects.filter(day__gte=span.first_day, day__lt=days_until), "day"
+    if hours_from < records_from:
+        yield UsageHour.objects.filter(hour__gte=hours_from, hour__lt=records_from), "hour"
+    if records_from < span.until:
+        yield (
+            UsageRecord.objects.filter(created_at__gte=records_from, created_at__lt=span.until),
+            "created_at",
+        )
+
+
 def _add(
     sums: dict[tuple[Any, ...], dict[str, int]],
-    rows: QuerySet[Any],
+    rows: QuerySet[Any, Any],
     groups: tuple[Grouping, ...],
     *,
     time: str,
     columns: dict[str, Any],
 ) -> None:
     # Hours as they are stored, made days below: SQLite has no fast function for either.
-    of_hour: Any = F(time) if time == "hour" else TruncHour(time)
+    of_time: Any = rollups.Hour(time) if time == "created_at" else F(time)
     of_group: dict[Grouping, Any] = {
-        "hour": of_hour,
-        "day": of_hour,
+        "hour": of_time,
+        "day": of_time,
         "model": F("model__name"),
         "user": F("user__username"),
         "key": F("api_key_id"),
@@ -160,7 +193,7 @@ def _add(
     named = {name: of_group[group] for name, group in zip(names, groups, strict=True)}
     grouped = rows.order_by().annotate(**named).values(*names, "currency")
     for row in grouped.annotate(**columns):
-        if "group_day" in row:
+        if isinstance(row.get("group_day"), datetime):
             row["group_day"] = timezone.localdate(row["group_day"])
         line = sums[(*(row[name] for name in names), row["currency"])]
         for name in columns:
@@ -174,7 +207,3 @@ def _line(key: tuple[Any, ...], columns: dict[str, int]) -> Figures:
 
 def _percent(part: int, whole: int) -> float:
     return 100 * part / whole if whole else 0.0
-
-
-def midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, datetime.min.time()))

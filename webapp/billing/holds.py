@@ -6,7 +6,7 @@ what is not there. `settle` happens at most once a hold, whatever is called twic
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +14,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from inference.schema import Usage
+from webapp import database_clock
 from webapp.accounts.models import ApiKey, User
 from webapp.billing import accounts, budgets, daily, prices, pricing, quick_rows
 from webapp.billing.budgets import BudgetIsSpent
 from webapp.billing.models import Account, Budget, Hold, LedgerEntry, Price, UsageRecord
 from webapp.billing.refusals import BudgetReached, DailyLimitReached, InsufficientFunds
 from webapp.catalog.models import ServedModel
+from webapp.database_clock import FromNow
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def place(
             user=user,
             project=project,
             amount_nano=amount_nano,
-            expires_at=now + ttl,
+            expires_at=database_clock.now() + ttl,
         )
         quick_rows.insert(hold)
         budgets.link(hold, counted)
@@ -92,13 +94,12 @@ def extend(
         hold.amount_nano = fees_nano + pricing.most_nano(
             rates, spent=spent, max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens
         )
-        hold.expires_at = timezone.now() + ttl
         hold.status = Hold.Status.OPEN
-        cover(hold_id, hold.amount_nano, expires_at=hold.expires_at)
+        cover(hold_id, hold.amount_nano, ttl=ttl)
         return hold
 
 
-def cover(hold_id: UUID, amount_nano: int, *, expires_at: datetime) -> None:
+def cover(hold_id: UUID, amount_nano: int, *, ttl: timedelta) -> None:
     """Make an open hold one of this amount: as `extend`, whose price is known already. This is done before
     each model call, so it says to the database itself what the ORM would take most of its time to write."""
     key = Hold._meta.pk.get_db_prep_value(hold_id, connection)
@@ -113,8 +114,9 @@ def cover(hold_id: UUID, amount_nano: int, *, expires_at: datetime) -> None:
             raise HoldIsSettled(f"hold {hold_id} is settled")
         counted = budgets.of_hold(hold_id) if is_budgeted else []
         _reserve(account_id, amount_nano - (held_nano if status == Hold.Status.OPEN else 0), counted)
-        expires = Hold._meta.get_field("expires_at").get_db_prep_save(expires_at, connection)
-        cursor.execute(_COVER, [amount_nano, expires, Hold.Status.OPEN.value, key])
+        expires = FromNow(ttl.total_seconds())
+        statement = _COVER.format(expires=expires.sql(connection))
+        cursor.execute(statement, [amount_nano, expires.parameter(connection), Hold.Status.OPEN.value, key])
 
 
 _HOLDS, _ACCOUNTS = Hold._meta.db_table, Account._meta.db_table
@@ -130,7 +132,7 @@ _WITHIN_THE_DAY = (
     f" AND COALESCE(daily_limit_nano, %s) >= {_TODAY}"
     f" AND (own_daily_limit_nano IS NULL OR own_daily_limit_nano >= {_TODAY})"
 )
-_COVER = f"UPDATE {_HOLDS} SET amount_nano = %s, expires_at = %s, status = %s WHERE id = %s"
+_COVER = f"UPDATE {_HOLDS} SET amount_nano = %s, expires_at = {{expires}}, status = %s WHERE id = %s"
 
 
 def amount_of(hold_id: UUID) -> int:
@@ -141,9 +143,8 @@ def amount_of(hold_id: UUID) -> int:
 
 def keep(hold_id: UUID, *, ttl: timedelta) -> bool:
     """Let an open hold live for another `ttl`; False when it is open no more."""
-    return (
-        Hold.objects.filter(id=hold_id, status=Hold.Status.OPEN).update(expires_at=timezone.now() + ttl) == 1
-    )
+    held = Hold.objects.filter(id=hold_id, status=Hold.Status.OPEN)
+    return held.update(expires_at=FromNow(ttl.total_seconds())) == 1
 
 
 def settle(
@@ -214,7 +215,7 @@ def release(hold_id: UUID) -> bool:
 
 def release_expired() -> int:
     """Release the holds whose owners died: how many. Safe to run from several sweeps at once."""
-    expired = Hold.objects.filter(status=Hold.Status.OPEN, expires_at__lt=timezone.now())
+    expired = Hold.objects.filter(status=Hold.Status.OPEN, expires_at__lt=FromNow())
     num_released = 0
     for hold_id in list(expired.values_list("id", flat=True)[:500]):
         num_released += release(hold_id)

@@ -17,6 +17,7 @@ from inference.schema import Usage
 from webapp.billing import alarms, figures, prices, pricing, rollups
 from webapp.billing.figures import Span
 from webapp.billing.models import Account, Budget, Hold, LedgerEntry, Price, Proof, UsageRecord
+from webapp.database_clock import FromNow
 
 RECENT = timedelta(days=2)
 ORPHAN_AFTER = timedelta(seconds=60)
@@ -86,7 +87,7 @@ def budgets_hold_the_same() -> Claim:
 
 def no_hold_is_forgotten() -> Claim:
     holds = Hold.objects.filter(status=Hold.Status.OPEN)
-    forgotten = holds.filter(expires_at__lt=timezone.now() - ORPHAN_AFTER)
+    forgotten = holds.filter(expires_at__lt=FromNow(-ORPHAN_AFTER.total_seconds()))
     return _claim("No hold outlives its time", holds.count(), (str(one) for one in forgotten))
 
 
@@ -123,8 +124,7 @@ def each_cost_is_its_tokens_at_its_price() -> Claim:
 
 def hours_are_their_records() -> Claim:
     """Of the last days: what the pages show is what the records say."""
-    end = rollups.done_before()
-    if end is None:
+    if rollups.standing() is None:
         return _claim("Summed hours are their records", 0, [])
     span = Span(first_day=timezone.localdate() - RECENT, last_day=timezone.localdate())
     shown = {line.currency: (line.num_records, line.cost_nano) for line in figures.total(span)}

@@ -17,6 +17,7 @@ def look_after() -> None:
 
 @shared_task(ignore_result=True, acks_late=False)  # the schedule names its queue
 def close_the_day() -> None:
-    """Each night: the proof of all sums, and the invoices of the month that ended."""
+    """Each night: late records put in, the proof of all sums, and the invoices of the month that ended."""
+    rollups.mend(rollups.LATE_AT_NIGHT)
     proofs.prove()
     invoices.issue_all(today=timezone.localdate())

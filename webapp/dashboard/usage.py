@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import ApiKey
-from webapp.billing import figures
+from webapp.billing import figures, rollups
 from webapp.billing.figures import Figures, Span
 from webapp.dashboard.tables import Table
 
@@ -72,6 +72,7 @@ def page(span: Span, *, where: Q) -> dict[str, Any]:
         "span": span,
         "totals": totals,
         "kinds": _kinds(totals),
+        "first_token_s": figures.first_token_s(span, 0.5, 0.95, where=where),
         "days": list(reversed(by_day)),
         "models": by_model[:SHOWN],
         "people": figures.by(span, "user", where=where)[:SHOWN],
@@ -143,7 +144,7 @@ def _token_plot(span: Span, lines: list[Figures]) -> dict[str, Any]:
 
 
 def _plot(span: Span, named: dict[str, Any], *, unit: str, name: str) -> dict[str, Any]:
-    noons = [int(figures.midnight(day).timestamp()) + 43_200 for day in span.days]
+    noons = [int(rollups.midnight(day).timestamp()) + 43_200 for day in span.days]
     series = [{"name": one, "values": values} for one, values in named.items()]
     data = orjson.dumps({"days": noons, "series": series, "unit": unit}).decode()
     return {"name": name, "data": data, "keys": list(enumerate(named, start=1))}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from django.db import connection
 from django.test import Client
@@ -34,6 +35,28 @@ RECORDS = """INSERT INTO billing_usagerecord
     SELECT {user}, {model}, CASE ({user}) % 3 WHEN 0 THEN 'chat' ELSE 'api' END, {id}, 'bench', 'stop',
      500 + n % 1500, n % 900, 200 + n % 2000, n % 150, 1 + n % 9, n % 5, 200 + n % 900,
      1000 + n % 9000, {false}, {price}, 'USD', 1000000 + n % 4000000, 0, {at} FROM numbers"""
+
+
+PAGES = {
+    "dashboard, 7 days": "/dashboard/?span=7",
+    "dashboard, 30 days": "/dashboard/?span=30",
+    "dashboard, 90 days": "/dashboard/?span=90",
+    "dashboard of one person": "/dashboard/?span=90&user=bench-7",
+    "dashboard of one model": "/dashboard/?span=90&model=bench-2",
+    "a person's own page": "/settings/keys/",
+    "newest turns": "/dashboard/turns/",
+    "dearest turns": "/dashboard/turns/?order=cost",
+    "budgets and proofs": "/dashboard/money/",
+    "CSV by user, 90 days": "/dashboard/?span=90&format=csv&table=user",
+    "CSV by day, 90 days": "/dashboard/?span=90&format=csv&table=day",
+    "CSV by hour, 7 days": "/dashboard/?span=7&format=csv&table=hour",
+    "usage records": "/admin/billing/usagerecord/",
+    "usage records, page 50": "/admin/billing/usagerecord/?p=50",
+    "usage of one user": "/admin/billing/usagerecord/?q=bench-7",
+    "usage totals": "/admin/billing/usagerecord/totals/",
+    "holds": "/admin/billing/hold/",
+    "ledger": "/admin/billing/ledgerentry/",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +90,18 @@ def time_pages(*, num_rounds: int = 20) -> list[Timing]:
     """Each page as a browser gets it, but for the network."""
     client = Client(headers={"host": "localhost"})
     client.force_login(User.objects.get(username="bench-root"))
-    pages = {
-        "dashboard, 7 days": "/dashboard/?span=7",
-        "dashboard, 30 days": "/dashboard/?span=30",
-        "dashboard, 90 days": "/dashboard/?span=90",
-        "a person's own page": "/settings/keys/",
-        "turns": "/dashboard/turns/",
-        "CSV by user, 90 days": "/dashboard/?span=90&format=csv&table=user",
+    timings = [_timed(name, partial(client.get, address), num_rounds) for name, address in PAGES.items()]
+    model = ServedModel.objects.get(name=MODELS[0])
+    prices = {
+        "model": model.pk,
+        "currency": "USD",
+        "input": "1",
+        "cached_input": "0.5",
+        "output": "3",
+        "span": "90",
     }
-    return [_timed(name, partial(client.get, address), num_rounds) for name, address in pages.items()]
+    again = partial(client.post, "/dashboard/prices/dry-run/", prices)
+    return [*timings, _timed("other prices, 90 days", again, num_rounds)]
 
 
 def sum_up() -> tuple[int, float]:
@@ -84,8 +110,9 @@ def sum_up() -> tuple[int, float]:
     return rollups.roll_up(), time.perf_counter() - started_at
 
 
-def _timed(name: str, ask: Callable[[], object], num_rounds: int) -> Timing:
-    ask()
+def _timed(name: str, ask: Callable[[], Any], num_rounds: int) -> Timing:
+    if (status := ask().status_code) != 200:
+        raise ValueError(f"{name}: {status}")
     times = []
     for _round in range(num_rounds):
         started_at = time.perf_counter()

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from chat.clock import FromNow
+from webapp.database_clock import FromNow
 from chat.doorbell import QUEUE
 from webapp.api import database, files
 from webapp.api.batches import answering

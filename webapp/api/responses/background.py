@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from kombu.exceptions import OperationalError
 
-from chat.clock import FromNow
+from webapp.database_clock import FromNow
 from chat.doorbell import QUEUE
 from inference.schema import ChatRequest, Usage
 from webapp.api import admission

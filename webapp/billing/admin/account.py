@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from webapp.billing import accounts, daily, pricing
+from webapp.billing.admin.large import LargeTableAdmin
 from webapp.billing.admin.read_only import ReadOnlyAdmin, show_money
 from webapp.billing.models import Account, Hold, LedgerEntry
 
@@ -147,12 +148,15 @@ class AccountAdmin(ReadOnlyAdmin):
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
+class LedgerEntryAdmin(LargeTableAdmin):
     list_display = ("created_at", "account", "kind", "book", "amount", "note")
     list_filter = ("kind", "book", "created_at")
     list_select_related = ("account__user", "account__team")
     search_fields = ("account__user__username", "account__team__name", "note")
-    date_hierarchy = "created_at"
+    csv_columns = (
+        *("pk", "created_at", "account__user__username", "account__team__name", "account__currency"),
+        *("kind", "book", "amount_nano", "hold_id", "note"),
+    )
     fields = ("created_at", "account", "kind", "book", "amount", "hold", "note")
 
     @admin.display(description=_("amount"), ordering="amount_nano")
@@ -161,11 +165,15 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Hold)
-class HoldAdmin(ReadOnlyAdmin):
+class HoldAdmin(LargeTableAdmin):
     list_display = ("created_at", "account", "model", "amount", "status", "expires_at")
     list_filter = ("status", "model", "created_at")
     list_select_related = ("account__user", "account__team", "model")
     search_fields = ("id", "account__user__username")
+    csv_columns = (
+        *("pk", "created_at", "account__user__username", "account__team__name", "account__currency"),
+        *("model__name", "amount_nano", "status", "expires_at"),
+    )
     fields = ("id", "account", "model", "price", "api_key", "amount", "status", "created_at", "expires_at")
 
     @admin.display(description=_("amount"), ordering="amount_nano")

@@ -1,20 +1,33 @@
 """Usage records with filters, and their totals under the same filters: by model, by day and by user."""
 
+from datetime import date, time, timedelta
+
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
-from webapp.billing import usage
-from webapp.billing.admin.read_only import ReadOnlyAdmin, show_money
+from webapp.accounts.models import ApiKey, User
+from webapp.billing import figures, usage
+from webapp.billing.admin.large import LargeTableAdmin
+from webapp.billing.admin.read_only import show_money
+from webapp.billing.figures import Span
 from webapp.billing.models import UsageRecord
+
+MOST_COUNTED = 200_000
+SHOWN = 1_000
+IGNORED = ("o", "p", "e", "all")
+SUMMED_BY = {"model__id__exact", "user__id__exact", "api_key__id__exact", "source__exact"}
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyAdmin):
+class UsageRecordAdmin(LargeTableAdmin):
+    change_list_template = "admin/billing/usagerecord/change_list.html"
     list_display = (
         "created_at",
         "user",
@@ -31,13 +44,31 @@ class UsageRecordAdmin(ReadOnlyAdmin):
         "created_at",
         "model",
         "source",
-        ("user", admin.RelatedOnlyFieldListFilter),
         "finish_reason",
         "is_estimated",
     )
     list_select_related = ("user", "model")
-    search_fields = ("reference", "user__username", "user__email", "api_key__prefix")
-    date_hierarchy = "created_at"
+    search_fields = ("reference",)  # and whose: see below
+    search_help_text = _("The id of a turn or request, a user's name or address, or the beginning of a key.")
+    csv_columns = (
+        *("pk", "created_at", "user__username", "api_key__prefix", "project__name", "model__name", "source"),
+        *("reference", "finish_reason", "input_uncached_tokens", "input_cached_tokens", "output_tokens"),
+        *("reasoning_tokens", "num_steps", "num_tool_calls", "first_token_ms", "duration_ms", "is_estimated"),
+        *("cost_nano", "fees_nano", "currency"),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
+    ) -> tuple[QuerySet[UsageRecord], bool]:
+        """By one exact thing, each with an index: no word is looked for within millions of rows."""
+        word = search_term.strip()
+        if not word:
+            return queryset, False
+        if people := list(User.objects.filter(Q(username=word) | Q(email=word)).values_list("pk", flat=True)):
+            return queryset.filter(user__in=people), False
+        if keys := list(ApiKey.objects.filter(prefix=word).values_list("pk", flat=True)):
+            return queryset.filter(api_key__in=keys), False
+        return queryset.filter(reference=word), False
 
     @admin.display(description=_("input"), ordering="input_uncached_tokens")
     def uncached(self, record: UsageRecord) -> str:
@@ -68,15 +99,58 @@ class UsageRecordAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         change_list = self.get_changelist_instance(request)
+        narrowed = _narrowed(request)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Usage totals"),
             "opts": self.opts,
             "cl": change_list,
-            "grand_totals": usage.grand_totals(change_list.queryset),
-            "tables": _tables(change_list.queryset),
+            **(_counted(change_list.queryset) if narrowed is None else _summed(*narrowed)),
         }
         return render(request, "admin/billing/usagerecord/totals.html", context)
+
+
+def _narrowed(request: HttpRequest) -> tuple[Span, Q] | None:
+    """The days and the rest of the list's filters, where summed days know them; else None."""
+    said = {name: value for name, value in request.GET.items() if name not in IGNORED and value}
+    begin, end = said.pop("created_at__gte", ""), said.pop("created_at__lt", "")
+    if said.keys() - SUMMED_BY:
+        return None
+    today = timezone.localdate()
+    first = UsageRecord.objects.order_by("created_at").values_list("created_at", flat=True).first()
+    first_day = _day(begin) if begin else timezone.localdate(first or timezone.now())
+    end_day = _day(end) if end else today + timedelta(days=1)
+    if first_day is None or end_day is None:
+        return None
+    return Span(first_day=first_day, last_day=end_day - timedelta(days=1)), Q(**said)
+
+
+def _day(text: str) -> date | None:
+    """The day that begins then."""
+    at = parse_datetime(text.replace(" ", "+") if text.count(" ") > 1 else text)
+    if at is None or timezone.is_naive(at) or timezone.localtime(at).time() != time.min:
+        return None
+    return timezone.localdate(at)
+
+
+def _summed(span: Span, where: Q) -> dict[str, object]:
+    titles = {
+        "model": (_("By model"), _("Model")),
+        "day": (_("By day"), _("Day")),
+        "user": (_("By user"), _("User")),
+    }
+    tables = []
+    for group, (title, name) in titles.items():
+        lines = figures.by(span, group, where=where)  # type: ignore[arg-type]
+        shown = lines[::-1] if group == "day" else sorted(lines, key=lambda line: str(line.group))[:SHOWN]
+        tables.append({"title": title, "name": name, "totals": shown})
+    return {"grand_totals": figures.total(span, where=where), "tables": tables}
+
+
+def _counted(records: QuerySet[UsageRecord]) -> dict[str, object]:
+    if records.order_by()[MOST_COUNTED : MOST_COUNTED + 1].exists():
+        return {"grand_totals": [], "tables": [], "is_too_much": True}
+    return {"grand_totals": usage.grand_totals(records), "tables": _tables(records)}
 
 
 def _tables(records: QuerySet[UsageRecord]) -> list[dict[str, object]]:

@@ -12,9 +12,10 @@ from webapp.billing.models.money import (
     Voucher,
 )
 from webapp.billing.models.office import Alarm, Invoice, Proof, Quota
-from webapp.billing.models.usage import Rollup, UsageHour, UsageRecord
+from webapp.billing.models.usage import FIRST_TOKEN_WITHIN_MS, Rollup, UsageDay, UsageHour, UsageRecord
 
 __all__ = [
+    "FIRST_TOKEN_WITHIN_MS",
     "Account",
     "Alarm",
     "Budget",
@@ -28,6 +29,7 @@ __all__ = [
     "Quota",
     "Rollup",
     "Scope",
+    "UsageDay",
     "UsageHour",
     "UsageRecord",
     "Voucher",

@@ -61,17 +61,23 @@ class UsageRecord(AppendOnly):
         ordering = ("-id",)
         verbose_name = _("usage record")
         verbose_name_plural = _("usage")
-        indexes: ClassVar = [models.Index(fields=("user", "created_at"), name="usage_by_user")]
+        indexes: ClassVar = [
+            models.Index(fields=("user", "created_at"), name="usage_by_user"),
+            models.Index(fields=("source", "cost_nano"), name="usage_by_cost"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.model.name} {self.reference}"
 
 
-class UsageHour(models.Model):
-    """The records of one hour with the same user, key, project, model, source and currency, summed up once
-    the hour is over. `rollups` writes them; `figures` reads them, with the records of the hours since."""
+# How long a first token took, at most, in ms: records are counted by these. Longer ones are the rest.
+FIRST_TOKEN_WITHIN_MS = (100, 150, 220, 330, 500, 750, 1100, 1700, 2500, 3800, 5700, 8500, 13000, 20000)
 
-    hour = models.DateTimeField()
+
+class UsageSums(models.Model):
+    """The records of some time with the same user, key, project, model, source and currency, summed up once
+    the time is over. `rollups` writes them; `figures` reads them, with the records since."""
+
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     api_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, related_name="+")
     project = models.ForeignKey(Project, on_delete=models.SET_NULL, null=True, related_name="+")
@@ -93,6 +99,17 @@ class UsageHour(models.Model):
     duration_ms = models.PositiveBigIntegerField()
 
     class Meta:
+        abstract = True
+
+
+for bound in FIRST_TOKEN_WITHIN_MS:
+    UsageSums.add_to_class(f"first_token_within_{bound}_ms", models.PositiveIntegerField(default=0))
+
+
+class UsageHour(UsageSums):
+    hour = models.DateTimeField()
+
+    class Meta:
         indexes: ClassVar = [
             models.Index(fields=("hour",), name="usage_hour"),
             models.Index(fields=("user", "hour"), name="usage_hour_of_user"),
@@ -102,11 +119,30 @@ class UsageHour(models.Model):
         return f"{self.hour:%Y-%m-%d %H} {self.num_records}"
 
 
+class UsageDay(UsageSums):
+    """Of a day of the platform's time zone, made of its hours."""
+
+    day = models.DateField()
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=("day",), name="usage_day"),
+            models.Index(fields=("user", "day"), name="usage_day_of_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.num_records}"
+
+
 class Rollup(models.Model):
-    """How far the hours are summed up: those before `done_before` are, and are read from UsageHour alone."""
+    """How far usage is summed up: hours before `done_before` are, and are read from UsageHour alone; days
+    before `days_done_before` from UsageDay alone. Days are those of `time_zone`; in another one all is summed
+    up anew."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     done_before = models.DateTimeField()
+    days_done_before = models.DateField()
+    time_zone = models.CharField(max_length=64)
 
     def __str__(self) -> str:
         return f"before {self.done_before}"
