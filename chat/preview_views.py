@@ -67,8 +67,7 @@ def framed(request: HttpRequest, token: str, path: str) -> HttpResponse:
         text = _("There is no such file that could be shown.")
         response = HttpResponse(text, status=HTTPStatus.NOT_FOUND, content_type="text/plain; charset=utf-8")
     else:
-        library_url = request.build_absolute_uri(reverse("preview_library", args=["x"])).removesuffix("x")
-        response = _file(path, content, library=library_url)
+        response = _file(path, content, library=library_url(request))
     for name, value in previews.headers(place=place, library=library).items():
         response[name] = value
     return response
@@ -89,6 +88,11 @@ def library(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
+def library_url(request: HttpRequest) -> str:
+    """Where previewed pages find what they may import, with host."""
+    return request.build_absolute_uri(reverse("preview_library", args=["x"])).removesuffix("x")
+
+
 def _file(path: str, content: bytes, *, library: str) -> HttpResponse:
     media_type = previews.media_type_of(path)
     if media_type.startswith("text/html"):
@@ -102,11 +106,17 @@ def _file(path: str, content: bytes, *, library: str) -> HttpResponse:
 def _places(request: HttpRequest, token: str) -> tuple[str, str]:
     """Where a frame may load from: the token's files, and the libraries. With host, for 'self' is no place to
     an opaque origin, and with path, for the rest of the site is none of its business."""
+    files = reverse("preview_file", args=[token, "x"]).removesuffix("x")
+    return _place(request, files), library_place(request)
+
+
+def library_place(request: HttpRequest) -> str:
+    return _place(request, reverse("preview_library", args=["x"]).removesuffix("x"))
+
+
+def _place(request: HttpRequest, path: str) -> str:
     host = request.get_host()
-    if host.startswith("["):  # a policy cannot name an address of IPv6
-        return "'self'", "'self'"
-    files, library = reverse("preview_file", args=[token, "x"]), reverse("preview_library", args=["x"])
-    return host + files.removesuffix("x"), host + library.removesuffix("x")
+    return "'self'" if host.startswith("[") else host + path  # a policy cannot name an address of IPv6
 
 
 def _shown(request: PageRequest, conversation: Conversation, path: str) -> dict[str, object]:

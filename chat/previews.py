@@ -148,9 +148,14 @@ def headers(*, place: str, library: str) -> dict[str, str]:
         "base-uri": "'none'",
         "frame-ancestors": "'self'",
     }
+    return sealed(policy, connections="(response-origin)")
+
+
+def sealed(policy: dict[str, str], *, connections: str) -> dict[str, str]:
+    """The headers of an answer to a frame without an origin, under this policy."""
     return {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "Connection-Allowlist": "(response-origin)",
+        "Connection-Allowlist": connections,
         "X-DNS-Prefetch-Control": "off",
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(), display-capture=(), usb=(), midi=()",

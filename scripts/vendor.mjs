@@ -110,11 +110,20 @@ async function bundlePlots(folder) {
   await cp("node_modules/uplot/dist/uPlot.min.css", path.join(folder, `uplot-${await version("uplot")}`, "uplot.css"));
 }
 
+/** Mermaid as it is published, one classic script: it runs in a frame of its own (chat/stages.py). */
+async function bundleDiagrams(folder) {
+  const target = path.join(folder, `mermaid-${await version("mermaid")}`);
+  await mkdir(target, { recursive: true });
+  await cp("node_modules/mermaid/dist/mermaid.min.js", path.join(target, "mermaid.js"));
+  await cp("node_modules/mermaid/LICENSE", path.join(target, "LICENSE"));
+}
+
 async function vendor() {
   await rm("static/vendor", { recursive: true, force: true });
   for (const library of LIBRARIES) await bundle(library, "static/vendor");
   await bundleMaths("static/vendor");
   await bundlePlots("static/vendor");
+  await bundleDiagrams("static/vendor");
   const pages = "static/vendor/preview";
   const names = [];
   for (const library of FOR_PAGES) names.push(...(await bundleForPages(library, pages)));

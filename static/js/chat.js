@@ -326,6 +326,8 @@ document.addEventListener("click", (event) => {
   else void act(panel, ({ open, openFile }) => (link.matches("[data-panel]") ? open(link) : openFile(link)));
 });
 
+document.addEventListener("present", ({ detail }) => void act(panel, ({ present }) => present(detail)));
+
 /** A picture that cannot be shown says so, in place of the browser's torn leaf. */
 function miss(img) {
   void links().then(({ missing }) => missing(img));

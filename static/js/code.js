@@ -4,9 +4,12 @@ import { lazy } from "./lazy.js";
 
 const maths = lazy(() => import("./maths.js"));
 const highlighter = lazy(() => import("../vendor/highlight-11.12.0/index.js"));
+const diagrams = lazy(() => import("./diagrams.js"));
+const artifacts = lazy(() => import("./artifacts.js"));
 const purifier = lazy(() => import("../vendor/dompurify-3.4.18/index.js"));
 
 const LONGEST_HIGHLIGHT = 20_000;
+const DOCUMENTS = /^(?:html|svg|xml|markdown|md|javascript|js)$/; // what may be worth a place of its own
 const SPANS = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
 
 /** What a block gets once it is whole: its formulas drawn; of code a copy button, its tokens in weight and one hue. */
@@ -17,7 +20,10 @@ export function decorate(node) {
     const head = block.querySelector(".code__head");
     if (!head || head.querySelector("button")) continue;
     head.append(document.getElementById("copy-template").content.cloneNode(true));
-    void highlight(block.querySelector("code"), head.firstElementChild.textContent.toLowerCase());
+    const language = head.firstElementChild.textContent.toLowerCase();
+    void highlight(block.querySelector("code"), language);
+    if (language === "mermaid") void diagrams().then(({ drawWhenSeen }) => drawWhenSeen(block));
+    if (DOCUMENTS.test(language)) void artifacts().then(({ offer }) => offer(block, language));
   }
 }
 

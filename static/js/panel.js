@@ -1,9 +1,14 @@
 // The panel beside the conversation: files, a preview that runs, sources. Loaded when it is first opened. The server
 // draws what stands in it; links with data-panel lead from one to the next.
 
+import { decorate } from "./code.js";
 import { dress } from "./folds.js";
 import { SignedOut, fetchFragment, wake } from "./fragment.js";
+import { lazy } from "./lazy.js";
 import { say } from "./words.js";
+
+const markdown = lazy(() => import("./markdown.js"));
+const places = lazy(() => import("./places.js"));
 
 const SETTLE_MS = 400; // a step that writes ten files is one look
 const MOST_LINES = 100;
@@ -40,6 +45,23 @@ export async function openFile(link) {
   opener = link;
   await bring(new URL(link.href).pathname.replace("/files/", "/preview/"));
 }
+
+/** What another part of the page makes for it, shaped like what the server draws. */
+export async function present({ make, from }) {
+  opener = from;
+  await styled;
+  shown = "";
+  put(make());
+  show();
+  panel.querySelector(".panel__title").focus({ preventScroll: true });
+}
+
+document.addEventListener("draw-text", ({ detail: { place, text } }) => {
+  void markdown().then(({ render }) => {
+    place.replaceChildren(render(text));
+    decorate(place);
+  });
+});
 
 /** Its style sheet, which a page that only talks does without. */
 const styled = new Promise((resolve) => {
@@ -121,6 +143,7 @@ panel.addEventListener("click", ({ target }) => {
   else if (target.closest("[data-clear-errors]")) clearConsole();
   else if (target.closest("[data-send-errors]")) sendErrors();
   else if (target.closest("[data-turn-source]")) turnSource(Number(target.closest("[data-turn-source]").dataset.turnSource));
+  else if (target.closest("[data-words]")) void cite(target.closest("[data-words]"));
   else if (target.closest("[data-goto]")) goTo(target.closest("[data-goto]").dataset.goto);
 });
 
@@ -158,6 +181,7 @@ async function refresh() {
 addEventListener("message", ({ source, origin, data }) => {
   const frame = panel.querySelector(".preview__frame");
   if (!frame || source !== frame.contentWindow || origin !== "null") return;
+  if (data?.preview === "escape" && document.activeElement === frame && !document.fullscreenElement) close();
   if (typeof data?.text !== "string" || !["error", "warn"].includes(data.preview)) return;
   const lines = panel.querySelector(".console__lines");
   if (lines.childElementCount >= MOST_LINES) return;
@@ -202,6 +226,26 @@ function pick(id) {
   const pills = document.querySelectorAll(`.cite[popovertarget="passage-${CSS.escape(source.dataset.of)}-${source.dataset.number}"]`);
   pills.forEach((pill) => pill.classList.add("is-current"));
   if (isWide.matches) pills[0]?.scrollIntoView({ block: "nearest" });
+}
+
+/** The sentence that cites the source, marked, with the focus on its pill; Escape leads back to where it was. */
+async function cite(place) {
+  const answer = document.querySelector(place.dataset.goto);
+  if (!answer) return;
+  const { showSentence } = await places();
+  if (!isWide.matches) close();
+  const range = showSentence(answer, place.dataset.words);
+  for (const one of panel.querySelectorAll(".source__place")) one.classList.toggle("is-current", one === place);
+  const pills = [...answer.querySelectorAll(`.cite[popovertarget$="-${CSS.escape(place.dataset.number)}"]`)];
+  const pill = pills.find((one) => range && range.comparePoint(one, 0) === 0) ?? pills.find((one) => range && range.comparePoint(one, 0) > 0) ?? pills[0];
+  if (!pill) return;
+  pill.focus({ preventScroll: true });
+  pill.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !place.checkVisibility() || document.querySelector(".card:popover-open")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    place.focus();
+  }, { once: true });
 }
 
 function unmark() {

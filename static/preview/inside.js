@@ -29,6 +29,14 @@
     if (effectiveDirective !== "img-src" || !blockedURI.startsWith(home)) tell(`There is no network here: ${blockedURI} was blocked (${effectiveDirective}).`);
   });
 
+  // The panel asks whether the page still answers, and closes on Escape, unless the page takes it.
+  addEventListener("message", ({ source, data }) => {
+    if (source === parent && parent !== window && data?.preview === "there?") parent.postMessage({ preview: "here" }, home);
+  });
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented && parent !== window) parent.postMessage({ preview: "escape" }, home);
+  });
+
   function words(values) {
     return values.map((value) => {
       if (value instanceof Error) return value.stack ?? String(value);

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests import bundle
+from tests.e2e.listener import Listener
 from tests.e2e.person import Person
 from tests.stack import Stack
 
@@ -33,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.stop()
 
 
-expect.set_options(timeout=15_000)  # two shared cores
+expect.set_options(timeout=30_000)  # two shared cores
 
 
 class Visitors:
@@ -58,7 +59,7 @@ class Visitors:
             has_touch=size[0] < 640,
         )
         context.add_init_script(WATCH)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         context.on("page", self._watch)
         self.contexts.append(context)
         page = context.new_page()
@@ -95,6 +96,13 @@ def visitors(browser: Browser, stack: Stack) -> Iterator[Visitors]:
 @pytest.fixture
 def person(visitors: Visitors) -> Person:
     return visitors.person()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    listening = Listener()
+    yield listening
+    listening.close()
 
 
 @pytest.fixture(scope="session")

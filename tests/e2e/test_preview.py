@@ -2,8 +2,6 @@
 
 import json
 import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from playwright.sync_api import FrameLocator, Locator, expect
 from inference.backends.scripted import Reply
 from tests import services
 from tests.e2e.conftest import Visitors
+from tests.e2e.listener import Listener
 from tests.e2e.person import Person
 from tests.stack import Stack
 
@@ -165,47 +164,6 @@ def test_source_text_tables_and_the_way_back(person: Person, stack: Stack, conve
 
 
 # ---- what it must not reach
-
-
-class Listener:
-    """Counts what arrives at a port, by TCP and by UDP."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.tcp = socket.create_server(("127.0.0.1", 0))
-        self.port = self.tcp.getsockname()[1]
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
-        for listen in (self._accept, self._receive):
-            threading.Thread(target=listen, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.tcp.accept()
-            except OSError:
-                return
-            self.heard.append("tcp")
-            connection.close()
-
-    def _receive(self) -> None:
-        while True:
-            try:
-                self.udp.recv(100)
-            except OSError:
-                return
-            self.heard.append("udp")
-
-    def close(self) -> None:
-        self.tcp.close()
-        self.udp.close()
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    listening = Listener()
-    yield listening
-    listening.close()
 
 
 def test_a_hostile_page_reaches_neither_the_site_nor_the_person(
