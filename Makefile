@@ -40,14 +40,11 @@ doctor: $(VENV)/.run ## Say what is missing on this machine, and how to fix it
 
 .PHONY: test
 test: $(VENV)/.dev needs ## Run every test; the database-bound ones on PostgreSQL too, if there is one
-	$(PY) -m pytest --reruns $(RERUNS) -n $(WORKERS) -m "not e2e and not faults"
-	$(PY) -m pytest --reruns $(RERUNS) -m "e2e or faults"
-	@if $(PY) -m tests.services; then TEST_DATABASE=postgres $(PY) -m pytest --reruns $(RERUNS) -n $(WORKERS) \
-	  -m "database and not e2e and not faults"; else echo "PostgreSQL is not installed: its tests did not run."; fi
+	@WORKERS=$(WORKERS) RERUNS=$(RERUNS) scripts/test-stages
 
 .PHONY: e2e
 e2e: $(VENV)/.dev needs ## Run the browser tests alone
-	$(PY) -m pytest -m e2e
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m e2e
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Kill every process at random moments of long turns, on both databases; prints the table

@@ -1,6 +1,6 @@
 """What every test may ask for: a Redis, a database, people with money, a scripted model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,16 +42,29 @@ def pytest_configure() -> None:
     TransactionTestCase._fixture_teardown = lambda _case: databases.empty()  # type: ignore[attr-defined]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test that touches the database gets the mark `database`: those run on PostgreSQL too.
 
     Those with a browser come last: while Playwright runs, its event loop lets no other run in the process.
+    Those that share a module's fixture, mostly a platform, go to one worker, and before single ones.
     """
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
+        is_open = {"db", "transactional_db"} & _fixtures(item).keys()
+        if item.get_closest_marker("django_db") or is_open:
             item.add_marker("database")
+        if _shares_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: ("browser" in _fixtures(item), not item.get_closest_marker("xdist_group")))
+
+
+def _fixtures(item: pytest.Item) -> dict[str, Sequence[pytest.FixtureDef[Any]]]:
+    function = getattr(item, "_fixtureinfo", None)
+    return function.name2fixturedefs if function else {}
+
+
+def _shares_its_module(item: pytest.Item) -> bool:
+    return any(found[-1].scope == "module" for found in _fixtures(item).values())
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

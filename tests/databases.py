@@ -1,5 +1,5 @@
-"""The databases of a test run. Migrations run once for a run; each worker and each platform gets a copy of what
-they made. Between tests only tables that hold rows are emptied."""
+"""The databases of a test run. Migrations run once for a run; each worker and each platform gets a copy of
+what they made. Between tests only tables that hold rows are emptied."""
 
 import contextlib
 import fcntl
@@ -30,17 +30,17 @@ def copy_for_postgres(name: str) -> None:
     """Another database with every table, in the cluster that DATABASE_URL names."""
     url = os.environ["DATABASE_URL"]
     template = f"{url.rpartition('/')[0]}/template_of_tests"
-    with _one_at_a_time(), psycopg.connect(url, autocommit=True) as connection:
+    with one_at_a_time(), psycopg.connect(url, autocommit=True) as connection:
         exists = "SELECT 1 FROM pg_database WHERE datname = 'template_of_tests'"
         if not connection.execute(exists).fetchone():
             connection.execute("CREATE DATABASE template_of_tests")
             _migrate(template)
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template_of_tests')  # type: ignore[call-overload]  # noqa: E501
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template_of_tests')
 
 
 def _made_once(name: str) -> Path:
     path = Path(os.environ["TEST_RUN_DIR"]) / name
-    with _one_at_a_time():
+    with one_at_a_time():
         if not path.exists():
             unfinished = path.with_suffix(".unfinished")
             _migrate(f"sqlite:///{unfinished}")
@@ -54,7 +54,8 @@ def _migrate(url: str) -> None:
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
+    """Among the workers of a run."""
     with (Path(os.environ["TEST_RUN_DIR"]) / "databases.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -11,7 +11,7 @@ import psutil
 from tests import services
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_WITHIN_S = 90
+READY_WITHIN_S = 180
 
 
 class Platform:

@@ -21,7 +21,7 @@ from webapp.accounts.models import User
 
 T = TypeVar("T")
 Where = Callable[[dict[str, Any]], bool]
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 application = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
 
