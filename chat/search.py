@@ -230,17 +230,30 @@ def _sqlite_places(reach: _Reach, places: str, values: list[Any]) -> list[int]:
 def _postgres(reach: _Reach) -> list[int]:
     newest = _newest(reach)
     pieces = sorted({piece for word in reach.words for piece in _grams(word)})
-    if len(newest) >= reach.limit or not pieces:
+    if len(newest) >= reach.limit or not pieces or not _has_older(reach):
         return newest
     mine, values = reach.is_mine
     wanted, more = reach.is_wanted
-    # The index first, whatever the planner thinks: hardly any entry has the words.
-    hits = "SELECT id FROM chat_searchentry WHERE chat_search_grams(text) @> %s::text[]"
+    hits = f"SELECT id FROM chat_searchentry entry WHERE {mine} AND chat_search_grams(text) @> %s::text[]"
+    # The index first, whatever the planner thinks; then one text after the other until there are enough.
+    text = f"SELECT entry.id FROM chat_searchentry entry WHERE entry.id = hit.id AND {wanted} OFFSET 0"
     return _ids(
         f"WITH hit AS MATERIALIZED ({hits})"
-        f" SELECT entry.id FROM hit JOIN chat_searchentry entry USING (id) WHERE {mine} AND {wanted}"
-        f" ORDER BY entry.id DESC LIMIT {reach.limit}",
-        [pieces, *values, *more],
+        f" SELECT found.id FROM (SELECT id FROM hit ORDER BY id DESC) hit CROSS JOIN LATERAL ({text}) found"
+        f" ORDER BY hit.id DESC LIMIT {reach.limit}",
+        [*values, pieces, *more],
+    )
+
+
+def _has_older(reach: _Reach) -> bool:
+    """Whether there is more of this person than what was read as the newest."""
+    mine, values = reach.is_mine
+    return bool(
+        _ids(
+            f"SELECT entry.id FROM chat_searchentry entry WHERE {mine}"
+            f" ORDER BY entry.id DESC OFFSET {NEWEST} LIMIT 1",
+            values,
+        )
     )
 
 
