@@ -11,6 +11,7 @@ from channels.db import database_sync_to_async
 from chat import events, frames, history, subscriptions
 from chat.events import Entry
 from chat.models import Turn
+from chat.subscriptions import Hub
 
 READ_AT_ONCE = 500
 LOOK_AGAIN_S = 10.0  # when nothing is heard: whatever was missed is found by then
@@ -51,7 +52,7 @@ async def follow(turn_id: UUID, *, after: int = 0) -> AsyncGenerator[list[bytes]
             # Subscribe first, then read: what comes in between is heard, and dropped where it was read
             # already.
             await subscription.is_live.wait()
-            async for entries in _catch_up(turn_id, place):
+            async for entries in _catch_up(hub, turn_id, place):
                 yield entries
             while not place.is_over and (heard := await _heard(subscription)):
                 if fitting := _in_order(heard, place):
@@ -87,24 +88,23 @@ def _in_order(entries: list[bytes], place: _Place) -> list[bytes]:
     return fitting
 
 
-async def _catch_up(turn_id: UUID, place: _Place) -> AsyncGenerator[list[bytes], None]:
+async def _catch_up(hub: Hub, turn_id: UUID, place: _Place) -> AsyncGenerator[list[bytes], None]:
     """From the log what it has after the reader's place, or a snapshot where it does not go on from there."""
-    async with events.client() as connection:
-        while not place.is_over:
-            entries = await events.read(connection, turn_id, after=place.last, count=READ_AT_ONCE)
-            fitting = _in_order(entries, place)
-            if fitting:
-                yield fitting
-            if entries and len(fitting) == len(entries):
-                continue
-            if not entries:
-                if await _is_up_to_date(turn_id, place):
-                    return
-                if await events.read(connection, turn_id, after=place.last, count=1):
-                    continue  # it came while the database was asked
-            if (snapshot := await _snapshot(turn_id, place)) is None:
+    while not place.is_over:
+        entries = await hub.read(turn_id, after=place.last, count=READ_AT_ONCE)
+        fitting = _in_order(entries, place)
+        if fitting:
+            yield fitting
+        if entries and len(fitting) == len(entries):
+            continue
+        if not entries:
+            if await _is_up_to_date(turn_id, place):
                 return
-            yield [snapshot]
+            if await hub.read(turn_id, after=place.last, count=1):
+                continue  # it came while the database was asked
+        if (snapshot := await _snapshot(hub, turn_id, place)) is None:
+            return
+        yield [snapshot]
 
 
 async def _is_up_to_date(turn_id: UUID, place: _Place) -> bool:
@@ -120,14 +120,13 @@ async def _is_up_to_date(turn_id: UUID, place: _Place) -> bool:
     return True
 
 
-async def _snapshot(turn_id: UUID, place: _Place) -> bytes | None:
+async def _snapshot(hub: Hub, turn_id: UUID, place: _Place) -> bytes | None:
     """The whole turn, from the database and, for what is not stored yet, the log. None when that is no
     news."""
     stored, seq, is_finished = await database_sync_to_async(_stored)(turn_id)
     shown = stored
     if not is_finished:
-        async with events.client() as connection:
-            entries = await events.read(connection, turn_id)
+        entries = await hub.read(turn_id)
         if entries:
             seq = _ENTRY.decode(entries[-1]).seq
             shown = joined(stored, [events.decode(entry) for entry in entries])

@@ -1,4 +1,5 @@
-"""One Redis subscriber for each process, which fans the events of all turns out to whoever listens here.
+"""One Redis subscriber for each process, which fans the events of all turns out to whoever listens here, and
+a few connections on which all of them read logs: a thousand pages that come back open no thousand more.
 
 Tokens never pass through the channel layer: it drops messages when it is full.
 """
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from chat import events
@@ -25,6 +28,7 @@ FEEL_EVERY_S = 0.1
 LAG_FELT_S = 0.01  # that this process is late by: less is no load
 PAUSE_FOR_LAG = 4.0
 MOST_PAUSE_S = 0.2  # between two deliveries to one listener: five a second
+MOST_READERS = 8  # of logs at a time; whoever else wants to waits for a moment
 LINGER_S = 5.0  # without listeners, before the connection is given back
 
 
@@ -74,6 +78,8 @@ class Hub:
         self.pause_s = 0.0
         self._channels: dict[bytes, _Channel] = {}
         self._pubsub: PubSub | None = None
+        self._connection: Redis[bytes] | None = None
+        self._reading = asyncio.Semaphore(MOST_READERS)
         self._reader: asyncio.Task[None] | None = None
 
     async def open(self, turn_id: UUID) -> Subscription:
@@ -106,6 +112,13 @@ class Hub:
                 with suppress(RedisError):
                     await events.heeding(self._pubsub.unsubscribe(name))
 
+    async def read(self, turn_id: UUID, *, after: int = 0, count: int | None = None) -> list[bytes]:
+        """From the turn's log (chat.events.read), for whoever has a live subscription."""
+        async with self._reading:
+            if self._connection is None:
+                raise RedisConnectionError("Redis is away")
+            return await events.read(self._connection, turn_id, after=after, count=count)
+
     async def _run(self) -> None:
         """Read until nobody has listened for a while, over as many connections as that takes."""
         feeling = asyncio.create_task(self._feel())
@@ -132,16 +145,17 @@ class Hub:
                 async with events.client() as connection, connection.pubsub() as pubsub:
                     names = list(self._channels)
                     await pubsub.subscribe(*names)
+                    self._connection = connection
                     self._pubsub = pubsub  # from here on `open` subscribes by itself
                     if late := [name for name in self._channels if name not in names]:
                         await pubsub.subscribe(*late)
                     await self._read(pubsub)
             except RedisError:
                 logger.warning("lost the subscription to Redis, trying again")
+                self._lose()
                 await asyncio.sleep(RECONNECT_S)
             finally:
-                self._pubsub = None
-                self._mark_lost()
+                self._lose()
 
     async def _read(self, pubsub: PubSub) -> None:
         idle_since: float | None = None
@@ -173,7 +187,8 @@ class Hub:
             for listener in channel.listeners:
                 listener.put(entry)
 
-    def _mark_lost(self) -> None:
+    def _lose(self) -> None:
+        self._pubsub = self._connection = None
         for channel in self._channels.values():
             channel.is_live = False
             for listener in channel.listeners:

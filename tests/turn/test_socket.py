@@ -59,6 +59,26 @@ def test_a_closed_socket_leaves_no_listener_behind(
     assert Turn.objects.get(id=turn).status == Turn.Status.RUNNING
 
 
+def test_pages_that_come_back_all_at_once_share_a_few_connections(
+    alice_tab: Tab, server: Server, script: WriteScript
+) -> None:
+    script("text: all of it")
+    turn = Turn(id=alice_tab.ask("Hello")[0]["turn"])
+
+    async def attach() -> list[bytes]:
+        return [entry async for entries in replay.follow(turn.id) for entry in entries]
+
+    async def attach_all() -> tuple[int, list[list[bytes]]]:
+        async with events.client() as connection:
+            before = (await connection.info("stats"))["total_connections_received"]
+            seen = await asyncio.gather(*(attach() for _ in range(80)))
+            return (await connection.info("stats"))["total_connections_received"] - before, seen
+
+    num_opened, seen = server.run(attach_all())
+    assert len({tuple(entries) for entries in seen}) == 1
+    assert num_opened < 40
+
+
 def test_a_reader_that_lags_gets_everything_from_the_log_later(server: Server, queued_turn: Turn) -> None:
     async def lag() -> tuple[list[str], int]:
         reading = replay.follow(queued_turn.id)
