@@ -6,9 +6,11 @@ Pages draw calls while they run and after: `static/js/words.js` makes the same l
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 MAX_CHARS = 300
@@ -102,6 +104,22 @@ def gist(result: str | None) -> str:
         lines = lines[-1:]
     text = _in_one_line(" ".join(lines[:4]))
     return text if len(text) <= MAX_GIST_CHARS else f"{text[: MAX_GIST_CHARS - 1]}…"
+
+
+def counted(kinds: Sequence[tuple[str, int]]) -> str:
+    """So many calls of each kind (chat.runs.TOOLS): "3 searches, 5 pages, Python ×9"."""
+    return gettext(", ").join(_counted(kind, times) for kind, times in kinds)
+
+
+def _counted(kind: str, times: int) -> str:
+    words = {
+        "search": ngettext("%(n)d search", "%(n)d searches", times),
+        "browse": ngettext("%(n)d page", "%(n)d pages", times),
+        "tool": ngettext("%(n)d other call", "%(n)d other calls", times),
+        "think": ngettext("%(n)d thought", "%(n)d thoughts", times),
+        "python": "Python ×%(n)d" if times > 1 else "Python",
+    }
+    return words[kind] % {"n": times}
 
 
 def _written(value: object) -> str:

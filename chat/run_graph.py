@@ -5,7 +5,6 @@ of many calls is one node until it is opened. Changes nothing."""
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -19,12 +18,10 @@ from django.utils.translation import ngettext
 from agents import reasoning_graph
 from agents.reasoning_graph import EdgeKind, Graph, NodeKind
 from agents.verification import Verdict
-from chat import call_lines, folding, run_uses
+from chat import call_lines, folding, lanes, run_uses
 from chat.history import TurnView
 from chat.runs import kind_of
 from chat.step_views import StepView, ToolCallView
-from chat.templatetags.lane_tags import lanes_of
-from chat.templatetags.run_tags import tally
 
 MOST_CALLS = 60  # of an open phase
 MOST_SOURCES, MOST_SENTENCES = 24, 24
@@ -110,7 +107,7 @@ class _Maker:
     graph: Graph
     opened: Collection[int]
     nodes: dict[str, Node] = field(default_factory=dict)
-    edges: Counter[Edge] = field(default_factory=Counter)
+    edges: dict[Edge, None] = field(default_factory=dict)
     work_of: dict[str, str] = field(default_factory=dict)  # call → the node that shows it
 
     def picture(self) -> Picture:
@@ -138,13 +135,14 @@ class _Maker:
         is_open = (phase.first in self.opened) != (phase.kind is folding.Kind.OPEN)
         faults = sum(call.is_error for _step, call in calls)
         counted = ngettext("%(n)d step", "%(n)d steps", len(phase.steps)) % {"n": len(phase.steps)}
+        told = call_lines.counted(phase.tally)
         node = Node(
             id=f"phase:{phase.first}",
             column=Column.WORK,
             kind="phase",
             title=_title(phase),
-            note=f"{counted} · {tally(phase)}",
-            text=" · ".join(filter(None, (_title(phase), counted, tally(phase), phase.fault))),
+            note=f"{counted} · {told}",
+            text=" · ".join(filter(None, (_title(phase), counted, told, phase.fault))),
             is_flagged=bool(faults),
             step=phase.first,
             first=phase.first,
@@ -186,7 +184,7 @@ class _Maker:
         """Agents that worked apart, the answers that they gave, and the one that was taken."""
         if not self.view.agents:
             return
-        for ballot in lanes_of(self.view).ballots if self.view.turn.effort == "heavy" else ():
+        for ballot in lanes.of(self.view).ballots if self.view.turn.effort == "heavy" else ():
             vote = Node(
                 id=ballot.key,
                 column=Column.SAID,
@@ -377,7 +375,7 @@ class _Maker:
         self.nodes.setdefault(node.id, node)
 
     def _link(self, source: str, target: str, manner: str = "led") -> None:
-        self.edges[Edge(source, target, manner)] += 1
+        self.edges[Edge(source, target, manner)] = None
 
 
 def phases(steps: Sequence[StepView], *, is_live: bool) -> Iterator[folding.Stretch]:

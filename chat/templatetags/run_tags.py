@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from chat import folding, runs
+from chat import call_lines, folding, runs
 from chat.history import TurnView
 
 register = template.Library()
@@ -62,18 +62,7 @@ def chips_of(run: runs.Run) -> list[tuple[str, str, int]]:
 @register.filter
 def tally(phase: folding.Phase) -> str:
     """ "3 searches, 5 pages, Python ×9"."""
-    return _(", ").join(_counted(kind, times) for kind, times in phase.tally)
-
-
-def _counted(kind: str, times: int) -> str:
-    words = {
-        "search": ngettext("%(n)d search", "%(n)d searches", times),
-        "browse": ngettext("%(n)d page", "%(n)d pages", times),
-        "tool": ngettext("%(n)d other call", "%(n)d other calls", times),
-        "think": ngettext("%(n)d thought", "%(n)d thoughts", times),
-        "python": "Python ×%(n)d" if times > 1 else "Python",
-    }
-    return words[kind] % {"n": times}
+    return call_lines.counted(phase.tally)
 
 
 @register.filter
