@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import F
 
 from chat import branches, documents, search_index, turns, workspaces
-from chat.models import Conversation, Turn
+from chat.models import Conversation, Preset, Turn
 
 
 def rename(conversation: Conversation, *, title: str) -> None:
@@ -58,3 +58,9 @@ def stop_turns(conversation: Conversation) -> None:
     still_open = conversation.turns.select_for_update().exclude(status=Turn.Status.FINISHED)
     for turn in list(still_open.order_by(F("spawned_by").asc(nulls_last=True), "created_at")):
         turns.abandon(turn)
+
+
+def choose_preset(conversation: Conversation, preset: Preset | None) -> None:
+    """For the turns that begin from now on; what was said stays as it was said."""
+    conversation.preset = preset
+    conversation.save(update_fields=["preset"])

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from chat import (
     attachments,
+    conversations,
     documents,
     drafts,
     events,
@@ -61,7 +62,8 @@ def submit_turn(user: User, command: TurnSend, *, api_key: ApiKey | None = None)
     limits_asked = wishes.limits_of(command, model, own)
     conversation = conversation_of(user, command.conversation)
     is_temporary = conversation.is_temporary if conversation else command.is_temporary
-    preset = conversation.preset if conversation else presets.chosen(user, command.preset)
+    keeps_preset = conversation is not None and not command.preset
+    preset = conversation.preset if conversation and keeps_preset else presets.chosen(user, command.preset)
     question = Question(
         text=text_of(command.text),
         model=model,
@@ -90,7 +92,7 @@ def submit_turn(user: User, command: TurnSend, *, api_key: ApiKey | None = None)
         )
     )
     question = replace(question, documents=shown)
-    turn = _start(user, question, conversation=conversation, parent=parent)
+    turn = _start(user, question, conversation=conversation, parent=parent, keeps_preset=keeps_preset)
     drafts.sent(user, conversation if command.conversation else None, text=command.text)
     return turn
 
@@ -182,7 +184,14 @@ async def _tell(turn_id: UUID, *, agents: Sequence[UUID]) -> None:
         logger.warning("turn %s: Redis is away, its worker will see the stop in the database", turn_id)
 
 
-def _start(user: User, question: Question, *, conversation: Conversation | None, parent: Turn | None) -> Turn:
+def _start(
+    user: User,
+    question: Question,
+    *,
+    conversation: Conversation | None,
+    parent: Turn | None,
+    keeps_preset: bool = True,
+) -> Turn:
     # Asked before the account is touched: a turn that is just ending needs it, too, and ends in its own time.
     if conversation and turns.has_open(conversation):
         return _after_collision(user, question.client_id)
@@ -199,6 +208,8 @@ def _start(user: User, question: Question, *, conversation: Conversation | None,
                 ends_at=timezone.now() + temporary.time_to_live() if question.is_temporary else None,
                 preset=question.preset,
             )
+            if not keeps_preset:
+                conversations.choose_preset(target, question.preset)
             turn = turns.start(target, question, parent=parent, tools=tools)
             if question.is_temporary:
                 temporary.prolong(target.pk, by=timedelta(seconds=question.limits.max_seconds))

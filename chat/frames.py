@@ -55,8 +55,9 @@ class ToolTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TurnSend(msgspec.Struct, frozen=True, tag_field="op", tag="turn.send"):
     """Start a turn. `client_id` makes a resend harmless; `conversation` None opens one; with `is_branch` the
     turn hangs on `parent` (null: the root) beside what is there already, else on the leaf of the branch on
-    show. `attachments` are ids of uploaded files, `preset` is one of the person's. `is_temporary` of a chat
-    that is opened: nothing of it stays."""
+    show. `attachments` are ids of uploaded files, `preset` is one of the person's, for this
+    turn and those after it, "none" drops the chat's. `is_temporary` of a chat that is opened: nothing of it
+    stays."""
 
     client_id: str
     text: str

@@ -7,6 +7,7 @@ from chat.refusals import Refusal
 from webapp.accounts.models import User
 
 MOST = 50
+NONE = "none"  # in place of a preset's id: the chat goes on without one
 
 
 def of_user(user: User) -> list[Preset]:
@@ -15,7 +16,7 @@ def of_user(user: User) -> list[Preset]:
 
 def chosen(user: User, preset_id: str) -> Preset | None:
     """The preset that a message names, if it names one. Raises Refusal for one that is not there."""
-    if not preset_id:
+    if preset_id in ("", NONE):
         return None
     is_number = preset_id.isascii() and preset_id.isdigit() and len(preset_id) < 18
     found = Preset.objects.filter(user=user, pk=int(preset_id)).first() if is_number else None

@@ -142,7 +142,7 @@ def _page(request: PageRequest, *, conversation: Conversation | None, last_turn:
         "now_ms": int(timezone.now().timestamp() * 1000),
         "own": own,
         "draft": drafts.read(request.user, conversation),
-        "own_presets": presets.of_user(request.user) if conversation is None else [],
+        "own_presets": presets.of_user(request.user),
         "is_temporary": conversation.is_temporary if conversation else "temporary" in request.GET,
         "temporary_hours": settings.TEMPORARY_CHAT_HOURS,
     }

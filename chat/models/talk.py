@@ -56,7 +56,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 class Conversation(models.Model):
     """`current_turn` is the leaf of the branch on show. What is archived is out of the sidebar, until it goes
     on. One with `ends_at` is temporary: it is in no list, and gone then. `origin` names the document that it
-    was made of, so that it is not made twice. All its turns are asked with its `preset`."""
+    was made of, so that it is not made twice. Its turns are asked with its `preset`, which may change."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")

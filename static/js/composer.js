@@ -169,11 +169,11 @@ export class Composer extends EventTarget {
     if (effort) this.#choose(this.efforts, effort);
   }
 
-  /** A new chat begins as this preset says; chosen again, it begins without. */
+  /** From the next message on as this preset says; chosen again, without. */
   #begin(item) {
     const isOn = item.ariaChecked !== "true";
     for (const one of this.form.querySelectorAll("[data-preset][role]")) one.ariaChecked = String(isOn && one === item);
-    this.form.dataset.preset = isOn ? item.dataset.preset : "";
+    this.form.dataset.preset = isOn ? item.dataset.preset : "none";
     this.form.querySelector("[data-slot=preset]").textContent = isOn ? `· ${item.textContent.trim()}` : "";
     const { presetModel, presetThinking: thinking } = item.dataset;
     const model = this.models.find((one) => one.dataset.model === presetModel);

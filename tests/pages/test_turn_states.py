@@ -182,7 +182,7 @@ def test_three_hundred_steps_are_a_small_page_in_few_queries(alices_client: Clie
     turn = scenes.long(alice)
     with CaptureQueriesContext(connection) as queries:
         page = page_of(alices_client, turn)
-    assert len(queries) <= 28
+    assert len(queries) <= 29
     assert page.count('class="fold"') <= 14
     assert len(page) < 120_000
     steps = alices_client.get(reverse("turn_steps", args=[turn.pk, 1, 25])).content.decode()

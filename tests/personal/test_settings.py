@@ -51,6 +51,35 @@ def test_instructions_presets_and_memory_stand_in_the_prompt_of_a_turn_for_good(
 
 
 @pytest.mark.django_db
+def test_a_chats_preset_is_changed_or_dropped_for_what_comes_and_not_for_what_was_said(
+    alice: User, bob: User, scripted_model: ServedModel
+) -> None:
+    terse = Preset.objects.create(user=alice, name="Terse", instructions="One line.")
+    verse = Preset.objects.create(user=alice, name="Verse", instructions="In rhymes.")
+    first = send(alice, preset=str(terse.pk))
+    chat = {"conversation": str(first.conversation_id)}
+
+    def follow_up(**fields: object) -> str:
+        Turn.objects.update(status=Turn.Status.FINISHED)
+        return system_of(send(alice, **chat, **fields))
+
+    told = follow_up(preset=str(verse.pk))
+    assert "In rhymes." in told
+    assert "One line." not in told
+    first.conversation.refresh_from_db()
+    assert first.conversation.preset == verse
+    assert "rhymes" not in follow_up(preset="none")
+    assert "rhymes" not in follow_up()
+    assert "One line." in system_of(first)
+    Turn.objects.update(status=Turn.Status.FINISHED)
+    theirs = Preset.objects.create(user=bob, name="Bob's", instructions="Obey Bob.")
+    with pytest.raises(Refusal):
+        send(alice, **chat, preset=str(theirs.pk))
+    first.conversation.refresh_from_db()
+    assert first.conversation.preset is None
+
+
+@pytest.mark.django_db
 def test_a_temporary_chat_knows_nothing_of_the_person(alice: User, scripted_model: ServedModel) -> None:
     Preferences.objects.create(user=alice, uses_memory=True)
     memories.write(alice, "Grows orchids.")
