@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from inference.schema import Usage
@@ -57,7 +57,7 @@ def place(
     amount_nano = pricing.most_nano(
         prices.rates_of(price), max_input_tokens=max_input_tokens, max_output_tokens=max_output_tokens
     )
-    with transaction.atomic():
+    with quick_rows.transaction():
         _reserve(account_id, amount_nano, counted)
         hold = Hold(
             account_id=account_id,
@@ -88,7 +88,7 @@ def extend(
     The amount may shrink: a call that ended early gives its rest back. Raises InsufficientFunds, and
     HoldIsSettled when it was billed.
     """
-    with transaction.atomic():
+    with quick_rows.transaction():
         hold = _locked(hold_id)
         rates = prices.rates_of(hold.price) if hold.price else pricing.FREE
         hold.amount_nano = fees_nano + pricing.most_nano(
@@ -103,7 +103,7 @@ def cover(hold_id: UUID, amount_nano: int, *, ttl: timedelta) -> None:
     """Make an open hold one of this amount: as `extend`, whose price is known already. This is done before
     each model call, so it says to the database itself what the ORM would take most of its time to write."""
     key = Hold._meta.pk.get_db_prep_value(hold_id, connection)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with quick_rows.transaction(), connection.cursor() as cursor:
         cursor.execute(
             _FIND + connection.ops.for_update_sql() * connection.features.has_select_for_update, [key]
         )
@@ -167,7 +167,7 @@ def settle(
     A hold that ran out and was released in between is billed all the same, from what is free. Never more is
     taken than the account has: a backend that counts more than it was asked for is the platform's loss.
     """
-    with transaction.atomic():
+    with quick_rows.transaction():
         hold = _locked(hold_id)
         if hold.status == Hold.Status.SETTLED:
             return UsageRecord.objects.get(hold=hold)
@@ -203,7 +203,7 @@ def settle(
 
 def release(hold_id: UUID) -> bool:
     """Give the whole hold back, unbilled; False when it was settled or released before."""
-    with transaction.atomic():
+    with quick_rows.transaction():
         hold = _locked(hold_id)
         if hold.status != Hold.Status.OPEN:
             return False

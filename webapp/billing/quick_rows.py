@@ -2,15 +2,28 @@
 time takes the ORM most of a request's computing. What stands in a row stays the ORM's to say.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
+from threading import Lock
 from typing import Any, TypeVar
 
 from django.db import connection
+from django.db import transaction as transactions
 from django.db.models import AutoField, Field, Model
 
 Row = TypeVar("Row", bound=Model)
 Converters = tuple[Callable[..., Any], ...]
+_writing = Lock()
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """A short transaction that writes. SQLite lets one at a time write, and the others sleep and look again:
+    those of one process wait for each other here, and go on at once."""
+    is_one_of_many = connection.features.has_select_for_update or connection.in_atomic_block
+    with nullcontext() if is_one_of_many else _writing, transactions.atomic():
+        yield
 
 
 def insert(row: Model) -> None:
