@@ -7,6 +7,7 @@ surrogate, a character that no decoded text can hold, so that text which merely 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
+from functools import cached_property
 
 # The marks around a call that is one JSON object.
 TOOL_CALL_OPEN = "<tool_call>"
@@ -34,7 +35,7 @@ class Marks:
     argument_begin: str = "<|tool_call_argument_begin|>"
     call_end: str = "<|tool_call_end|>"
 
-    @property
+    @cached_property
     def spellings(self) -> dict[str, str]:
         """The signs among them, and what each spells."""
         spelled = asdict(SPELLED)
