@@ -1,9 +1,11 @@
 """`python -m tests.chat_bench [subject ...]`: measures the chat and prints the figures with their goals.
 
-All subjects together take about twenty minutes and want a quiet machine.
+All subjects together take about a quarter of an hour and want a quiet machine; their figures are kept in
+results/, with the machine named.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ IN_A_BROWSER: dict[str, Callable[[rig.Rig], list[Figure]]] = {
     "streaming": streaming.measure,
     "drafts": drafts.measure,
 }
+RESULTS = Path(__file__).parent / "results"
 GOALS_UNDER_LOAD = {"cuts": "G5", "crowded": "G6", "slow": "G7", "stopping": "G15"}
 
 
@@ -51,15 +54,16 @@ def main(arguments: Sequence[str]) -> int:
     every = [*IN_A_BROWSER, *ALONE]
     parser = argparse.ArgumentParser(prog="tests.chat_bench", description=__doc__)
     parser.add_argument("subjects", nargs="*", metavar="subject", help=", ".join(every))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args(arguments)
     if unknown := set(options.subjects) - set(every):
         parser.error(f"no such subject: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
+    conditions = report.conditions(" ".join(["python -m tests.chat_bench", *arguments]))
     figures = measure(options.subjects or every)
     sys.stdout.write(f"{report.machine_line()}\n{report.table(figures)}\n")
-    if options.json is not None:
-        conditions = report.conditions(" ".join(["python -m tests.chat_bench", *arguments]))
-        report.write(options.json, figures=figures, conditions=conditions)
+    kept = options.json or (None if options.subjects else RESULTS / f"chat-{os.cpu_count()}-cores.json")
+    if kept is not None:
+        report.write(kept, figures=figures, conditions=conditions)
     return 0
 
 

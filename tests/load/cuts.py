@@ -1,6 +1,7 @@
 """Answers that stream while everything between them and their readers is cut at random: what is shown in the
 end is what was said, to the letter."""
 
+import argparse
 import asyncio
 import random
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from inference.bench import report
 from inference.bench.report import Figure
 from tests.load.listener import percentile
 from tests.load.page import Page
@@ -23,7 +25,7 @@ from tests.stack import Stack
 PAGES = 8
 WORDS_OF_A_TURN, PIECES_A_S = 1_200, 100
 LONG_TOKENS, TRIES_TO_CATCH_UP = 20_000, 20
-PAUSE_S = 0.4  # between two cuts
+PAUSE_S = 0.25  # between two cuts
 FINISHED_WITHIN_S = 180.0
 SHARES = {"socket": 0.62, "reload": 0.24, "second page": 0.1, "web": 0.014, "redis": 0.014, "worker": 0.012}
 MAKE_PERSON = """
@@ -221,7 +223,14 @@ async def catch_up(stack: Stack, *, tokens: int = LONG_TOKENS, tries: int = TRIE
     return took
 
 
-if __name__ == "__main__":
-    from inference.bench import report
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests.load.cuts", description=__doc__)
+    parser.add_argument("--cuts", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same cuts")
+    options = parser.parse_args()
+    figures = measure(cuts=options.cuts, seed=options.seed)
+    sys.stdout.write(f"{report.machine_line()}\n{report.table(figures)}\n")
 
-    sys.stdout.write(report.table(measure(cuts=int(sys.argv[1]) if len(sys.argv) > 1 else 500)) + "\n")
+
+if __name__ == "__main__":
+    main()
