@@ -95,7 +95,7 @@ bench-web: $(VENV)/.dev ## Measure what the web path adds to a backend's own tim
 	@$(PY) manage.py bench_web $(if $(JSON),--json $(JSON))
 
 .PHONY: bench-chat
-bench-chat: $(VENV)/.dev ## Measure the chat in a browser and under load (about 20 minutes) [JSON=file]
+bench-chat: $(VENV)/.dev ## Measure the chat in a browser and under load (about 15 minutes) [JSON=file]
 	@$(PY) -m tests.chat_bench $(if $(JSON),--json $(JSON))
 
 .PHONY: bench-api
