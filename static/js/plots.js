@@ -32,6 +32,7 @@ function draw(host) {
   const line = colour("--line", host);
   const font = `12px ${token("--font") || "sans-serif"}`;
   const show = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumFractionDigits: 4 });
+  const day = new Intl.DateTimeFormat(document.documentElement.lang, { day: "numeric", month: "short" });
   const bars = uPlot.paths.bars({ size: [0.56, 48] });
   const one = (index) => {
     const fill = colour(`--data-${Math.min(series.length - index, 4)}`, host);
@@ -46,7 +47,7 @@ function draw(host) {
     scales: { x: { range: (_plot, first, last) => [first - 43_199, last + 43_199] }, y: { range: (_plot, _low, high) => [0, high || 1] } },
     series: [{}, ...series.map((_series, index) => one(index))],
     axes: [
-      { ...axis, grid: { show: false }, values: "{D} {MMM}" },
+      { ...axis, grid: { show: false }, values: (_plot, values) => values.map((value) => day.format(value * 1000)) },
       { ...axis, size: 64, values: (_plot, values) => values.map((value) => `${unit}${show.format(value)}`) },
     ],
   };
