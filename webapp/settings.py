@@ -132,6 +132,7 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
         "manifest-src": [SELF],
+        "worker-src": [SELF],
         "require-trusted-types-for": ["'script'"],
     },
 }

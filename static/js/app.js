@@ -38,7 +38,9 @@ document.addEventListener("htmx:before:response", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  if (event.target.matches("[data-sign-out]")) forget(app.dataset.user);
+  if (!event.target.matches("[data-sign-out]")) return;
+  forget(app.dataset.user);
+  navigator.serviceWorker?.controller?.postMessage("signed-out");
 });
 
 /** On a wide screen the sidebar makes room and the choice is kept; on a narrow one it is a drawer that the browser opens. */
@@ -65,3 +67,13 @@ document.addEventListener("turn-over", ({ detail: turn }) => {
   void meters().then(({ measure }) => measure(document.getElementById("main").dataset.conversation));
   if ("notifies" in app.dataset) void notify().then(({ tell, seen }) => (document.hidden ? tell : seen)(turn));
 });
+
+// ---- the site as an app of the device
+
+const installing = lazy(() => import("./install.js"));
+
+addEventListener("beforeinstallprompt", (event) => {
+  event.preventDefault(); // it is offered in the settings
+  void installing().then(({ offer }) => offer(event));
+});
+(globalThis.requestIdleCallback ?? setTimeout)(() => void installing().then(({ register }) => register()));

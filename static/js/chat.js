@@ -386,6 +386,7 @@ document.addEventListener("keydown", (event) => {
 
 new MutationObserver(greet).observe(scroller, { childList: true });
 addEventListener("popstate", () => location.pathname === (conversation ? `/c/${conversation}/` : "/") || location.reload());
+if (new URLSearchParams(location.search).has("long-thinking")) composer.isThinking = true; // a shortcut of the app
 greet();
 if (!live) queueing.follow();
 addEventListener("hashchange", () => void goToNamed());

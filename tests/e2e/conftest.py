@@ -57,6 +57,7 @@ class Visitors:
             color_scheme=theme,  # type: ignore[arg-type]  # one of its words
             locale=language,
             has_touch=size[0] < 640,
+            service_workers="block",  # what a test holds back or answers itself passes through none
         )
         context.add_init_script(WATCH)
         context.set_default_timeout(30_000)
