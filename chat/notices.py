@@ -131,6 +131,7 @@ def _announce(notice: Notice) -> None:
             "limit": turn.limit,
             "model": turn.model.name,
         },
+        project_id=turn.hold.project_id if turn.hold else None,
     )
 
 

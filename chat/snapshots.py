@@ -4,6 +4,7 @@ It holds what people may hand on and nothing else: no cost, no tool's input or r
 shared link shows and what JSON exports hold, so its fields change only with VERSION.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from chat import history
 from chat.history import TurnView
-from chat.models import Conversation
+from chat.models import Conversation, Turn
 
 FORMAT = "kimi-k2-thinking/conversation"
 VERSION = 1
@@ -55,7 +56,16 @@ class NothingFinished(Exception):
 
 def of_branch(conversation: Conversation, *, with_reasoning: bool) -> Snapshot:
     """The branch on show, as far as it is finished. Raises NothingFinished."""
-    views = [view for view in history.branch(conversation) if view.is_finished]
+    return _of(conversation, history.branch(conversation), with_reasoning=with_reasoning)
+
+
+def of_turn(turn: Turn, *, with_reasoning: bool) -> Snapshot:
+    """It alone. Raises NothingFinished."""
+    return _of(turn.conversation, [history.turn_view(turn)], with_reasoning=with_reasoning)
+
+
+def _of(conversation: Conversation, views: Iterable[TurnView], *, with_reasoning: bool) -> Snapshot:
+    views = [view for view in views if view.is_finished]
     if not views:
         raise NothingFinished
     return Snapshot(

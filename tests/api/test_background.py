@@ -15,9 +15,10 @@ from tests.api.test_chat_completions import price
 from tests.services import flush, wait_until
 from tests.turn.worker import WorkerProcess
 from tests.webhooks.receiver import receiving
+from webapp.api import stored_data
 from webapp.api.models import Response
 from webapp.api.responses import background
-from webapp.billing.models import Hold, UsageRecord
+from webapp.billing.models import Account, Hold, UsageRecord
 from webapp.database_clock import FromNow
 from webapp.webhooks import endpoints
 
@@ -66,6 +67,17 @@ def test_it_is_queued_then_answered_kept_billed_and_announced(
     record = UsageRecord.objects.get()
     assert (record.reference, record.output_tokens) == (response.id, 4)
     assert Hold.objects.get().status == Hold.Status.SETTLED
+
+
+def test_a_closed_account_holds_nothing_for_an_answer_that_nobody_will_read(begin, scripted_model, alice):
+    price(scripted_model, input_per_million=1, cached_input_per_million=1, output_per_million=2)
+    begin()
+    assert Account.objects.get(user=alice).held_nano
+    assert Hold.objects.get().status == Hold.Status.OPEN
+    stored_data.clear(alice)
+    assert Hold.objects.get().status == Hold.Status.RELEASED
+    assert Account.objects.get(user=alice).held_nano == 0
+    assert not Response.objects.exists()
 
 
 def test_a_stream_can_be_read_again_after_any_number(begin, worker, client, script):

@@ -19,6 +19,7 @@ from webapp.api import bill, chat_request, database, files
 from webapp.api.batches import running
 from webapp.api.models import Batch, BatchLine, StoredFile
 from webapp.billing.models import Hold, UsageRecord
+from webapp.webhooks.models import Delivery
 
 
 @pytest.fixture(autouse=True)
@@ -242,7 +243,20 @@ def test_a_projects_key_sees_what_it_made_and_nothing_of_its_makers(client, scri
     service = client.with_options(
         api_key=keys.create(user, name="service", project=team.projects.get())[1], max_retries=0
     )
+    talk = client.conversations.create(items=[{"role": "user", "content": "Private.", "type": "message"}])
+    private = talk.id, client.conversations.items.list(talk.id).data[0].id
+    url = "https://example.com/hook"
+    hook = client.webhooks.create(name="mine", url=url, event_types=["batch.completed"])
     hidden = (
+        lambda: service.conversations.retrieve(talk.id),
+        lambda: service.conversations.delete(talk.id),
+        lambda: service.conversations.items.list(talk.id),
+        lambda: service.responses.create(model="scripted", input="?", conversation=talk.id),
+        lambda: service.responses.create(
+            model="scripted", input=[{"type": "item_reference", "id": private[1]}]
+        ),
+        lambda: service.webhooks.retrieve(hook.id),
+        lambda: service.webhooks.delete(hook.id),
         lambda: service.files.retrieve(batch.input_file_id),
         lambda: service.batches.retrieve(batch.id),
         lambda: service.responses.retrieve(response.id),
@@ -254,7 +268,15 @@ def test_a_projects_key_sees_what_it_made_and_nothing_of_its_makers(client, scri
     for look in hidden:
         with pytest.raises(openai.NotFoundError):
             look()
-    assert [*service.files.list(), *service.batches.list()] == []
+    assert [*service.files.list(), *service.batches.list(), *service.webhooks.list()] == []
+    its_talk = service.conversations.create()
+    assert service.conversations.retrieve(its_talk.id).id == its_talk.id
+    its_hook = service.webhooks.create(name="its", url=url, event_types=["batch.completed"])
     its = start(service, line(2))
     assert [one.id for one in service.batches.list()] == [its.id]
     assert {one.id for one in client.batches.list()} == {batch.id, its.id}, "its maker's key sees all"
+    for one in (batch, its):
+        drive(one.id)
+    told = {(one.endpoint_id, one.event_id) for one in Delivery.objects.filter(event_type="batch.completed")}
+    of_private, of_project = f"evt_{batch.id}", f"evt_{its.id}"
+    assert told == {(hook.id, of_private), (hook.id, of_project), (its_hook.id, of_project)}

@@ -110,6 +110,8 @@ def test_a_run_that_asks_goes_on_with_the_answer_and_another_goes_on_from_it(htt
     assert run["output"] == "Blue, then."
     after = at_rest(http, start(http, "Thank you.", after=run["id"]))
     assert (after["output"], after["conversation"]) == ("Gladly.", run["conversation"])
+    exported = [http.get(f"/runs/{one['id']}/export").json()["exchanges"] for one in (run, after)]
+    assert [[said["answer"] for said in one] for one in exported] == [["Blue, then."], ["Gladly."]]
 
 
 def test_a_run_is_cancelled_and_one_that_a_limit_ended_goes_on(http, worker, script):  # noqa: F811

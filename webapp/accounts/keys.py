@@ -106,12 +106,13 @@ def check(key: ApiKey, *, scope: str, model: str = "", address: str | None = "")
 
 
 def rotate(key: ApiKey, *, grace: timedelta = GRACE) -> str:
-    """A new secret for the key, which cannot be had again. The one of before is good for the grace; the one
-    before that, no more."""
+    """A new secret for the key, which cannot be had again. The one of before is good for the grace, which
+    may be none; the one before that, no more."""
     secret = _new_secret()
     with transaction.atomic():
         key = ApiKey.objects.select_for_update().get(pk=key.pk, revoked_at=None)
-        key.previous_hash, key.previous_until = key.secret_hash, timezone.now() + grace
+        key.previous_hash = key.secret_hash if grace else None
+        key.previous_until = timezone.now() + grace if grace else None
         key.secret_hash, key.prefix = _hash(secret), secret[:PREFIX_CHARS]
         key.save(update_fields=["secret_hash", "prefix", "previous_hash", "previous_until"])
     forget()

@@ -2,6 +2,7 @@
 answers; what a role does not allow is 403, and another's team is 404."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,7 @@ from webapp.billing.figures import Span
 from webapp.billing.models import Account, Budget, Invoice, Scope
 
 View = Callable[..., HttpResponse]
+GRACES_H = {"0": 0, "1": 1, "24": 24}  # for how long a rotated key's old secret stays good
 
 
 def refusing(view: View) -> View:
@@ -133,11 +135,12 @@ def create_key(request: PersonRequest, team_id: UUID) -> HttpResponse:
 @require_POST
 @refusing
 def change_key(request: PersonRequest, team_id: UUID, key_id: UUID) -> HttpResponse:
-    """`rotate` shows a new secret, once; `revoke` ends the key."""
+    """`rotate` shows a new secret, once; the old one is good for `grace_h` more. `revoke` ends the key."""
     team = _team(request, team_id)
     key = get_object_or_404(ApiKey, pk=key_id, project__team=team, revoked_at=None)
     if "rotate" in request.POST:
-        return _page(request, team, secret=teams.rotate_key(request.user, key))
+        grace = timedelta(hours=GRACES_H.get(request.POST.get("grace_h", ""), 24))
+        return _page(request, team, secret=teams.rotate_key(request.user, key, grace=grace))
     teams.revoke_key(request.user, key)
     return redirect("team", team.pk)
 

@@ -3,6 +3,7 @@
 Every function takes the person who asks and raises NotAllowed when their role does not let them.
 """
 
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -130,11 +131,11 @@ def keys_of(user: User, team: Team) -> list[ApiKey]:
     return list(live if may(user, team, "keys") else live.filter(user=user))
 
 
-def rotate_key(user: User, key: ApiKey) -> str:
+def rotate_key(user: User, key: ApiKey, *, grace: timedelta = keys.GRACE) -> str:
     """The key's new secret. Whoever has it acts as the person who made the key: nobody else gets it."""
     if key.user_id != user.pk:
         raise NotAllowed(_("This key is somebody else's."))
-    return keys.rotate(key)
+    return keys.rotate(key, grace=grace)
 
 
 def revoke_key(user: User, key: ApiKey) -> None:

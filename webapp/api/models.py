@@ -35,6 +35,7 @@ class StoredConversation(models.Model):
 
     id = models.CharField(primary_key=True, max_length=40, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     metadata = models.JSONField(default=dict)
     num_items = models.PositiveIntegerField(default=0)  # that it ever had: the next item's position
     created_at = models.DateTimeField(auto_now_add=True)

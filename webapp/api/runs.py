@@ -229,7 +229,7 @@ def _export(key: ApiKey, id: str, form: str) -> bytes:
     if form == "log":
         return "".join(f"{line}\n" for line in audit.export(turn)).encode()
     try:
-        snapshot = snapshots.of_branch(turn.conversation, with_reasoning=True)
+        snapshot = snapshots.of_turn(turn, with_reasoning=True)
     except snapshots.NothingFinished:
         raise ApiError(409, "The run has not ended: there is nothing to export yet.") from None
     return exports.as_json(snapshot) if form == "json" else exports.as_markdown(snapshot)

@@ -53,7 +53,7 @@ async def create(exchange: Exchange) -> None:
 
 async def list_all(exchange: Exchange) -> None:
     key = await callers.key_of(exchange)
-    found = await database.run(lambda: [shape(one) for one in Endpoint.objects.for_user(key.user)])
+    found = await database.run(lambda: [shape(one) for one in Endpoint.objects.filter(callers.kept_for(key))])
     ids = [one["id"] for one in found]
     ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
     await exchange.send_json({"object": "list", "data": found, "has_more": False, **ends})
@@ -137,7 +137,7 @@ def shape(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _find(key: ApiKey, id: str) -> Endpoint:
-    found = Endpoint.objects.for_user(key.user).filter(id=id[:64]).first()
+    found = Endpoint.objects.filter(callers.kept_for(key), id=id[:64]).first()
     if found is None:
         raise ApiError(404, f"There is no webhook endpoint {id[:80]!r} here.", param="webhook_endpoint_id")
     return found

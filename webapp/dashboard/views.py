@@ -58,9 +58,12 @@ def turns(request: HttpRequest) -> HttpResponse:
     _require_staff(request)
     records = UsageRecord.objects.filter(source=UsageRecord.Source.CHAT).select_related("user", "model")
     is_dearest = request.GET.get("order") == "cost"
-    since = timezone.now() - timedelta(days=30)
-    ordered = records.filter(created_at__gte=since).order_by("-cost_nano") if is_dearest else records
-    found = list(ordered[:TURNS_SHOWN])
+    if is_dearest:
+        since = timezone.now() - timedelta(days=30)
+        # First which, by an index alone: the rows of a month need not be read.
+        dearest = records.filter(created_at__gte=since).order_by("-cost_nano").values_list("pk", flat=True)
+        records = records.filter(pk__in=list(dearest[:TURNS_SHOWN])).order_by("-cost_nano")
+    found = list(records[:TURNS_SHOWN])
     if request.GET.get("format") == "csv":
         rows = [_turn_row(record) for record in found]
         return Table(name="turns", columns=TURN_COLUMNS, rows=rows).to_csv()

@@ -13,7 +13,7 @@ import httpx2
 import orjson
 from celery import current_app
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from standardwebhooks import Webhook
@@ -33,10 +33,14 @@ GONE = 410  # whoever answers so wants nothing more
 KEPT_FOR = timedelta(days=30)
 
 
-def announce(user_id: int, *, event_type: str, event_id: str, data: dict[str, Any]) -> None:
-    """Tell those endpoints of the user that want to hear of it. Call it in the transaction in which it
-    happened; again with the same id is harmless."""
-    listening = Endpoint.objects.filter(user_id=user_id, is_active=True)
+def announce(
+    user_id: int, *, event_type: str, event_id: str, data: dict[str, Any], project_id: UUID | None = None
+) -> None:
+    """Tell those endpoints of the user that want to hear of it: of what a project's key did those of the
+    project, too, and they of nothing else. Call it in the transaction in which it happened; again with the
+    same id is harmless."""
+    of_nobody_else = Q(api_key=None) | Q(api_key__project=None) | Q(api_key__project_id=project_id)
+    listening = Endpoint.objects.filter(of_nobody_else, user_id=user_id, is_active=True)
     concerned = [endpoint for endpoint in listening if event_type in endpoint.event_types]
     if not concerned:
         return

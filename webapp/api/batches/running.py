@@ -16,11 +16,11 @@ from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from webapp.database_clock import FromNow
 from chat.doorbell import QUEUE
 from webapp.api import database, files
 from webapp.api.batches import answering
 from webapp.api.models import Batch, BatchLine, StoredFile
+from webapp.database_clock import FromNow
 from webapp.webhooks import endpoints, outbox
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,13 @@ def move(batch: Batch, status: str) -> None:
         batch.save(update_fields=["status", "moments"])
         if (event_type := f"batch.{status}") in endpoints.BATCHES:
             event_id = f"evt_{batch.id}"
-            outbox.announce(batch.user_id, event_type=event_type, event_id=event_id, data={"id": batch.id})
+            outbox.announce(
+                batch.user_id,
+                event_type=event_type,
+                event_id=event_id,
+                data={"id": batch.id},
+                project_id=batch.api_key.project_id,
+            )
 
 
 async def _go_on(batch_id: str) -> None:

@@ -16,7 +16,6 @@ from django.db import transaction
 from django.db.models import F, Q
 from kombu.exceptions import OperationalError
 
-from webapp.database_clock import FromNow
 from chat.doorbell import QUEUE
 from inference.schema import ChatRequest, Usage
 from webapp.api import admission
@@ -26,6 +25,7 @@ from webapp.api.responses.reply import usage_shape
 from webapp.api.responses.request import Question
 from webapp.billing import holds
 from webapp.billing.models import UsageRecord
+from webapp.database_clock import FromNow
 from webapp.webhooks import outbox
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,13 @@ def conclude(response: Response, output: list[dict[str, Any]]) -> None:
     if response.is_background:
         event_id = f"evt_{response.id.partition('_')[2]}"
         kind = f"response.{response.status}"
-        outbox.announce(response.user_id, event_type=kind, event_id=event_id, data={"id": response.id})
+        outbox.announce(
+            response.user_id,
+            event_type=kind,
+            event_id=event_id,
+            data={"id": response.id},
+            project_id=response.api_key.project_id if response.api_key else None,
+        )
 
 
 def columns(outcome: Outcome, *, last_number: int) -> dict[str, Any]:

@@ -48,7 +48,7 @@ async def create(exchange: Exchange) -> None:
 
 async def retrieve(exchange: Exchange, id: str) -> None:
     key = await callers.key_of(exchange)
-    await exchange.send_json(shape(await database.run(store.find_conversation, key.user, id)))
+    await exchange.send_json(shape(await database.run(store.find_conversation, key, id)))
 
 
 async def update(exchange: Exchange, id: str) -> None:
@@ -98,24 +98,24 @@ def shape(conversation: StoredConversation) -> dict[str, Any]:
 
 def _create(key: ApiKey, id: str, said: list[Stored], metadata: dict[str, str]) -> StoredConversation:
     with transaction.atomic():
-        conversation = StoredConversation.objects.create(id=id, user=key.user, metadata=metadata)
+        conversation = StoredConversation.objects.create(id=id, user=key.user, api_key=key, metadata=metadata)
         store.append(id, store.resolved(key, said))
     return conversation
 
 
 def _set_metadata(key: ApiKey, id: str, metadata: dict[str, str]) -> StoredConversation:
-    conversation = store.find_conversation(key.user, id)
+    conversation = store.find_conversation(key, id)
     conversation.metadata = metadata
     conversation.save(update_fields=["metadata"])
     return conversation
 
 
 def _delete(key: ApiKey, id: str) -> None:
-    store.find_conversation(key.user, id).delete()
+    store.find_conversation(key, id).delete()
 
 
 def _add(key: ApiKey, id: str, said: list[Stored]) -> list[Stored]:
-    conversation = store.find_conversation(key.user, id)
+    conversation = store.find_conversation(key, id)
     added = store.resolved(key, said)
     with transaction.atomic():
         store.append(conversation.id, added)
@@ -123,11 +123,11 @@ def _add(key: ApiKey, id: str, said: list[Stored]) -> list[Stored]:
 
 
 def _page(key: ApiKey, id: str, query: bytes) -> Page:
-    return page(store.find_conversation(key.user, id).items.all(), query)
+    return page(store.find_conversation(key, id).items.all(), query)
 
 
 def _item(key: ApiKey, id: str, item_id: str) -> Item:
-    found = store.find_conversation(key.user, id).items.filter(item_id=item_id).first()
+    found = store.find_conversation(key, id).items.filter(item_id=item_id).first()
     if found is None:
         raise ApiError(404, f"There is no item {item_id[:80]!r} in this conversation.", param="item_id")
     return found
@@ -135,4 +135,4 @@ def _item(key: ApiKey, id: str, item_id: str) -> Item:
 
 def _delete_item(key: ApiKey, id: str, item_id: str) -> StoredConversation:
     _item(key, id, item_id).delete()
-    return store.find_conversation(key.user, id)
+    return store.find_conversation(key, id)

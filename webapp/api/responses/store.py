@@ -48,9 +48,9 @@ def find(key: ApiKey, id: str, *, param: str = "response_id") -> Response:
     return found
 
 
-def find_conversation(user: User, id: str, *, param: str = "conversation_id") -> StoredConversation:
+def find_conversation(key: ApiKey, id: str, *, param: str = "conversation_id") -> StoredConversation:
     """Raises ApiError 404."""
-    found = StoredConversation.objects.for_user(user).filter(id=id[:64]).first()
+    found = StoredConversation.objects.filter(callers.kept_for(key), id=id[:64]).first()
     if found is None:
         raise ApiError(404, f"There is no conversation {id[:80]!r} here (any more).", param=param)
     return found
@@ -67,7 +67,7 @@ def context(key: ApiKey, *, previous_id: str | None, conversation_id: str | None
             )
         return Context(previous=previous, items=tuple(_chain(previous)))
     if conversation_id is not None:
-        conversation = find_conversation(key.user, conversation_id, param="conversation")
+        conversation = find_conversation(key, conversation_id, param="conversation")
         return Context(conversation=conversation, items=tuple(_contents(conversation.items.all())))
     return Context()
 
@@ -77,7 +77,9 @@ def resolved(key: ApiKey, items: Sequence[Stored]) -> list[Stored]:
     wanted = {item["id"] for item in items if item["type"] == "item_reference"}
     if not wanted:
         return list(items)
-    mine = Q(response__in=Response.objects.filter(callers.kept_for(key))) | Q(conversation__user=key.user)
+    mine = Q(response__in=Response.objects.filter(callers.kept_for(key))) | Q(
+        conversation__in=StoredConversation.objects.filter(callers.kept_for(key))
+    )
     own = Item.objects.filter(mine, item_id__in=wanted)
     known = {item.item_id: item.content for item in own}
     if missing := wanted - known.keys():

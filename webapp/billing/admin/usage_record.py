@@ -1,6 +1,7 @@
 """Usage records with filters, and their totals under the same filters: by model, by day and by user."""
 
 from datetime import date, time, timedelta
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -12,6 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
+from inference.schema import FinishReason
 from webapp.accounts.models import ApiKey, User
 from webapp.billing import figures, usage
 from webapp.billing.admin.large import LargeTableAdmin
@@ -23,6 +25,19 @@ MOST_COUNTED = 200_000
 SHOWN = 1_000
 IGNORED = ("o", "p", "e", "all")
 SUMMED_BY = {"model__id__exact", "user__id__exact", "api_key__id__exact", "source__exact"}
+
+
+class FinishReasonFilter(admin.SimpleListFilter):
+    """Of the reasons that there are, not of those that millions of rows have."""
+
+    title = _("finish reason")
+    parameter_name = "finish_reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(reason.value, reason.value) for reason in FinishReason]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        return queryset.filter(finish_reason=self.value()) if self.value() else queryset
 
 
 @admin.register(UsageRecord)
@@ -44,7 +59,7 @@ class UsageRecordAdmin(LargeTableAdmin):
         "created_at",
         "model",
         "source",
-        "finish_reason",
+        FinishReasonFilter,
         "is_estimated",
     )
     list_select_related = ("user", "model")
@@ -112,7 +127,7 @@ class UsageRecordAdmin(LargeTableAdmin):
 
 def _narrowed(request: HttpRequest) -> tuple[Span, Q] | None:
     """The days and the rest of the list's filters, where summed days know them; else None."""
-    said = {name: value for name, value in request.GET.items() if name not in IGNORED and value}
+    said = {name: str(value) for name, value in request.GET.items() if name not in IGNORED and value}
     begin, end = said.pop("created_at__gte", ""), said.pop("created_at__lt", "")
     if said.keys() - SUMMED_BY:
         return None
@@ -134,17 +149,18 @@ def _day(text: str) -> date | None:
 
 
 def _summed(span: Span, where: Q) -> dict[str, object]:
-    titles = {
-        "model": (_("By model"), _("Model")),
-        "day": (_("By day"), _("Day")),
-        "user": (_("By user"), _("User")),
+    by_day_and_model = figures.by(span, "day", "model", where=where)
+    by_model = figures.fold(by_day_and_model, lambda line: line.group[1])
+    by_day = figures.fold(by_day_and_model, lambda line: line.group[0])
+    by_user = sorted(figures.by(span, "user", where=where), key=lambda line: str(line.group))
+    return {
+        "grand_totals": figures.fold(by_day_and_model, lambda _line: ()),
+        "tables": [
+            {"title": _("By model"), "name": _("Model"), "totals": by_model},
+            {"title": _("By day"), "name": _("Day"), "totals": by_day[::-1]},
+            {"title": _("By user"), "name": _("User"), "totals": by_user[:SHOWN]},
+        ],
     }
-    tables = []
-    for group, (title, name) in titles.items():
-        lines = figures.by(span, group, where=where)  # type: ignore[arg-type]
-        shown = lines[::-1] if group == "day" else sorted(lines, key=lambda line: str(line.group))[:SHOWN]
-        tables.append({"title": title, "name": name, "totals": shown})
-    return {"grand_totals": figures.total(span, where=where), "tables": tables}
 
 
 def _counted(records: QuerySet[UsageRecord]) -> dict[str, object]:

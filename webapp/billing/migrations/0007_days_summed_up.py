@@ -151,7 +151,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="usagerecord",
-            index=models.Index(fields=["source", "cost_nano"], name="usage_by_cost"),
+            index=models.Index(fields=["source", "created_at", "cost_nano"], name="usage_by_cost"),
         ),
         migrations.AddField(
             model_name="usageday",

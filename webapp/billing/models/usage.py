@@ -63,7 +63,8 @@ class UsageRecord(AppendOnly):
         verbose_name_plural = _("usage")
         indexes: ClassVar = [
             models.Index(fields=("user", "created_at"), name="usage_by_user"),
-            models.Index(fields=("source", "cost_nano"), name="usage_by_cost"),
+            # All that the dearest turns of some days are found by.
+            models.Index(fields=("source", "created_at", "cost_nano"), name="usage_by_cost"),
         ]
 
     def __str__(self) -> str:
