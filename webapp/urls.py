@@ -7,6 +7,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("webapp.health")),
+    path("", include("webapp.reference")),
     path("", include("webapp.installable")),
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.dashboard.urls")),

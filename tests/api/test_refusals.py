@@ -230,3 +230,18 @@ def test_without_a_backend_the_answer_says_so(ask):
     with pytest.raises(openai.InternalServerError, match="script") as refusal:
         ask()
     assert refusal.value.status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/anthropic", "/anthropic/v1", "/anthropic/elsewhere"])
+def test_what_is_beside_every_address_is_told_so_as_json(server, client, path):
+    with pytest.raises(HTTPError) as refusal:
+        urllib.request.urlopen(f"{server}{path}", timeout=30)
+    assert refusal.value.code == 404
+    assert json.loads(refusal.value.read())["error"]["message"].startswith("There is no GET ")
+
+
+@pytest.mark.parametrize("kind", [[], {}, 1, ["message"]])
+def test_an_item_whose_type_is_no_word_is_refused(client, kind):
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.responses.create(model="scripted", input=[{"type": kind}] if kind else [{"type": [kind]}])
+    assert refusal.value.param == "input[0].type"

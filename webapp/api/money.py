@@ -35,7 +35,10 @@ async def receipt(exchange: Exchange, id: str) -> None:
 
 async def usage(exchange: Exchange) -> None:
     """By day and model, from `start` to `end`, both included; the last 30 days without."""
-    asked = {name: values[-1] for name, values in parse_qs(exchange.query.decode("latin-1")).items()}
+    asked = {
+        name: values[-1]
+        for name, values in parse_qs(exchange.query.decode("latin-1"), keep_blank_values=True).items()
+    }
     await exchange.send_json(await database.run(_usage, exchange.secret, exchange.address, asked))
 
 

@@ -38,7 +38,7 @@ Handler = Callable[[Exchange], Awaitable[None]]
 
 PREFIX = "/v1/"
 # Everything below it speaks Anthropic's dialect. Clients that want a base URL of its own are given this.
-ANTHROPIC_PREFIX = "/anthropic/v1/"
+ANTHROPIC_PREFIX = "/anthropic/"
 MODEL = "/v1/models/{name}"
 ROUTES: dict[str, tuple[str, Handler]] = {
     "/v1/chat/completions": ("POST", chat_completions.handle),
@@ -83,7 +83,7 @@ class DataPlane:
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope["path"].startswith((PREFIX, ANTHROPIC_PREFIX)):
+        if not f"{scope['path']}/".startswith((PREFIX, ANTHROPIC_PREFIX)):
             await self._fallback(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send, dialect=_dialect(scope))
@@ -141,7 +141,7 @@ def _check_method(exchange: Exchange, method: str) -> None:
 
 def _dialect(scope: Scope) -> Dialect:
     """By the address; of the models' by who asks: Anthropic's clients send their version with everything."""
-    path = scope["path"]
+    path = f"{scope['path']}/"
     is_shared = path.startswith("/v1/models")
     if path.startswith((ANTHROPIC_PREFIX, "/v1/messages")):
         return ANTHROPIC

@@ -68,6 +68,6 @@ IDEMPOTENCY_KEY = Parameter(
 DRY_RUN = Parameter(
     name="x-dry-run",
     text="With `true` nothing is done: the answer is a quote.",
-    schema={"type": "string", "enum": ["true", "false"]},
+    schema={"type": "string"},
     place="header",
 )

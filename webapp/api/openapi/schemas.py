@@ -68,8 +68,10 @@ def make(types: Iterable[Any]) -> tuple[dict[Any, Schema], dict[str, Schema]]:
     schemas, components = msgspec.json.schema_components(wanted, ref_template=PLACE + "{name}")
     names = _names(wanted, schemas, components)
     named = {names[name]: _renamed(schema, names) for name, schema in components.items()}
-    named[ITEM] = _one_of_kinds(items.KINDS, default="message")
+    named[ITEM] = _one_of_kinds(items.KINDS, defaults=("message", "item_reference"))
     named[TOOL] = _one_of_kinds(TOOLS)
+    for kind in _alone(wanted):
+        _let_go_of_tag(named[name_of(kind)], kind)
     for name, schema in named.items():
         _complete(name, schema)
     own = {kind: _renamed(schema, names) for kind, schema in zip(wanted, schemas, strict=True)}
@@ -119,6 +121,36 @@ def _structs(wanted: list[Any]) -> list[type[msgspec.Struct]]:
     return list(found)
 
 
+def _alone(wanted: list[Any]) -> Iterable[type[msgspec.Struct]]:
+    """Structs with a tag that stand where no other may: nobody need say what they are."""
+    for kind in _structs(wanted):
+        for field in msgspec.structs.fields(kind):
+            for one in _ways(msgspec.inspect.type_info(field.type)):
+                if len(one) == 1 and one[0].__struct_config__.tag is not None:
+                    yield one[0]
+
+
+def _ways(info: Any) -> Iterable[list[type[msgspec.Struct]]]:
+    """The structs that may stand at each place of the type."""
+    if isinstance(info, msgspec.inspect.UnionType):
+        structs = [one.cls for one in info.types if isinstance(one, msgspec.inspect.StructType)]
+        yield structs
+        for one in info.types:
+            if not isinstance(one, msgspec.inspect.StructType):
+                yield from _ways(one)
+    elif isinstance(info, msgspec.inspect.StructType):
+        yield [info.cls]
+    elif isinstance(info, msgspec.inspect.ListType):
+        yield from _ways(info.item_type)
+
+
+def _let_go_of_tag(schema: Schema, kind: type[msgspec.Struct]) -> None:
+    if kind.__module__.startswith("webapp.api.openapi."):
+        return  # what we write always has it
+    field = kind.__struct_config__.tag_field
+    schema["required"] = [name for name in schema.get("required", ()) if name != field]
+
+
 def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
     if isinstance(schema, list):
         return [_renamed(one, names) for one in schema]
@@ -136,12 +168,12 @@ def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
     return made
 
 
-def _one_of_kinds(kinds: Mapping[str, type[msgspec.Struct]], *, default: str = "") -> Schema:
-    """An object that its `type` makes one of these; `default` may leave it out."""
+def _one_of_kinds(kinds: Mapping[str, type[msgspec.Struct]], *, defaults: tuple[str, ...] = ()) -> Schema:
+    """An object that its `type` makes one of these; `defaults` may leave it out."""
     ways = []
     for kind, struct in kinds.items():
         mark: Schema = {"type": "object", "properties": {"type": {"const": kind}}}
-        if kind != default:
+        if kind not in defaults:
             mark["required"] = ["type"]
         ways.append({"title": kind, "allOf": [{"$ref": PLACE + name_of(struct)}, mark]})
     return {"anyOf": ways}

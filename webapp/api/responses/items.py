@@ -172,7 +172,7 @@ def _stored(item: Any, *, place: str) -> Stored:
     if not isinstance(item, dict):
         raise bad_request("An item is an object, like a message.", param=place)
     kind = item.get("type") or ("message" if "role" in item else "item_reference")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise bad_request(
             f"Items of the type {str(kind)[:60]!r} are not taken here: send {', '.join(sorted(KINDS))}.",
             param=f"{place}.type",
