@@ -44,7 +44,7 @@ test: $(VENV)/.dev needs ## Run every test; the database-bound ones on PostgreSQ
 
 .PHONY: e2e
 e2e: $(VENV)/.dev needs ## Run the browser tests alone
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m e2e
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m e2e
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Kill every process at random moments of long turns, on both databases; prints the table

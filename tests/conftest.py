@@ -42,29 +42,22 @@ def pytest_configure() -> None:
     TransactionTestCase._fixture_teardown = lambda _case: databases.empty()  # type: ignore[attr-defined]
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test that touches the database gets the mark `database`: those run on PostgreSQL too.
 
-    Those with a browser come last: while Playwright runs, its event loop lets no other run in the process.
-    Those that share a module's fixture, mostly a platform, go to one worker, and before single ones.
+    Files with a browser come last: while Playwright runs, its event loop lets no other run in the process.
+    Among each kind those that start a platform of their own come first: they are long.
     """
+    browsing, starting = set(), set()
     for item in items:
-        is_open = {"db", "transactional_db"} & _fixtures(item).keys()
-        if item.get_closest_marker("django_db") or is_open:
+        fixtures: dict[str, Sequence[pytest.FixtureDef[Any]]] = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+        if item.get_closest_marker("django_db") or {"db", "transactional_db"} & fixtures.keys():
             item.add_marker("database")
-        if _shares_its_module(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: ("browser" in _fixtures(item), not item.get_closest_marker("xdist_group")))
-
-
-def _fixtures(item: pytest.Item) -> dict[str, Sequence[pytest.FixtureDef[Any]]]:
-    function = getattr(item, "_fixtureinfo", None)
-    return function.name2fixturedefs if function else {}
-
-
-def _shares_its_module(item: pytest.Item) -> bool:
-    return any(found[-1].scope == "module" for found in _fixtures(item).values())
+        if "browser" in fixtures:
+            browsing.add(item.path)
+        if any(found[-1].scope == "module" for found in fixtures.values()):
+            starting.add(item.path)
+    items.sort(key=lambda item: (item.path in browsing, item.path not in starting))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
