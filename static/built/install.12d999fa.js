@@ -1,0 +1,2 @@
+const n=globalThis.trustedTypes?.createPolicy("service-worker",{createScriptURL:()=>"/worker.js"});let t=null;async function o(){try{await navigator.serviceWorker?.register(n?.createScriptURL("")??"/worker.js",{updateViaCache:"none"})}catch(r){console.warn("no service worker",r.message)}}function c(r){t=r;const e=document.querySelector("[data-install]");e&&(e.hidden=!1,e.addEventListener("click",()=>{i(e)}))}async function i(r){const e=t;t=null,r.hidden=!0,await e?.prompt()}export{c as offer,o as register};
+//# sourceMappingURL=install.12d999fa.js.map
