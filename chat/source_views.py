@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
-from chat import activity, evidence, quoting
+from chat import activity, evidence, quoting, run_graph
 from chat.evidence import Citation, Support
 from chat.models import Turn
 from webapp.accounts.models import User
@@ -27,15 +27,26 @@ class PageRequest(HttpRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """A sentence of the answer, in the content of `step`, that cites the source; `words` as it reads."""
+
+    number: int
+    step: int
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceView:
     """`state` is what the check found of the sentences that cite it: a verdict of agents.verification, or
-    altered where the passage is no longer the one that was read; empty where nothing was checked."""
+    altered where the passage is no longer the one that was read; empty where nothing was checked. `places`
+    in the order of the answer."""
 
     citation: Citation
     excerpt: SafeString
     passage: SafeString
     state: str
     reasons: tuple[str, ...]
+    places: tuple["Place", ...]
 
     @property
     def name(self) -> str:
@@ -74,8 +85,24 @@ def _view(citation: Citation, support: Sequence[Support]) -> SourceView:
         excerpt=quoting.excerpt(citation.text, spans),
         passage=quoting.marked(citation.text, spans),
         state=_state(citation, citing),
+        places=_places(citation, citing),
         reasons=tuple(dict.fromkeys(one.reason for one in citing if one.reason)),
     )
+
+
+def _places(citation: Citation, citing: Sequence[Support]) -> tuple[Place, ...]:
+    """The sentences with a marker of it, each once."""
+    marked = {
+        (one.place.step, one.place.start): run_graph.plain(one.text)
+        for one in citing
+        if any(_lies_in(at, one.place) for at in citation.cited)
+    }
+    found = enumerate(sorted(marked.items()), start=1)
+    return tuple(Place(number=number, step=step, words=words) for number, ((step, _start), words) in found)
+
+
+def _lies_in(marker: evidence.Place, sentence: evidence.Place) -> bool:
+    return marker.step == sentence.step and sentence.start <= marker.start < sentence.end
 
 
 def _state(citation: Citation, citing: Sequence[Support]) -> str:

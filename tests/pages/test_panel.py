@@ -222,3 +222,17 @@ def test_a_page_alone_stays_in_its_frame(alices_client: Client, folder: Conversa
     assert 'sandbox="allow-scripts allow-pointer-lock"' in answer.content.decode()
     assert "frame-src 'self'" in answer["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in answer["Content-Security-Policy"]
+
+
+def test_a_source_names_each_sentence_that_cites_it(
+    alices_client: Client, alice: User, scripted_model: ServedModel
+) -> None:
+    scene = scenes.Scene(alice).step(
+        {"name": "web_search", "arguments": {"query": "trees"}, "result": "found"}
+    )
+    scene.passage(1, call_id="functions.web_search:10")
+    turn = scene.step(text="It was **39 %** of deaths [1]. Others say less.\n\n- In 2015 it was so [1].").turn
+    page = alices_client.get(f"/turns/{turn.pk}/sources/").content.decode()
+    assert 'data-words="It was 39 % of deaths."' in page
+    assert "2 of 2: " in page
+    assert "Others say less" not in page
