@@ -20,6 +20,7 @@ from webapp.accounts.models import User
 
 PAGE_HITS = 20
 NEWEST = 2_000  # entries that are read without the index
+NEWEST_SOURCES = 40  # answers whose sources are looked through
 MAX_CHARS, MAX_WORDS = 200, 8
 BEFORE_CHARS, AFTER_CHARS = 48, 160  # of the text around a hit
 PLACE_BITS = 36  # of a place in SQLite's index: below them the entry, above them its person and kind
@@ -73,26 +74,65 @@ class Page:
 
 def chats(user: User, query: Query, *, limit: int = PAGE_HITS) -> list[Hit]:
     """The conversations whose title has all the words, the last used first."""
-    hits = _page(user, query, is_title=True, before=None, limit=limit).hits
+    hits = _page(user, query, kind="title", before=None, limit=limit).hits
     return sorted(hits, key=lambda hit: hit.conversation.updated_at, reverse=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceHit:
+    """A source that an answer cites as `number`; `host` is the name of a file where it is no page."""
+
+    conversation: Conversation
+    turn_id: UUID | None
+    at: datetime
+    number: str
+    title: list[Piece]
+    host: list[Piece]
+
+
+def sources(user: User, query: Query, *, limit: int = PAGE_HITS) -> list[SourceHit]:
+    """The sources of answers whose title and host have all the words, the newest first, each once."""
+    found: dict[str, SourceHit] = {}
+    for entry in _entries(user, query, kind="source", before=None, limit=NEWEST_SOURCES)[0]:
+        for line in entry.text.splitlines():
+            number, title, host = line.split("\t", 2)
+            about = _lower(f"{title}\t{host}")
+            if all(word in about for word in query.words):
+                hit = SourceHit(
+                    conversation=entry.conversation,
+                    turn_id=entry.turn_id,
+                    at=entry.at,
+                    number=number,
+                    title=_marked(title, query.words),
+                    host=_marked(host, query.words),
+                )
+                found.setdefault(about, hit)
+            if len(found) == limit:
+                return list(found.values())
+    return list(found.values())
 
 
 def messages(user: User, query: Query, *, before: int | None = None, limit: int = PAGE_HITS) -> Page:
     """The questions and answers that have all the words."""
-    return _page(user, query, is_title=False, before=before, limit=limit)
+    return _page(user, query, kind="", before=before, limit=limit)
 
 
-def _page(user: User, query: Query, *, is_title: bool, before: int | None, limit: int) -> Page:
+def _page(user: User, query: Query, *, kind: str, before: int | None, limit: int) -> Page:
+    entries, older = _entries(user, query, kind=kind, before=before, limit=limit)
+    return Page(hits=[_hit(entry, query.words) for entry in entries], before=older)
+
+
+def _entries(
+    user: User, query: Query, *, kind: str, before: int | None, limit: int
+) -> tuple[list[SearchEntry], int | None]:
+    """The newest that have all the words, and before which of them there are more."""
     if not query.words:
-        return Page(hits=[])
-    reach = _Reach(user_id=user.id, query=query, is_title=is_title, before=before, limit=limit + 1)
+        return [], None
+    reach = _Reach(user_id=user.id, query=query, kind=kind, before=before, limit=limit + 1)
     ids = _sqlite(reach) if connection.vendor == "sqlite" else _postgres(reach)
     entries = SearchEntry.objects.for_user(user).select_related("conversation").in_bulk(ids)
     shown = [entries[found] for found in ids[:limit] if found in entries]  # one may have just been deleted
-    return Page(
-        hits=[_hit(entry, query.words) for entry in shown],
-        before=ids[limit - 1] if len(ids) > limit else None,
-    )
+    return shown, ids[limit - 1] if len(ids) > limit else None
 
 
 def _hit(entry: SearchEntry, words: Sequence[str]) -> Hit:
@@ -150,7 +190,7 @@ class _Reach:
 
     user_id: int
     query: Query
-    is_title: bool
+    kind: str  # title or source; questions and answers where it is empty
     before: int | None
     limit: int
 
@@ -160,16 +200,24 @@ class _Reach:
 
     @property
     def is_mine(self) -> tuple[str, list[Any]]:
-        kind = "entry.kind = 'title'" if self.is_title else "entry.kind <> 'title'"
-        sql, values = f"entry.user_id = %s AND {kind}", [self.user_id]
+        sql, values = f"entry.user_id = %s AND {self._is_of_kind}", [self.user_id]
         if self.before is not None:
             return f"{sql} AND entry.id < %s", [*values, self.before]
         return sql, values
 
     @property
+    def is_small(self) -> bool:
+        """Whether it is in the smaller half of SQLite's index, that of titles and sources."""
+        return bool(self.kind)
+
+    @property
+    def _is_of_kind(self) -> str:
+        return f"entry.kind = '{self.kind}'" if self.kind else "entry.kind NOT IN ('title', 'source')"
+
+    @property
     def is_wanted(self) -> tuple[str, list[Any]]:
         """The filters and, for what the index only narrows down, the words themselves."""
-        conditions, values = ["TRUE"], list[Any]()
+        conditions, values = [self._is_of_kind if self.is_small else "TRUE"], list[Any]()
         for word in self.words:
             if connection.vendor != "sqlite":
                 conditions.append("strpos(lower(entry.text), %s) > 0")
@@ -192,7 +240,7 @@ class _Reach:
         if query.folder is not None:
             chat = "SELECT 1 FROM chat_conversation WHERE id = entry.conversation_id AND folder_id = %s"
             found.append((f"EXISTS ({chat})", query.folder))
-        if query.model and not self.is_title:
+        if query.model and not self.is_small:
             model = "SELECT id FROM catalog_servedmodel WHERE name = %s"
             turn = f"SELECT 1 FROM chat_turn WHERE id = entry.turn_id AND model_id = ({model})"
             found.append((f"EXISTS ({turn})", query.model))
@@ -216,7 +264,7 @@ def _sqlite(reach: _Reach) -> list[int]:
 
 def _sqlite_places(reach: _Reach, places: str, values: list[Any]) -> list[int]:
     """The wanted among these places of the index, which come newest first."""
-    first = (reach.user_id * 2 + reach.is_title) << PLACE_BITS
+    first = (reach.user_id * 2 + reach.is_small) << PLACE_BITS
     last = first + ((1 << PLACE_BITS) if reach.before is None else reach.before)
     wanted, more = reach.is_wanted
     # CROSS: the index leads, and the search ends as soon as there are enough.

@@ -1,10 +1,13 @@
-"""Keeps what is searched: an entry for each title, question and answer on show, written in the transaction
-that writes the text itself. Nothing of agents, and no answer before its turn is over: until then a step may
-be taken back."""
+"""Keeps what is searched: an entry for each title, question and answer on show, and for what an answer cites,
+written in the transaction that writes the text itself. Nothing of agents, and no answer before its turn is
+over: until then a step may be taken back."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from django.utils import timezone
 
-from chat.models import Conversation, SearchEntry, Turn
+from chat.models import Conversation, Passage, SearchEntry, Turn
 
 Kind = SearchEntry.Kind
 
@@ -23,6 +26,16 @@ def keep_question(turn: Turn, text: str) -> None:
 
 def keep_answer(turn: Turn, text: str) -> None:
     _keep(turn, Kind.ANSWER, text)
+
+
+def keep_sources(turn: Turn, cited: Iterable[Passage]) -> None:
+    """A line for each: number, title, host or name of the file."""
+    _keep(turn, Kind.SOURCE, "\n".join(_source(one.number, one.title, one.source) for one in cited))
+
+
+def _source(number: int, title: str, source: str) -> str:
+    host = urlsplit(source).netloc or source
+    return f"{number}\t{' '.join(title.split())}\t{' '.join(host.split())}"
 
 
 def _keep(turn: Turn, kind: SearchEntry.Kind, text: str) -> None:

@@ -16,7 +16,7 @@ from chat.models import Conversation, Folder, Turn
 from webapp.accounts.models import User
 from webapp.catalog.models import ServedModel
 
-PALETTE_CHATS, PALETTE_MESSAGES = 5, 8
+PALETTE_CHATS, PALETTE_MESSAGES, PALETTE_SOURCES = 5, 8, 5
 
 
 class SignedInRequest(HttpRequest):
@@ -65,6 +65,7 @@ def hits(request: SignedInRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "chats": search.chats(request.user, query, limit=PALETTE_CHATS),
         "found": search.messages(request.user, query, limit=PALETTE_MESSAGES),
+        "sources": search.sources(request.user, query, limit=PALETTE_SOURCES),
         "recent": [] if query.words else Conversation.objects.for_user(request.user).kept()[:PALETTE_CHATS],
     }
     return render(request, "chat/_hits.html", context)
@@ -73,7 +74,8 @@ def hits(request: SignedInRequest) -> HttpResponse:
 @login_required
 @require_GET
 def at_turn(request: SignedInRequest, turn_id: UUID) -> HttpResponse:
-    """Go to a message; if it is not on the branch on show, its own is from now on."""
+    """Go to a message, or to where it cites its `source` of that number; if it is not on the branch on show,
+    its own is from now on."""
     mine = (
         Turn.objects.for_user(request.user)
         .filter(spawned_by=None)
@@ -83,7 +85,9 @@ def at_turn(request: SignedInRequest, turn_id: UUID) -> HttpResponse:
     shown = branches.path(branches.family(turn.conversation), turn.conversation.current_turn_id)
     if turn.id not in shown:
         conversations.show_branch(turn.conversation, turn=turn)
-    return redirect(f"{reverse('conversation', args=[turn.conversation_id])}#turn-{turn.id}")
+    source = _number(request.GET.get("source", ""))
+    place = f"#turn-{turn.id}" + (f".{source}" if source else "")
+    return redirect(reverse("conversation", args=[turn.conversation_id]) + place)
 
 
 def _query(request: HttpRequest) -> search.Query:

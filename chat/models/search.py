@@ -16,7 +16,8 @@ class SearchEntryQuerySet(models.QuerySet["SearchEntry"]):
 
 
 class SearchEntry(models.Model):
-    """A text as it is on show. A title has no turn. Ids grow with time, so that the newest come first.
+    """A text as it is on show. A title has no turn. The sources of an answer are one text, a line for
+    each: number, title, host. Ids grow with time, so that the newest come first.
 
     The database keeps an index of the letters beside it by itself: see the migration that made this table.
     """
@@ -25,6 +26,7 @@ class SearchEntry(models.Model):
         TITLE = "title"
         QUESTION = "question"
         ANSWER = "answer"
+        SOURCE = "source"
 
     id = models.BigAutoField(primary_key=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -51,6 +53,7 @@ class SearchEntry(models.Model):
         indexes: ClassVar = [
             models.Index(fields=("user", "-id"), name="search_entries_of_user"),
             models.Index(fields=("user", "-id"), condition=Q(kind="title"), name="search_titles_of_user"),
+            models.Index(fields=("user", "-id"), condition=Q(kind="source"), name="search_sources_of_user"),
         ]
 
     def __str__(self) -> str:

@@ -366,11 +366,14 @@ const hasMore = () => thread().querySelector(":scope > .earlier") !== null;
 
 /** The turn that the address names, by a search or a link. */
 async function goToNamed() {
-  const id = /^#turn-([\w-]+)$/.exec(location.hash)?.[1];
+  const [, id, source] = /^#turn-([\w-]+)(?:\.(\d+))?$/.exec(location.hash) ?? [];
   if (!id) return;
   const named = () => document.getElementById(`turn-${id}`);
   if (!named() && hasMore()) await (await earlier()).reach(id);
+  const pill = source && named()?.querySelector(`.cite[popovertarget="passage-${id}-${source}"]`);
   if (named()) scroll.to(named());
+  pill?.scrollIntoView({ block: "center" });
+  pill?.focus({ preventScroll: true });
 }
 
 // What the browser searches and prints is all of it.
