@@ -229,7 +229,7 @@ def test_nothing_outlives_a_killed_worker(shared: Path) -> None:
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    wait_until(lambda: not alive(shared), within_s=5, what="the daemon's end")
+    wait_until(lambda: not alive(shared), within_s=30, what="the daemon's end")
 
 
 async def test_without_bubblewrap_nothing_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_who_asks_often_waits_for_who_asks_seldom() -> None:
             threads[-1].start()
             expected = len(threads)
             waiting = lambda: sum(map(len, lock._waiting.values())) == expected  # noqa: B023, E731
-            wait_until(waiting, within_s=10, what="the next in line")
+            wait_until(waiting, within_s=30, what="the next in line")
     for thread in threads:
         thread.join(10)
     assert done == ["a1", "b1", "c1", "a2", "b2", "a3"]

@@ -90,7 +90,7 @@ def client(server: str, secret: str, scripted_model) -> Iterator[openai.OpenAI]:
         yield client
     # A bill is written after the answer's last byte: wait for it before the test's rows are wiped away.
     is_open = Hold.objects.filter(status=Hold.Status.OPEN)
-    wait_until(lambda: not is_open.exists(), within_s=10, what="the last settlement")
+    wait_until(lambda: not is_open.exists(), within_s=30, what="the last settlement")
 
 
 @pytest.fixture

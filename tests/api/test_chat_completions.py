@@ -18,7 +18,7 @@ THINK = {"thinking": {"type": "enabled"}}
 
 def record():
     """The one usage record, which is written after the answer's last byte."""
-    wait_until(lambda: UsageRecord.objects.exists(), within_s=10, what="the usage record")
+    wait_until(lambda: UsageRecord.objects.exists(), within_s=30, what="the usage record")
     return UsageRecord.objects.get()
 
 
@@ -154,7 +154,7 @@ def test_an_answer_that_breaks_before_any_of_it_was_sent_costs_nothing(ask, scri
     script("text: one two three", "break: The worker is gone.")
     with pytest.raises(openai.InternalServerError, match="The worker is gone"):
         ask()
-    wait_until(lambda: Hold.objects.get().status == "released", within_s=10, what="the release")
+    wait_until(lambda: Hold.objects.get().status == "released", within_s=30, what="the release")
     assert not UsageRecord.objects.exists()
 
 

@@ -15,7 +15,7 @@ THREE = {"n": 3, "seed": 7}
 
 
 def record():
-    wait_until(lambda: UsageRecord.objects.exists(), within_s=10, what="the usage record")
+    wait_until(lambda: UsageRecord.objects.exists(), within_s=30, what="the usage record")
     return UsageRecord.objects.get()
 
 
@@ -86,7 +86,7 @@ def test_tool_calls_of_two_choices_are_told_apart(ask, upstream):
 def test_the_hold_covers_the_longest_answer_of_each(ask, upstream, client):
     ask(max_tokens=100)
     ask(max_tokens=100, n=3)
-    wait_until(lambda: UsageRecord.objects.count() == 2, within_s=10, what="the bills")
+    wait_until(lambda: UsageRecord.objects.count() == 2, within_s=30, what="the bills")
     one, three = Hold.objects.order_by("created_at")
     assert three.amount_nano - one.amount_nano == 2 * 100 * 2_000
 
@@ -104,8 +104,8 @@ def test_one_refused_choice_ends_the_others_and_nothing_is_billed(ask, varied):
     varied.scripts |= {7: Script.of("text: It's", "stall:"), 8: Script.of("error: rejected Too long.")}
     with pytest.raises(openai.BadRequestError, match="Too long"):
         ask(**THREE)
-    wait_until(lambda: varied.closed_at, within_s=10, what="the end of the other choice")
-    wait_until(lambda: Hold.objects.get().status == "released", within_s=10, what="the release")
+    wait_until(lambda: varied.closed_at, within_s=30, what="the end of the other choice")
+    wait_until(lambda: Hold.objects.get().status == "released", within_s=30, what="the release")
     assert not UsageRecord.objects.exists()
 
 
@@ -129,7 +129,7 @@ def test_a_client_that_hangs_up_stops_every_choice(ask, varied, alice):
     stream.close()
     row = record()
     assert (row.finish_reason, row.is_estimated, row.output_tokens) == ("cancelled", True, 3 * 4)
-    wait_until(lambda: len(varied.closed_at) == 3, within_s=10, what="the end of the choices")
+    wait_until(lambda: len(varied.closed_at) == 3, within_s=30, what="the end of the choices")
     assert Account.objects.get(user=alice).held_nano == 0
 
 

@@ -79,5 +79,5 @@ def test_a_stream_that_ends_well_leaves_no_note(client, script):
     for number, _ in enumerate(stream):
         if number == 130:
             assert Delivered.objects.exists()
-    wait_until(lambda: not Delivered.objects.exists(), within_s=10, what="the settlement")
+    wait_until(lambda: not Delivered.objects.exists(), within_s=30, what="the settlement")
     assert UsageRecord.objects.get().output_tokens == 150

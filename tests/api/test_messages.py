@@ -33,7 +33,7 @@ def claude(request, server: str, secret: str, scripted_model) -> Iterator[anthro
     with anthropic.Anthropic(base_url=f"{server}{request.param}", api_key=secret, **options) as client:
         yield client
     is_open = Hold.objects.filter(status=Hold.Status.OPEN)
-    wait_until(lambda: not is_open.exists(), within_s=10, what="the last settlement")
+    wait_until(lambda: not is_open.exists(), within_s=30, what="the last settlement")
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_both_dialects_count_and_bill_the_same_to_the_token(claude, client, tell
     assert ours.cache_read_input_tokens == theirs.prompt_tokens_details.cached_tokens
     assert ours.output_tokens == theirs.completion_tokens
     assert ours.output_tokens_details.thinking_tokens == theirs.completion_tokens_details.reasoning_tokens
-    wait_until(lambda: UsageRecord.objects.count() == 2, within_s=10, what="both records")
+    wait_until(lambda: UsageRecord.objects.count() == 2, within_s=30, what="both records")
     columns = (
         "input_uncached_tokens",
         "input_cached_tokens",
@@ -318,7 +318,7 @@ def test_a_bearer_key_opens_the_door_too(server, secret, scripted_model, script)
         answer: Any = client.messages.create(model="scripted", max_tokens=64, messages=QUESTION)
     assert answer.content[0].text == "4"
     record()
-    wait_until(lambda: not Hold.objects.filter(status="open").exists(), within_s=10, what="the settlement")
+    wait_until(lambda: not Hold.objects.filter(status="open").exists(), within_s=30, what="the settlement")
 
 
 def test_a_stream_that_breaks_tells_so_and_is_billed_for_what_came(tell, script, alice):

@@ -76,7 +76,7 @@ def ask(address, transactional_db, alice):
 
         yield ask
     is_open = Hold.objects.filter(status=Hold.Status.OPEN)
-    wait_until(lambda: not is_open.exists(), within_s=10, what="the last settlement")
+    wait_until(lambda: not is_open.exists(), within_s=30, what="the last settlement")
 
 
 def pieces_of(reply) -> list[tuple[str, list[Any]]]:
@@ -112,7 +112,7 @@ def test_a_schema_that_cannot_be_followed_is_refused_with_its_reason_and_costs_n
     with pytest.raises(openai.BadRequestError, match=r"\$ref|example\.com") as refusal:
         ask("Who is Alice?", response_format=bound_to(ELSEWHERE))
     assert refusal.value.type == "invalid_request_error"
-    wait_until(lambda: Hold.objects.get().status == "released", within_s=10, what="the release")
+    wait_until(lambda: Hold.objects.get().status == "released", within_s=30, what="the release")
     assert not UsageRecord.objects.exists()
 
 
@@ -129,7 +129,7 @@ def test_each_of_several_choices_is_what_its_seed_alone_gives_and_all_are_billed
     told = [choice.message.content for choice in together.choices]
     assert told == [completion.choices[0].message.content for completion in alone]
     assert len(set(told)) == 3
-    wait_until(lambda: UsageRecord.objects.count() == 4, within_s=10, what="the bills")
+    wait_until(lambda: UsageRecord.objects.count() == 4, within_s=30, what="the bills")
     row = UsageRecord.objects.get(reference=together.id)
     assert together.usage.prompt_tokens == alone[0].usage.prompt_tokens
     assert row.output_tokens == sum(completion.usage.completion_tokens for completion in alone)

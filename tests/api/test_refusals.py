@@ -199,7 +199,7 @@ def test_too_many_requests_at_once_are_refused_until_one_ends(ask, script):
         ask()
     for stream in streams:
         stream.close()
-    wait_until(lambda: UsageRecord.objects.count() == 3, within_s=10, what="the end of the streams")
+    wait_until(lambda: UsageRecord.objects.count() == 3, within_s=30, what="the end of the streams")
     script("text: 4")
     ask()
 
@@ -222,7 +222,7 @@ def test_a_fault_before_the_first_token_is_a_plain_error_and_costs_nothing(
         ask(stream=is_stream)
     assert (refusal.value.status_code, refusal.value.code) == (status, code)
     assert refusal.value.response.headers.get("retry-after") == retry_after
-    wait_until(lambda: Hold.objects.get().status == "released", within_s=10, what="the release")
+    wait_until(lambda: Hold.objects.get().status == "released", within_s=30, what="the release")
     assert UsageRecord.objects.count() == 0
 
 

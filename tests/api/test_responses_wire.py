@@ -109,7 +109,7 @@ def test_an_agents_loop_runs_with_what_it_carries(server, secret, scripted_model
     sealed = next(item for item in said if item["type"] == "reasoning")
     assert sealed["encrypted_content"]
     assert [tool["type"] for tool in whole["tools"]] == ["function", "custom"]
-    wait_until(lambda: UsageRecord.objects.count() == 3, within_s=10, what="the last settlement")
+    wait_until(lambda: UsageRecord.objects.count() == 3, within_s=30, what="the last settlement")
 
 
 BAD: list[tuple[dict[str, Any], str | None]] = [

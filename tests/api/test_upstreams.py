@@ -25,5 +25,5 @@ def test_another_upstream_answers_and_one_bill_is_written(ask, stand_in):
     assert ask().choices[0].message.content == "It is 4."
     pieces = [piece.choices[0].delta.content for piece in ask(stream=True) if piece.choices]
     assert "".join(filter(None, pieces)) == "It is 4."
-    wait_until(lambda: UsageRecord.objects.count() == 2, within_s=20, what="both bills")
+    wait_until(lambda: UsageRecord.objects.count() == 2, within_s=30, what="both bills")
     assert not Hold.objects.filter(status=Hold.Status.OPEN).exists()

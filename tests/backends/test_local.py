@@ -50,7 +50,7 @@ async def test_nothing_is_left_in_redis_when_a_request_is_done(local: LocalStand
             backlog = await client.xlen(f"inference:{MODEL}:requests")
         return backlog == 0 and not any("request-1" in key for key in await keys(redis_url))
 
-    await until(is_clean, within_s=2)
+    await until(is_clean, within_s=30)
 
 
 async def test_thinking_is_asked_for_and_led(local: LocalStand):
@@ -145,7 +145,7 @@ async def test_stop_strings_end_the_answer_and_the_sequence(local: LocalStand):
     answer = await asyncio.wait_for(collect(local.backend, ask(sampling=Sampling(stop=("STOP",)))), 5)
     assert (answer.content, answer.finished.reason) == ("one two ", FinishReason.STOP)
     assert answer.finished.stop_sequence == "STOP"
-    await asyncio.wait_for(local.seen_closed(), 2)
+    await asyncio.wait_for(local.seen_closed(), 30)
 
 
 async def test_a_prompt_is_counted_by_the_worker_without_an_answer(local: LocalStand):
@@ -190,12 +190,12 @@ async def test_the_worker_counts_what_it_does(local: LocalStand):
 async def test_a_reader_that_died_is_noticed_and_its_request_aborted(local: LocalStand):
     local.play("text: a", "stall:")
     ticket = await local.transport.send(ask(), model=MODEL)  # a reader that never gives a sign of life again
-    await asyncio.wait_for(local.seen_closed(), 15)
+    await asyncio.wait_for(local.seen_closed(), 30)
 
     async def is_gone() -> bool:
         return not await local.transport.is_queued(ticket)
 
-    await until(is_gone, within_s=5)
+    await until(is_gone, within_s=30)
     last = (await local.transport.receive(ticket, after=0, timeout_s=1))[-1].reply
     assert isinstance(last, Fault), "one that was only held up for long finds out why"
     assert "nobody had read it for 8 seconds" in last.message
@@ -208,10 +208,10 @@ async def test_an_engine_that_crashes_breaks_the_stream_and_ends_the_service(
     local.play("text: so far", "stall:")
     so_far = Answer()
     reading = asyncio.create_task(collect(local.backend, ask(), into=so_far))
-    await asyncio.wait_for(_content(so_far, "so far"), 5)
+    await asyncio.wait_for(_content(so_far, "so far"), 30)
     local.engine.crash = crash
     with pytest.raises(StreamBroken, match="stopped in the middle"):
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, 30)
 
 
 async def test_a_service_that_drains_finishes_what_it_has(local: LocalStand):
@@ -220,7 +220,7 @@ async def test_a_service_that_drains_finishes_what_it_has(local: LocalStand):
     reading = asyncio.create_task(collect(local.backend, ask(), into=so_far))
     await asyncio.wait_for(_content(so_far, "a"), 5)
     local.service.stop()
-    answer = await asyncio.wait_for(reading, 5)
+    answer = await asyncio.wait_for(reading, 30)
     assert answer.content == "ab"
 
 
@@ -232,7 +232,7 @@ async def test_a_service_out_of_time_breaks_what_it_has(local: LocalStand):
     stopped_at = time.monotonic()
     local.service.stop()
     with pytest.raises(StreamBroken):
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, 30)
     assert time.monotonic() - stopped_at < 3
 
 

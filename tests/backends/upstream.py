@@ -136,7 +136,7 @@ def serve(provider: Provider) -> Iterator[Provider]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    wait_until(lambda: server.started, within_s=10, what="the provider")
+    wait_until(lambda: server.started, within_s=30, what="the provider")
     yield provider
     server.should_exit = server.force_exit = True
     thread.join(timeout=5)

@@ -207,7 +207,7 @@ def test_the_listener_would_have_heard(listener: Listener) -> None:
     socket.create_connection(("127.0.0.1", listener.port)).close()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.sendto(b"x", ("127.0.0.1", listener.port))
-    services.wait_until(lambda: sorted(listener.heard) == ["tcp", "udp"], within_s=10, what="both")
+    services.wait_until(lambda: sorted(listener.heard) == ["tcp", "udp"], within_s=30, what="both")
 
 
 def test_an_address_of_a_preview_is_worth_little_elsewhere(

@@ -87,7 +87,7 @@ def test_while_the_provider_is_away(alice_tab: Tab, note: Note) -> None:
 
 def test_inside_a_tool_that_never_ends(alice_tab: Tab, world: Ledger, note: Note) -> None:
     turn = begin(alice_tab, "steps=9 tools=hang")
-    wait_until(lambda: world.num_attempts("hang") == 1, within_s=10, what="the tool's begin")
+    wait_until(lambda: world.num_attempts("hang") == 1, within_s=30, what="the tool's begin")
     assert stop(alice_tab, turn, note) < INSIDE_S
     assert world.num_effects("hang") == 1, "the tool was told of its end"
 
@@ -96,7 +96,7 @@ def test_while_a_person_is_waited_for(alice_tab: Tab, world: Ledger, note: Note)
     turn = begin(alice_tab, "steps=9 tools=publish")
     alice_tab.wait_for("turn.waiting")
     wait_until(
-        lambda: Turn.objects.get(id=turn).status == Turn.Status.WAITING, within_s=10, what="the turn to wait"
+        lambda: Turn.objects.get(id=turn).status == Turn.Status.WAITING, within_s=30, what="the turn to wait"
     )
     assert stop(alice_tab, turn, note) < OUTSIDE_S
     assert world.num_effects("publish") == 0

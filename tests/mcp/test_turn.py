@@ -56,7 +56,7 @@ def test_a_strangers_answer_makes_the_next_call_wait_for_a_person(
     )
     alice_tab.wait_for("turn.finished")
     turn = Turn.objects.get(id=turn_id)
-    wait_until(lambda: Turn.objects.get(id=turn_id).lease_until is None, within_s=10, what="the last word")
+    wait_until(lambda: Turn.objects.get(id=turn_id).lease_until is None, within_s=30, what="the last word")
     assert results(turn) == [
         {"city": "Oslo", "sky": "clear"},
         {"city": "Rome", "sky": "clear for 3 days"},

@@ -76,7 +76,7 @@ def test_a_part_that_dies_is_back_and_the_platform_ready_again(scripted: Platfor
         except httpx.HTTPError:
             return False
 
-    services.wait_until(lambda: not redis.is_running(), within_s=5, what="the end of Redis")
+    services.wait_until(lambda: not redis.is_running(), within_s=30, what="the end of Redis")
     services.wait_until(is_ready, within_s=30, what="readiness after the death of Redis")
 
 

@@ -213,9 +213,9 @@ def test_nothing_outlives_a_killed_worker(tmp_path: Path) -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-        wait_until(lambda: looping() > 0, within_s=10, what="the loop")
+        wait_until(lambda: looping() > 0, within_s=30, what="the loop")
         worker.send_signal(signal.SIGKILL)
-    wait_until(lambda: looping() == 0, within_s=5, what="the end of the loop")
+    wait_until(lambda: looping() == 0, within_s=30, what="the end of the loop")
 
 
 def looping() -> int:

@@ -47,7 +47,7 @@ def wait_at(tab: Tab, script: WriteScript, *replies: Reply) -> Turn:
     turn_id = tab.start("Sign it.", long_thinking=True)
     tab.wait_for("turn.waiting")
     turn = Turn.objects.get(id=turn_id)
-    services.wait_until(lambda: is_parked(turn), within_s=5, what="the end of the segment")
+    services.wait_until(lambda: is_parked(turn), within_s=30, what="the end of the segment")
     return turn
 
 

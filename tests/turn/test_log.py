@@ -33,7 +33,7 @@ def log_of(connection: "Client", *, last_seq: int = 0) -> TurnLog:
 
 async def entries(connection: "Client", log: TurnLog | None = None) -> list[frames.Event]:
     """What is in the log, once it has all that was said."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while log is not None and await events.tail(connection, TURN) < log.last_seq:
             await asyncio.sleep(0.001)
     return [events.decode(entry) for entry in await events.read(connection, TURN)]
@@ -55,7 +55,7 @@ async def test_the_first_piece_of_each_kind_goes_out_at_once_and_the_rest_togeth
         if isinstance(event, frames.ContentPiece | frames.ReasoningPiece)
     ]
     assert [piece.text for piece in pieces] == ["a", "bc", "d"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await events.tail(connection, TURN) < 6:
             await asyncio.sleep(0.01)
     assert (await entries(connection, log))[-1] == frames.ContentPiece(step=1, text="ef")

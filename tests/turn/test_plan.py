@@ -43,7 +43,7 @@ def test_the_first_plan_waits_for_its_approval_and_is_followed_as_the_person_cha
     [waiting] = alice_tab.wait_for("turn.waiting")["calls"]
     assert "1. (doing) Work it out" in waiting["prompt"]
     turn = Turn.objects.get(id=turn_id)
-    services.wait_until(lambda: _is_parked(turn), within_s=5, what="the end of the segment")
+    services.wait_until(lambda: _is_parked(turn), within_s=30, what="the end of the segment")
     assert texts(turn.id) == []
     command = CallDecide(
         turn=turn_id,

@@ -47,7 +47,7 @@ def sweep_until(is_so: object) -> None:
         queueing.go_on()
         return bool(is_so())  # type: ignore[operator]
 
-    services.wait_until(swept, within_s=20, what="the queue to go on")
+    services.wait_until(swept, within_s=30, what="the queue to go on")
 
 
 def test_a_queued_message_is_said_once_when_the_turn_has_ended(

@@ -70,7 +70,7 @@ def test_a_flood_waits_for_its_reader_and_goes_on_with_it(port: int) -> None:
         taken = 0
         while taken < 2 * stalled_at:
             taken += len(reader.recv(1 << 20))
-        services.wait_until(lambda: num_sent(port) > 2 * stalled_at, within_s=20, what="more")
+        services.wait_until(lambda: num_sent(port) > 2 * stalled_at, within_s=30, what="more")
 
 
 def _rest(port: int) -> int:
