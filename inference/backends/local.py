@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
+import msgspec
+
 from inference.backends.base import (
     BackendError,
     BackendOverloaded,
@@ -44,16 +46,20 @@ class LocalBackend:
         redis_url: str = "",
         transport: CallerTransport | None = None,
         max_requests: int = _MAX_REQUESTS,
+        priority: int = 0,
     ) -> None:
-        """Over Redis, or over the transport given; either is closed with the backend."""
+        """Over Redis, or over the transport given; either is closed with the backend. `priority` is added to
+        that of each request."""
         self._transport = transport or RedisTransport(redis_url)
         self._model = model
         self._max_requests = max_requests
+        self._priority = priority
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         try:
             await self._admit()
-            ticket = await self._transport.send(request, model=self._model)
+            ranked = msgspec.structs.replace(request, priority=request.priority + self._priority)
+            ticket = await self._transport.send(ranked, model=self._model)
         except TransportLost as error:
             raise BackendUnavailable(str(error)) from error
         is_over = False

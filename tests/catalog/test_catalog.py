@@ -8,6 +8,7 @@ from inference import registry
 from inference.backends.base import BackendUnavailable
 from inference.backends.local import LocalBackend
 from inference.backends.scripted import Script, ScriptedBackend
+from tests.backends import stands
 from tests.backends.asking import ask, collect
 from tests.backends.upstream import Provider, serve
 from webapp.billing import seeds as prices
@@ -108,6 +109,36 @@ async def test_the_catalogue_says_whose_parser_reads_a_providers_text(settings, 
         backend = backends.backend_for(row)
         assert (await collect(backend, ask())).content == content
         await backend.aclose()
+
+
+async def test_a_tier_goes_before_its_model_with_our_own_workers(redis_url):
+    """By way of the real queue and worker; that their engine heeds it stands in its scheduler's tests."""
+    rows = [
+        ServedModel(name=f"m{rank}", backend="local", upstream_name=stands.MODEL, priority=rank)
+        for rank in (0, 1)
+    ]
+    async with stands.local_stand(redis_url) as local:
+        local.play("text: ok")
+        ranks = []
+        add = local.engine.add
+
+        def noting(sequence):
+            ranks.append(sequence.priority)
+            add(sequence)
+
+        local.engine.add = noting  # type: ignore[method-assign]  # the worker's last word to the engine
+        for row in rows:
+            backend = backends.backend_for(row)
+            assert (await collect(backend, ask())).content == "ok"
+            await backend.aclose()
+    assert ranks == [0, 1]
+    assert backends.recipe_of(rows[0]) != backends.recipe_of(rows[1])
+
+
+def test_the_turbo_tier_that_ships_is_one():
+    seeds.seed()
+    turbo, plain = (ServedModel.objects.get(name=f"kimi-k2-thinking{tier}") for tier in ("-turbo", ""))
+    assert turbo.priority > plain.priority
 
 
 def test_a_providers_model_follows_its_variables(settings):

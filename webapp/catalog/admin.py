@@ -41,7 +41,7 @@ class ServedModelAdmin(ServedModelBase):
     search_fields = ("name", "label", "upstream_name")
     fieldsets = (
         (None, {"fields": ("name", "label", "description", "is_active", "is_configured", "position")}),
-        (_("Behaviour"), {"fields": ("system_prompt", "context_tokens", "max_output_tokens")}),
+        (_("Behaviour"), {"fields": ("system_prompt", "context_tokens", "max_output_tokens", "priority")}),
         (
             _("Abilities"),
             {"fields": ("thinks", "thinking_dialect", "calls_tools", "is_small", "output_parser")},

@@ -31,12 +31,12 @@ def backend_for(model: ServedModel) -> ChatBackend:
     Raises BackendUnavailable, saying what to set, when none has its key, script or address.
     """
     if not model.more_upstreams:
-        return own_backend_for(model)
+        return own_backend_for(model, priority=model.priority)
     routes, lacks = [], []
     every: list[Reached] = [model, *upstreams_of(model)]
     for served in every:
         try:
-            routes.append(_route(served))
+            routes.append(_route(served, priority=model.priority))
         except BackendUnavailable as lack:
             lacks.append(lack)
     if not routes:
@@ -44,13 +44,13 @@ def backend_for(model: ServedModel) -> ChatBackend:
     return RoutedBackend(routes, on_fault=upstream_health.note)
 
 
-def own_backend_for(served: Reached) -> ChatBackend:
-    """As `backend_for`, of this one upstream alone."""
+def own_backend_for(served: Reached, *, priority: int = 0) -> ChatBackend:
+    """As `backend_for`, of this one upstream alone. `priority` counts with our own workers."""
     # A client is imported with its first use: a site with a local model alone never loads the provider's.
     if served.backend == Served.Backend.LOCAL:
         from inference.backends.local import LocalBackend
 
-        return LocalBackend(redis_url=settings.REDIS_URL, model=served.upstream_name)
+        return LocalBackend(redis_url=settings.REDIS_URL, model=served.upstream_name, priority=priority)
     if served.backend == Served.Backend.SCRIPTED:
         return ScriptedBackend.from_file(_script_file(served))
     from inference.backends.openai_compatible import OpenAICompatibleBackend
@@ -68,10 +68,10 @@ def upstreams_of(model: ServedModel) -> list[Upstream]:
     return [Upstream(**told) for told in model.more_upstreams]
 
 
-def _route(served: Reached) -> Route:
+def _route(served: Reached, *, priority: int) -> Route:
     return Route(
         name=served.label,
-        backend=own_backend_for(served),
+        backend=own_backend_for(served, priority=priority),
         model=served.upstream_name,
         breaker=_breakers.setdefault(_recipe(served), Breaker()),
         rank=served.rank if isinstance(served, Upstream) else 0,
@@ -103,7 +103,7 @@ def is_configured(served: Reached) -> bool:
 def recipe_of(model: ServedModel) -> Recipe:
     """Backends of one recipe are the same: after an edit in the admin it is another."""
     more = (tuple(sorted(told.items(), key=itemgetter(0))) for told in model.more_upstreams)
-    return (*_recipe(model), model.weight, model.patience_s, *more)
+    return (*_recipe(model), model.weight, model.patience_s, model.priority, *more)
 
 
 def _recipe(served: Reached) -> Recipe:

@@ -113,6 +113,11 @@ class ServedModel(Served):
         default=True,
         help_text=_("Whether its key, script or model file is given; looked at anew at each start."),
     )
+    priority = models.PositiveSmallIntegerField(
+        _("priority"),
+        default=0,
+        help_text=_("Our own workers serve a higher one first: give it to a model's faster tier."),
+    )
     position = models.PositiveSmallIntegerField(_("position"), default=100)
     # A copy of its upstreams: who reads this row to make a call needs no second look.
     more_upstreams = models.JSONField(default=list, editable=False)

@@ -37,6 +37,7 @@ class Seed:
     backend: str
     upstream_name: str
     position: int
+    priority: int = 0
     description: str = ""
     base_url: str = ""
     api_key_env: str = ""
@@ -76,7 +77,7 @@ LOCAL = (
 )
 
 
-def _kimi(name: str, *, label: str, description: str, position: int) -> Seed:
+def _kimi(name: str, *, label: str, description: str, position: int, priority: int = 0) -> Seed:
     return Seed(
         name=name,
         label=label,
@@ -86,6 +87,7 @@ def _kimi(name: str, *, label: str, description: str, position: int) -> Seed:
         base_url=settings.MOONSHOT_BASE_URL,
         api_key_env=MOONSHOT_KEY,
         position=position,
+        priority=priority,
         system_prompt=KIMI_PROMPT,
         context_tokens=262_144,
         max_output_tokens=65_536,
@@ -161,6 +163,7 @@ def _hosted() -> tuple[Seed, Seed]:
             label="Kimi K2 Thinking Turbo",
             description="The same model, served faster",
             position=2,
+            priority=1,
         ),
     )
 
