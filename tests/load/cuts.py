@@ -150,9 +150,9 @@ async def _cut(
     elif what == "second page" and page.turn is not None:
         await _look_beside(Page(proxy.url, cookie, draw=draw), page.turn, came)
     elif what == "web":
-        await asyncio.to_thread(_again, stack, "web")
+        cut_at = await asyncio.to_thread(_again, stack, "web")
         served_at = await asyncio.to_thread(_served_at, stack)
-        came.back_s += [back - served_at for back in await _back(pages, served_at)]
+        came.back_s += [max(0.0, back - served_at) for back in await _back(pages, cut_at)]
     elif what == "redis":
         await asyncio.to_thread(_restart_redis, stack)
     elif what == "worker":
@@ -171,20 +171,23 @@ async def _look_beside(second: Page, turn: str, came: Cuts) -> None:
         await second.close()
 
 
-async def _back(pages: list[Page], served_at: float) -> list[float]:
-    """When each of the pages had a connection again."""
+async def _back(pages: list[Page], cut_at: float) -> list[float]:
+    """When each of the pages had a connection again: some have it before we know that the site is served."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        times = [next((at for at in page.opened_at if at > served_at), None) for page in pages]
+        times = [next((at for at in page.opened_at if at > cut_at), None) for page in pages]
         if all(at is not None for at in times):
             break
         await asyncio.sleep(0.02)
     return [at if at is not None else deadline for at in times]
 
 
-def _again(stack: Stack, part: str) -> None:
+def _again(stack: Stack, part: str) -> float:
+    """When the part was dead."""
     stack.kill(part)
+    died_at = time.monotonic()
     stack.start_part(part)
+    return died_at
 
 
 def _served_at(stack: Stack) -> float:
