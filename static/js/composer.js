@@ -163,7 +163,7 @@ export class Composer extends EventTarget {
     const model = target.closest("[data-model]");
     const effort = target.closest("[role=radio]");
     if (target.closest("[data-action=dismiss-note]")) this.warn("");
-    const preset = target.closest("[data-preset]");
+    const preset = target.closest("[data-preset][role]");
     if (preset) this.#begin(preset);
     if (model) this.#choose(this.models, model);
     if (effort) this.#choose(this.efforts, effort);
