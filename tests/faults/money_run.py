@@ -226,11 +226,14 @@ def _faults_of_cuts(tally: Tally, billed: dict[str, int]) -> list[str]:
     """Who lost no server has one bill, of the tokens that were delivered."""
     faults = []
     for seen in tally.undisturbed:
-        delivered = NUM_PIECES if seen.end == "whole" else estimates.estimated_tokens(seen.text)
+        told = billed.get(seen.id, -1)
+        delivered = estimates.estimated_tokens(seen.text)
+        # Who was cut after the last word has had it all: the model may have counted it.
+        is_counted = told == NUM_PIECES == seen.text.count("word")
         if seen.end not in ("whole", "cut"):
             faults.append(f"{seen.dialect}: undisturbed and {seen.end} {seen.status}")
-        elif not 0 <= billed.get(seen.id, -1) - delivered <= (seen.end == "cut") * PIECE_TOKENS:
-            faults.append(f"{seen.dialect} {seen.id}: delivered {delivered}, billed {billed.get(seen.id)}")
+        elif not is_counted and (seen.end == "whole" or not 0 <= told - delivered <= PIECE_TOKENS):
+            faults.append(f"{seen.dialect} {seen.id}: delivered {delivered}, billed {told}")
     return faults
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -42,6 +43,8 @@ class LargeTableAdmin(ReadOnlyAdmin):
     change_list_template = "admin/billing/large_list.html"
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each is a count
+    actions = None
     csv_columns: Sequence[str] = ()
 
     def get_urls(self) -> list[URLPattern]:
