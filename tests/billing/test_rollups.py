@@ -170,6 +170,6 @@ def test_how_long_first_tokens_take_is_told_by_shares_not_by_a_mean(people, kimi
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no TRUNCATE")
 def test_postgresql_refuses_to_empty_what_is_final_at_once(db):
     for model in (LedgerEntry, UsageRecord):
-        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(f"TRUNCATE {model._meta.db_table} CASCADE")
+        refused = pytest.raises(DatabaseError, match="append-only")
+        with refused, transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {model._meta.db_table} CASCADE")
