@@ -107,8 +107,10 @@ def test_a_hostile_artifact_tells_nobody(
     }
     say(person, stack, fenced("html", COUNTER))
     url = person.page.url
-    person.page.evaluate(
+    spoke = person.page.evaluate(
         """async (pages) => {
+          const spoke = new Set(); // frames whose page ran, and was told what it may not
+          addEventListener("message", ({ source, data }) => { if (data?.preview) spoke.add(source); });
           const frame = document.getElementById("artifact-frame").content.firstElementChild;
           await Promise.all(Object.entries(pages).map(([name, page]) => new Promise((resolve) => {
             const one = frame.cloneNode();
@@ -118,9 +120,14 @@ def test_a_hostile_artifact_tells_nobody(
             }, { once: true });
             document.body.append(one);
           })));
+          for (let wait = 300; wait && spoke.size < 8; wait--) {
+            await new Promise((done) => setTimeout(done, 100));
+          }
+          return spoke.size;
         }""",
         pages,
     )
+    assert spoke >= 8
     assert listener.heard == []
     assert (person.page.url, len(person.page.context.pages)) == (url, 1)
     visitors.complaints.clear()
