@@ -100,4 +100,4 @@ class ForgeProcess:
 def _wait(condition: Any) -> None:
     from tests.services import wait_until
 
-    wait_until(condition, within_s=30, what="LoopForge")
+    wait_until(condition, within_s=180, what="LoopForge")
