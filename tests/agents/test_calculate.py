@@ -143,10 +143,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("expression", HOSTILE, ids=lambda text: text[:20] or "empty")
 def test_hostile_expressions_are_refused_in_words_and_at_once(expression: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ArithmeticFault, match=r"\w+ .*\w+"):
         arithmetic.evaluate(expression)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @settings(max_examples=300)

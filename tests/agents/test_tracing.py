@@ -186,7 +186,7 @@ def test_without_an_sdk_a_step_costs_next_to_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(trace, "get_tracer", lambda name: trace.NoOpTracer())
     turn_id = str(uuid4())
     a_step(turn_id)
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(200):
         a_step(turn_id)
-    assert (time.perf_counter() - began) / 200 < 0.02
+    assert (time.process_time() - began) / 200 < 0.02
