@@ -46,6 +46,10 @@ test: $(VENV)/.dev needs ## Run every test; the database-bound ones on PostgreSQ
 e2e: $(VENV)/.dev needs ## Run the browser tests alone
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m e2e
 
+.PHONY: screens
+screens: $(VENV)/.dev needs ## Take a picture of every state in every look, measured, into test-results/screens
+	SCREENS=all $(PY) -m pytest tests/e2e/test_screens.py
+
 .PHONY: faults
 faults: $(VENV)/.dev ## Kill every process at random moments of long turns, on both databases; prints the table
 	$(PY) -m tests.faults.kill_run --database sqlite --seeds $(SEEDS)
