@@ -7,7 +7,6 @@ import logging
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 import redis
@@ -21,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=1)
 MOST_CHARS = 300
-_KEY = "upstreams:"
+_KEY = "upstream:"
+_NAMES = "upstreams"  # of those that failed, by when they last did
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,23 +50,27 @@ def note(route: Route, fault: BackendError) -> None:
 def of(name: str) -> Health | None:
     """Of the upstream with this label; None if it has not failed within a day. Raises redis.RedisError."""
     with redis.Redis.from_url(settings.REDIS_URL, decode_responses=True) as client:
-        return _health(client, _KEY + name)
+        return _health(name, client.hgetall(_KEY + name))
 
 
 def all_told() -> list[Health]:
     """Of each that failed within a day, by name. Raises redis.RedisError."""
+    since = (timezone.now() - KEPT_FOR).timestamp()
     with redis.Redis.from_url(settings.REDIS_URL, decode_responses=True) as client:
-        keys = sorted(client.scan_iter(match=f"{_KEY}*", count=1000))
-        found = (_health(client, key) for key in keys)
-        return [health for health in found if health is not None]
+        names = sorted(client.zrangebyscore(_NAMES, since, "+inf"))
+        with client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hgetall(_KEY + name)
+            rows = pipeline.execute()
+    found = (_health(name, row) for name, row in zip(names, rows, strict=True))
+    return [health for health in found if health is not None]
 
 
-def _health(client: Any, key: str) -> Health | None:
-    row = client.hgetall(key)
+def _health(name: str, row: dict[str, str]) -> Health | None:
     if not row:
         return None
-    times = {name: datetime.fromtimestamp(float(row[name]), UTC) for name in ("at", "rests_until")}
-    return msgspec.convert({**row, **times, "name": key.removeprefix(_KEY)}, Health, strict=False)
+    times = {moment: datetime.fromtimestamp(float(row[moment]), UTC) for moment in ("at", "rests_until")}
+    return msgspec.convert({**row, **times, "name": name}, Health, strict=False)
 
 
 def _write(name: str, told: dict[str, str | float]) -> None:
@@ -75,6 +79,8 @@ def _write(name: str, told: dict[str, str | float]) -> None:
             pipeline.hincrby(_KEY + name, "num_faults", 1)
             pipeline.hset(_KEY + name, mapping=told)  # type: ignore[arg-type]  # floats are written as text
             pipeline.expire(_KEY + name, KEPT_FOR)
+            pipeline.zadd(_NAMES, {name: told["at"]})
+            pipeline.zremrangebyscore(_NAMES, "-inf", float(told["at"]) - KEPT_FOR.total_seconds())
             pipeline.execute()
     except redis.RedisError:
         logger.warning("could not tell of a fault of upstream %s", name)
