@@ -274,7 +274,8 @@ def shelves(tour: Tour) -> None:
     drawer = page.locator("[data-sidebar=show]")
     page.set_viewport_size({"width": 390, "height": 844})
     drawer.click()
-    tour.gallery.looks, kept = [look for look in tour.gallery.looks if look.width == 390], tour.gallery.looks
+    narrow = [look for look in tour.gallery.looks if look.width == 390] or [Look(390, 844, "light")]
+    tour.gallery.looks, kept = narrow, tour.gallery.looks
     tour.show("drawer")
     tour.gallery.looks = kept
     tour.open("/", "#message")
