@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from urllib.parse import SplitResult, urlsplit
 
 from agents.tool import ToolResult
 
@@ -21,3 +22,20 @@ def numbered(result: ToolResult, *, first: int) -> ToolResult:
     return replace(
         result, for_model=_MARK.sub(number, result.for_model), for_user=_MARK.sub(number, result.for_user)
     )
+
+
+def host_of(source: str) -> str:
+    """Of a page; empty for what has none, such as a file, and for an address that is none."""
+    return _parts(source).netloc
+
+
+def is_page(source: str) -> bool:
+    return _parts(source).scheme in {"http", "https"}
+
+
+def _parts(source: str) -> SplitResult:
+    """Search engines and tool servers say sources as they like."""
+    try:
+        return urlsplit(source)
+    except ValueError:
+        return urlsplit("")

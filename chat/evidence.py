@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
@@ -13,6 +12,7 @@ from django.utils.translation import gettext
 
 from agents import citations, reasoning_graph, verification
 from agents.citations import Passage
+from agents.passages import host_of
 from agents.reasoning_graph import Graph
 from agents.tool import Trust
 from agents.transcript import Note, NoteKind
@@ -202,7 +202,7 @@ def _citations(turn: Turn, steps: Sequence[StepView]) -> dict[int, Citation]:
             number=passage.number,
             source=passage.source,
             title=passage.title,
-            domain=urlsplit(passage.source).netloc,
+            domain=host_of(passage.source),
             text=passage.text,
             sha256=passage.sha256,
             is_intact=passage.is_intact,

@@ -7,19 +7,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from itertools import groupby
-from typing import Any
-from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from agents import reasoning_graph
+from agents.passages import host_of
 from agents.reasoning_graph import EdgeKind, Graph, NodeKind
 from agents.verification import Verdict
 from chat import call_lines, folding, lanes, run_uses
 from chat.history import TurnView
+from chat.run_nodes import Column, Edge, Node, Picture
 from chat.runs import kind_of
 from chat.step_views import StepView, ToolCallView
 
@@ -28,67 +27,6 @@ MOST_SOURCES, MOST_SENTENCES = 24, 24
 TEXT_CHARS = 400
 _ADDRESS = re.compile(r"^https?://(?:www\.)?")
 QUIET_TOOLS = ("plan",)  # its lines are the phases
-
-
-class Column(IntEnum):
-    QUESTION = 0
-    WORK = 1
-    FOUND = 2
-    SAID = 3
-    ANSWER = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """`text` is all that it stands for. A press leads to the `call` in the panel, the source `number` there,
-    the agent `agent` or the place in the answer of `step`; a phase opens or closes at its step `first`."""
-
-    id: str
-    column: Column
-    kind: str
-    title: str
-    note: str = ""
-    text: str = ""
-    is_flagged: bool = False
-    inside: str = ""  # the open phase it belongs to
-    step: int = 0
-    call: str = ""
-    number: int = 0
-    agent: str = ""
-    first: int = 0
-    is_open: bool = False
-
-
-@dataclass(frozen=True, order=True)
-class Edge:
-    """What led to what. `manner`: led; against, where it speaks against; used, of one call by another."""
-
-    source: str
-    target: str
-    manner: str = "led"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """Nodes column by column, each in its order; edges between them only."""
-
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-
-    def of(self, column: Column) -> list[Node]:
-        return [node for node in self.nodes if node.column is column]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "nodes": [
-                {"id": node.id, "column": node.column.name.lower(), "kind": node.kind, "title": node.title}
-                | {"note": node.note, "text": node.text, "step": node.step, "is_flagged": node.is_flagged}
-                for node in self.nodes
-            ],
-            "edges": [
-                {"source": edge.source, "target": edge.target, "manner": edge.manner} for edge in self.edges
-            ],
-        }
 
 
 def of(view: TurnView, graph: Graph, *, opened: Collection[int] = ()) -> Picture:
@@ -302,7 +240,7 @@ class _Maker:
     def _add_found(self, node: reasoning_graph.Node, found: Mapping[str, reasoning_graph.Node]) -> None:
         data = node.data
         if node.id.startswith("passage:"):
-            host = urlsplit(data["source"]).netloc.removeprefix("www.") or data["source"]
+            host = host_of(data["source"]).removeprefix("www.") or data["source"]
             title, note, kind = data["title"] or host, f"[{data['number']}] {host}", "source"
             call = ""
         else:

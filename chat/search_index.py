@@ -3,10 +3,10 @@ written in the transaction that writes the text itself. Nothing of agents, and n
 over: until then a step may be taken back."""
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from django.utils import timezone
 
+from agents.passages import host_of
 from chat.models import Conversation, Passage, SearchEntry, Turn
 
 Kind = SearchEntry.Kind
@@ -34,7 +34,7 @@ def keep_sources(turn: Turn, cited: Iterable[Passage]) -> None:
 
 
 def _source(number: int, title: str, source: str) -> str:
-    host = urlsplit(source).netloc or source
+    host = host_of(source) or source
     return f"{number}\t{' '.join(title.split())}\t{' '.join(host.split())}"
 
 

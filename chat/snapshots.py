@@ -6,11 +6,11 @@ shared link shows and what JSON exports hold, so its fields change only with VER
 
 from collections.abc import Iterable
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import msgspec
 from django.utils import timezone
 
+from agents.passages import is_page
 from chat import history
 from chat.history import TurnView
 from chat.models import Conversation, Turn
@@ -99,5 +99,5 @@ def _sources(view: TurnView) -> tuple[Source, ...]:
             read_at=passage.fetched_at,
         )
         for number, passage in sorted(view.passages.items())
-        if urlsplit(passage.source).scheme in {"http", "https"}
+        if is_page(passage.source)
     )

@@ -3,7 +3,6 @@ read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -12,6 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
+from agents.passages import is_page
 from chat import activity, evidence, quoting, run_graph
 from chat.evidence import Citation, Support
 from chat.models import Turn
@@ -58,7 +58,7 @@ class SourceView:
 
     @property
     def is_address(self) -> bool:
-        return urlsplit(self.citation.source).scheme in {"http", "https"}
+        return is_page(self.citation.source)
 
 
 @login_required

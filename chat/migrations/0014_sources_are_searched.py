@@ -68,7 +68,10 @@ def fill(apps, schema_editor):
 
 
 def line(number, title, source):
-    host = urlsplit(source).netloc or source
+    try:
+        host = urlsplit(source).netloc or source
+    except ValueError:  # it came as no address
+        host = source
     return f"{number}\t{' '.join(title.split())}\t{' '.join(host.split())}"
 
 

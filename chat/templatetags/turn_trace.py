@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from agents import verification
 from agents.happenings import PlanLine
+from agents.passages import host_of
 from agents.tooling import outgoing
 from agents.transcript import Note, NoteKind
 from chat import (
@@ -214,7 +215,7 @@ def cited_passages(view: TurnView) -> list[Passage]:
 @register.filter
 def site_name(passage: Passage) -> str:
     """Where it stands: the host of a page, the name of a file."""
-    return urlsplit(passage.source).netloc.removeprefix("www.") or file_name(passage.source)
+    return host_of(passage.source).removeprefix("www.") or file_name(passage.source)
 
 
 @register.filter

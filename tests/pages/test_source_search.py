@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from chat import endings, search
+from chat import endings, search, snapshots
 from chat.models import SearchEntry, Turn
 from tests.pages import scenes
 from webapp.accounts.models import User
@@ -64,3 +64,17 @@ def test_the_palette_lists_sources_and_leads_to_the_citation(alices_client: Clie
     there = alices_client.get(address, {"source": "2"})
     assert there["Location"].endswith(f"#turn-{turn.pk}.2")
     assert alices_client.get(address, {"source": "x"})["Location"].endswith(f"#turn-{turn.pk}")
+
+
+@pytest.mark.parametrize("source", ["http://[nowhere", "http://ex\u2100mple.com/"])
+def test_a_source_whose_address_is_none_is_kept_under_its_words(
+    alices_client: Client, alice: User, source: str
+) -> None:
+    scene = scenes.Scene(alice)
+    scene.passage(1, title="Odd", source=source)
+    turn = ended(scene.step(text="It is so [1].").turn)
+    assert found(alice, "odd") == ["1"]
+    for page in ("sources", "run_graph"):
+        assert alices_client.get(reverse(page, args=[turn.pk])).status_code == 200
+    assert alices_client.get(reverse("conversation", args=[turn.conversation_id])).status_code == 200
+    assert snapshots.of_turn(turn, with_reasoning=True).exchanges
