@@ -80,6 +80,8 @@ class Breaker:
         with self._lock:
             self._num_failures += 1
             was_on_trial, self._has_a_trial = self._is_on_trial, False
+            if self.rests_for_s > 0:
+                return  # it was asked before its rest began, or for want of another: that tells nothing new
             if rest_s is not None:
                 self._rest(min(rest_s, _LONGEST_WAIT_S))
             elif was_on_trial or self._num_failures >= MOST_FAILURES:

@@ -220,3 +220,17 @@ async def test_it_is_ready_when_any_is_and_finishes_as_the_upstream_did(clock):
         await routed.aclose()
     with pytest.raises(ValueError, match="upstream"):
         RoutedBackend([])
+
+
+def test_calls_that_fail_together_make_it_rest_but_once() -> None:
+    now = 0.0
+    breaker = Breaker(lambda: now)
+    for _ in range(20):
+        breaker.begin()
+    for _ in range(20):
+        breaker.fail()
+    assert breaker.rests_for_s == FIRST_REST_S
+    now = FIRST_REST_S
+    breaker.begin()
+    breaker.fail()
+    assert breaker.rests_for_s == 2 * FIRST_REST_S
