@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from unicodedata import east_asian_width
 
-from chat.run_graph import Column, Edge, Node, Picture
+from chat.run_nodes import Column, Edge, Node, Picture
 
 GAP_X, GAP_Y = 24, 8
 WIDTHS = {

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 
 from chat import activity, evidence, graph_layout, history, run_graph
 from chat.models import Turn
-from chat.run_graph import Column, Node, Picture
+from chat.run_nodes import Column, Node, Picture
 from webapp.accounts.models import User
 
 MOST_OPENED = 20

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from chat.graph_layout import Box
 from chat.models import Turn
-from chat.run_graph import Column, Node
+from chat.run_nodes import Column, Node
 
 register = template.Library()
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from webapp.api import plane
-from webapp.api.openapi import document, examples, of_platform
+from webapp.api.openapi import document, examples, of_webhooks
 from webapp.api.openapi.document import OPERATIONS
 from webapp.webhooks.endpoints import EVENT_TYPES
 
@@ -34,7 +34,7 @@ def test_every_operation_is_named_once_and_links_lead_to_operations(described):
 
 def test_every_webhook_is_described_and_means_something(described):
     assert set(described["webhooks"]) == set(EVENT_TYPES)
-    assert all(of_platform.EVENTS.values())
+    assert all(of_webhooks.EVENTS.values())
 
 
 def test_every_reference_leads_somewhere(described):

@@ -212,7 +212,7 @@ async def test_a_picture_that_unfolds_to_gigabytes_is_refused(press: Press) -> N
 
 async def test_what_takes_too_long_ends_its_process_alone() -> None:
     endless = "\n\n".join(
-        f"| {'a | ' * 200}\n|{'-|' * 201}\n" + f"| {'b | ' * 200}\n" * 200 for _ in range(4)
+        f"| {'a | ' * 200}\n|{'-|' * 201}\n" + f"| {'b | ' * 200}\n" * 200 for _ in range(40)
     )
     press = Press(time_s=5.0)
     try:

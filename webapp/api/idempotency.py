@@ -20,6 +20,7 @@ from webapp.api.models import KeyedCall
 KEPT_FOR = timedelta(hours=24)
 LIVES_FOR = timedelta(seconds=120)
 MOST_CHARS = 255
+MOST_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +57,10 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
         api_key=key, route=route, name=name, created_at__lt=now - KEPT_FOR, lease_until__lt=now
     ).delete()
     held = KeyedCall.objects.filter(api_key=key, route=route, name=name)
-    while True:
+    for attempt in range(MOST_ATTEMPTS):
         try:
             with transaction.atomic():
-                call = held.create(
+                made = held.create(
                     api_key=key,
                     route=route,
                     name=name,
@@ -67,10 +68,12 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
                     lease_until=now + LIVES_FOR,
                     created_at=now,
                 )
-            return Claim(id=call.pk, fence=call.fence)
+            return Claim(id=made.pk, fence=made.fence)
         except IntegrityError:
             if found := held.first():  # else the first call failed just now and let go of its key
                 break
+            if attempt == MOST_ATTEMPTS - 1:
+                raise  # it is something else: the API key is gone, say
     call = found
     if call.body_hash != body_hash:
         raise _other_body()

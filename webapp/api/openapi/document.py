@@ -4,14 +4,18 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from webapp.api.openapi import examples, of_models, of_platform, schemas
+from webapp.api.openapi import examples, of_models, of_platform, of_webhooks, schemas
 from webapp.api.openapi.objects_chat import Error
 from webapp.api.openapi.objects_messages import MessageError
 from webapp.api.openapi.objects_platform import CallQuote, WebhookEvent
 from webapp.api.openapi.operation import ANTHROPIC, DRY_RUN, Operation
 from webapp.api.openapi.schemas import Schema
 
-OPERATIONS: tuple[Operation, ...] = (*of_models.OPERATIONS, *of_platform.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *of_models.OPERATIONS,
+    *of_platform.OPERATIONS,
+    *of_webhooks.OPERATIONS,
+)
 JSON, SSE = "application/json", "text/event-stream"
 EVERYWHERE = (400, 401, 403, 405, 408, 413, 429, 431, 500, 503)
 REFUSALS = {
@@ -84,10 +88,10 @@ def build() -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "Kimi K2 Thinking", "version": "1.0.0", "description": INTRODUCTION},
         "servers": [{"url": "/", "description": "This platform"}],
-        "tags": [{"name": name} for name in dict.fromkeys([*names, of_platform.WEBHOOKS])],
+        "tags": [{"name": name} for name in dict.fromkeys([*names, of_webhooks.WEBHOOKS])],
         "security": [{"bearer": []}, {"apiKey": []}],
         "paths": paths,
-        "webhooks": {name: _webhook(name, text, own) for name, text in of_platform.EVENTS.items()},
+        "webhooks": {name: _webhook(name, text, own) for name, text in of_webhooks.EVENTS.items()},
         "components": {
             "schemas": components,
             "responses": {
@@ -222,7 +226,7 @@ def _webhook(name: str, text: str, own: dict[Any, Schema]) -> Schema:
     return {
         "post": {
             "operationId": name,
-            "tags": [of_platform.WEBHOOKS],
+            "tags": [of_webhooks.WEBHOOKS],
             "summary": text,
             "parameters": [
                 {"name": header, "in": "header", "required": True, "description": told}

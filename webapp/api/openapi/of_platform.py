@@ -1,15 +1,15 @@
-"""The endpoints for files, batches, runs, money and webhooks, and this description's own."""
+"""The endpoints for files, batches, runs and money, and this description's own."""
 
 from typing import Any
 
-from webapp.api import quotes, runs, webhook_endpoints
+from webapp.api import quotes, runs
 from webapp.api.batches import handlers as batches
 from webapp.api.files import SENT
 from webapp.api.openapi import objects_platform as objects
 from webapp.api.openapi.of_models import AFTER, MODEL, QUESTION
 from webapp.api.openapi.operation import DRY_RUN, IDEMPOTENCY_KEY, Operation, Parameter, whole_number, word
 
-FILES, BATCHES, RUNS, MONEY, WEBHOOKS = "Files", "Batches", "Runs", "Money", "Webhooks"
+FILES, BATCHES, RUNS, MONEY = "Files", "Batches", "Runs", "Money"
 DESCRIPTION = "This description"
 DAY = {"type": "string", "format": "date"}
 UPLOAD: dict[str, Any] = {
@@ -145,10 +145,10 @@ OPERATIONS = (
         "through restarts. With `x-dry-run: true`, a quote.",
         body=runs.NewRun,
         body_example={"model": MODEL, "input": "What is 17 * 23?", "limits": {"max_cost": "0.50"}},
-        parameters=(DRY_RUN,),
+        parameters=(IDEMPOTENCY_KEY, DRY_RUN),
         answer=objects.Run,
         status=201,
-        refuses=(402, 404, 409),
+        refuses=(402, 404, 409, 422),
         makes=("getRun", "cancelRun", "exportRun"),
         example="runs",
     ),
@@ -285,106 +285,6 @@ OPERATIONS = (
         example="money",
     ),
     Operation(
-        id="createWebhookEndpoint",
-        method="POST",
-        path="/v1/webhook_endpoints",
-        section=WEBHOOKS,
-        summary="Have events sent to an address",
-        text="The answer holds the secret that they are signed with, this once.",
-        body=webhook_endpoints.New,
-        body_example={
-            "name": "mine",
-            "url": "https://example.com/hooks",
-            "event_types": ["response.completed"],
-        },
-        answer=objects.WebhookEndpoint,
-        makes=("getWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
-        example="webhooks",
-    ),
-    Operation(
-        id="listWebhookEndpoints",
-        method="GET",
-        path="/v1/webhook_endpoints",
-        section=WEBHOOKS,
-        summary="List your endpoints",
-        answer=objects.WebhookEndpointList,
-        example="webhooks",
-    ),
-    Operation(
-        id="getWebhookEndpoint",
-        method="GET",
-        path="/v1/webhook_endpoints/{id}",
-        section=WEBHOOKS,
-        summary="Look at an endpoint",
-        answer=objects.WebhookEndpoint,
-        refuses=(404,),
-        example="webhooks",
-    ),
-    Operation(
-        id="updateWebhookEndpoint",
-        method="POST",
-        path="/v1/webhook_endpoints/{id}",
-        section=WEBHOOKS,
-        summary="Change an endpoint",
-        body=webhook_endpoints.Update,
-        body_example={"event_types": ["response.completed", "batch.completed"]},
-        answer=objects.WebhookEndpoint,
-        refuses=(404,),
-        example="webhooks",
-    ),
-    Operation(
-        id="deleteWebhookEndpoint",
-        method="DELETE",
-        path="/v1/webhook_endpoints/{id}",
-        section=WEBHOOKS,
-        summary="Delete an endpoint",
-        answer=objects.WebhookEndpointDeleted,
-        refuses=(404,),
-        example="webhooks",
-    ),
-    Operation(
-        id="rotateWebhookSecret",
-        method="POST",
-        path="/v1/webhook_endpoints/{id}/rotate_secret",
-        section=WEBHOOKS,
-        summary="Take a new secret",
-        text="From now on all that is sent is signed with it.",
-        answer=objects.WebhookEndpoint,
-        refuses=(404,),
-        example="webhooks",
-    ),
-    Operation(
-        id="testWebhookEndpoint",
-        method="POST",
-        path="/v1/webhook_endpoints/{id}/test",
-        section=WEBHOOKS,
-        summary="Send an event that stands for nothing",
-        body=webhook_endpoints.Trial,
-        body_example={"event_type": "response.completed"},
-        answer=objects.WebhookTest,
-        refuses=(404,),
-        example="webhooks",
-    ),
-    Operation(
-        id="listWebhookDeliveries",
-        method="GET",
-        path="/v1/webhook_endpoints/{id}/deliveries",
-        section=WEBHOOKS,
-        summary="What an endpoint was told",
-        answer=objects.WebhookDeliveryList,
-        refuses=(404,),
-        example="webhooks",
-    ),
-    Operation(
-        id="listEventTypes",
-        method="GET",
-        path="/v1/webhook_event_types",
-        section=WEBHOOKS,
-        summary="List the kinds of events",
-        answer=objects.EventTypeList,
-        example="webhooks",
-    ),
-    Operation(
         id="getDescription",
         method="GET",
         path="/v1/openapi.json",
@@ -395,16 +295,3 @@ OPERATIONS = (
         example="description",
     ),
 )
-
-EVENTS = {
-    "response.completed": "A response in the background is complete.",
-    "response.failed": "A response in the background failed.",
-    "response.incomplete": "A response in the background was ended by a limit.",
-    "response.cancelled": "A response in the background was cancelled.",
-    "batch.completed": "All lines of a batch are answered.",
-    "batch.failed": "The file of a batch could not be read.",
-    "batch.expired": "The window of a batch is over.",
-    "batch.cancelled": "A batch was cancelled.",
-    "turn.finished": "A turn of the chat, or a run, has ended.",
-    "turn.waiting": "A turn of the chat, or a run, waits for a person.",
-}

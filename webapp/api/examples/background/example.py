@@ -1,3 +1,5 @@
+"""An answer in the background, and its stream taken up again."""
+
 import time
 
 from openai import OpenAI

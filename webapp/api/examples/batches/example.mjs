@@ -1,4 +1,4 @@
-import OpenAI, { toFile } from "openai";
+import OpenAI, { ConflictError, toFile } from "openai";
 
 const client = new OpenAI();
 const body = { model: "kimi-k2-thinking", messages: [{ role: "user", content: "What is 17 * 23?" }] };
@@ -18,5 +18,10 @@ console.log(batch.status, batch.request_counts.completed);
 console.log(await (await client.files.content(batch.output_file_id)).text());
 
 const other = await client.batches.create(asked);
-console.log((await client.batches.cancel(other.id)).status);
+try {
+  console.log((await client.batches.cancel(other.id)).status);
+} catch (error) {
+  if (!(error instanceof ConflictError)) throw error;
+  console.log("It has ended already.");
+}
 for await (const listed of client.batches.list()) console.log(listed.id);

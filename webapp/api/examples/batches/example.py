@@ -1,7 +1,9 @@
+"""Many questions in one file, answered in their own time."""
+
 import json
 import time
 
-from openai import OpenAI
+from openai import ConflictError, OpenAI
 
 client = OpenAI()
 body = {"model": "kimi-k2-thinking", "messages": [{"role": "user", "content": "What is 17 * 23?"}]}
@@ -16,5 +18,8 @@ print(batch.status, batch.request_counts.completed)
 print(client.files.content(batch.output_file_id).text)
 
 other = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
-print(client.batches.cancel(other.id).status)
+try:
+    print(client.batches.cancel(other.id).status)
+except ConflictError:
+    print("It has ended already.")
 print([listed.id for listed in client.batches.list()])

@@ -1,3 +1,5 @@
+"""Chat Completions: an answer, streamed too."""
+
 from openai import OpenAI
 
 client = OpenAI()  # reads OPENAI_BASE_URL and OPENAI_API_KEY

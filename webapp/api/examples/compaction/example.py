@@ -1,3 +1,5 @@
+"""A long conversation made short."""
+
 from openai import OpenAI
 
 client = OpenAI()

@@ -1,3 +1,5 @@
+"""A conversation that the server keeps."""
+
 from openai import OpenAI
 
 client = OpenAI()

@@ -1,3 +1,5 @@
+"""A run that asks before it acts."""
+
 import time
 
 from openai import OpenAI

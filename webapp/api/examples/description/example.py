@@ -1,3 +1,5 @@
+"""This description."""
+
 from openai import OpenAI
 
 document = OpenAI().get("/openapi.json", cast_to=object)

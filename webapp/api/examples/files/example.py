@@ -1,3 +1,5 @@
+"""A file sent and read."""
+
 from openai import OpenAI
 
 client = OpenAI()

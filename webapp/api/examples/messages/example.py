@@ -1,3 +1,5 @@
+"""Anthropic's Messages."""
+
 from anthropic import Anthropic
 
 client = Anthropic()  # reads ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY

@@ -1,3 +1,5 @@
+"""The models on offer."""
+
 from anthropic import Anthropic
 from openai import OpenAI
 

@@ -1,3 +1,5 @@
+"""What a call costs, before and after."""
+
 import time
 
 from openai import NotFoundError, OpenAI

@@ -1,3 +1,5 @@
+"""Responses: an answer, streamed too."""
+
 from openai import OpenAI
 
 client = OpenAI()

@@ -1,3 +1,5 @@
+"""An agent run: its events, its end."""
+
 import json
 
 import httpx

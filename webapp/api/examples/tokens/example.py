@@ -1,3 +1,5 @@
+"""How many tokens a prompt has."""
+
 from openai import OpenAI
 
 client = OpenAI()

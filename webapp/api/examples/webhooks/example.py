@@ -1,3 +1,5 @@
+"""An address that hears of what happens."""
+
 import os
 
 from openai import OpenAI

@@ -1,0 +1,123 @@
+"""The endpoints for webhooks, and what is told to them."""
+
+from webapp.api import webhook_endpoints
+from webapp.api.openapi import objects_platform as objects
+from webapp.api.openapi.operation import Operation
+
+WEBHOOKS = "Webhooks"
+
+OPERATIONS = (
+    Operation(
+        id="createWebhookEndpoint",
+        method="POST",
+        path="/v1/webhook_endpoints",
+        section=WEBHOOKS,
+        summary="Have events sent to an address",
+        text="The answer holds the secret that they are signed with, this once.",
+        body=webhook_endpoints.New,
+        body_example={
+            "name": "mine",
+            "url": "https://example.com/hooks",
+            "event_types": ["response.completed"],
+        },
+        answer=objects.WebhookEndpoint,
+        makes=("getWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
+        example="webhooks",
+    ),
+    Operation(
+        id="listWebhookEndpoints",
+        method="GET",
+        path="/v1/webhook_endpoints",
+        section=WEBHOOKS,
+        summary="List your endpoints",
+        answer=objects.WebhookEndpointList,
+        example="webhooks",
+    ),
+    Operation(
+        id="getWebhookEndpoint",
+        method="GET",
+        path="/v1/webhook_endpoints/{id}",
+        section=WEBHOOKS,
+        summary="Look at an endpoint",
+        answer=objects.WebhookEndpoint,
+        refuses=(404,),
+        example="webhooks",
+    ),
+    Operation(
+        id="updateWebhookEndpoint",
+        method="POST",
+        path="/v1/webhook_endpoints/{id}",
+        section=WEBHOOKS,
+        summary="Change an endpoint",
+        body=webhook_endpoints.Update,
+        body_example={"event_types": ["response.completed", "batch.completed"]},
+        answer=objects.WebhookEndpoint,
+        refuses=(404,),
+        example="webhooks",
+    ),
+    Operation(
+        id="deleteWebhookEndpoint",
+        method="DELETE",
+        path="/v1/webhook_endpoints/{id}",
+        section=WEBHOOKS,
+        summary="Delete an endpoint",
+        answer=objects.WebhookEndpointDeleted,
+        refuses=(404,),
+        example="webhooks",
+    ),
+    Operation(
+        id="rotateWebhookSecret",
+        method="POST",
+        path="/v1/webhook_endpoints/{id}/rotate_secret",
+        section=WEBHOOKS,
+        summary="Take a new secret",
+        text="From now on all that is sent is signed with it.",
+        answer=objects.WebhookEndpoint,
+        refuses=(404,),
+        example="webhooks",
+    ),
+    Operation(
+        id="testWebhookEndpoint",
+        method="POST",
+        path="/v1/webhook_endpoints/{id}/test",
+        section=WEBHOOKS,
+        summary="Send an event that stands for nothing",
+        body=webhook_endpoints.Trial,
+        body_example={"event_type": "response.completed"},
+        answer=objects.WebhookTest,
+        refuses=(404,),
+        example="webhooks",
+    ),
+    Operation(
+        id="listWebhookDeliveries",
+        method="GET",
+        path="/v1/webhook_endpoints/{id}/deliveries",
+        section=WEBHOOKS,
+        summary="What an endpoint was told",
+        answer=objects.WebhookDeliveryList,
+        refuses=(404,),
+        example="webhooks",
+    ),
+    Operation(
+        id="listEventTypes",
+        method="GET",
+        path="/v1/webhook_event_types",
+        section=WEBHOOKS,
+        summary="List the kinds of events",
+        answer=objects.EventTypeList,
+        example="webhooks",
+    ),
+)
+
+EVENTS = {
+    "response.completed": "A response in the background is complete.",
+    "response.failed": "A response in the background failed.",
+    "response.incomplete": "A response in the background was ended by a limit.",
+    "response.cancelled": "A response in the background was cancelled.",
+    "batch.completed": "All lines of a batch are answered.",
+    "batch.failed": "The file of a batch could not be read.",
+    "batch.expired": "The window of a batch is over.",
+    "batch.cancelled": "A batch was cancelled.",
+    "turn.finished": "A turn of the chat, or a run, has ended.",
+    "turn.waiting": "A turn of the chat, or a run, waits for a person.",
+}
