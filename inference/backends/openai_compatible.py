@@ -51,6 +51,7 @@ _SILENCE_S = 600.0
 _END_S = 0.1  # that the end of a response may come behind its last word
 _IDLE_S = 5.0  # that a connection is kept for the next call: shorter than servers keep theirs
 _MOST_HEADER_BYTES = 64 * 1024
+_MOST_FAULT_BYTES = 256 * 1024
 _RETRY_AFTER_S = 5.0
 _MOST_RETRY_AFTER_S = 600.0
 _QUOTA_RETRY_AFTER_S = 300.0  # money comes when a person brings it
@@ -99,7 +100,8 @@ class OpenAICompatibleBackend:
                 f"{self._base_url}/chat/completions", data=content, headers=_JSON
             ) as answer:
                 if answer.status >= 400:
-                    raise self._refusal(answer.status, answer.headers, _error_of(await answer.read()))
+                    error = _error_of(await _start_of(answer.content))
+                    raise self._refusal(answer.status, answer.headers, error)
                 has_begun = True
                 async for delta in self._deltas(answer.content, self._reply(request)):
                     yield delta
@@ -319,6 +321,14 @@ def _error_of(content: bytes) -> Mapping[str, Any]:
 def _message_of(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else error
     return message if isinstance(message, str) else ""
+
+
+async def _start_of(answer: aiohttp.StreamReader) -> bytes:
+    """As much of a fault's text as a fault may need: nobody says when it ends."""
+    read = b""
+    while len(read) <= _MOST_FAULT_BYTES and (piece := await answer.readany()):
+        read += piece
+    return read
 
 
 async def _read_out(answer: aiohttp.StreamReader) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import openai
 import pytest
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -148,3 +149,10 @@ def test_what_is_answered_later_is_begun_once(server, secret, client, script):
         with pytest.raises(openai.NotFoundError):
             client.batches.create(**asked | {"input_file_id": "none"}, extra_headers={"Idempotency-Key": "b"})
     assert not KeyedCall.objects.filter(name="b").exists(), "what was refused may be asked again"
+
+
+def test_a_key_of_an_api_key_that_is_gone_is_refused_at_once(server, secret, client):
+    gone = ApiKey.objects.get(prefix=secret[: keys.PREFIX_CHARS])
+    ApiKey.objects.filter(pk=gone.pk).delete()
+    with pytest.raises(IntegrityError):
+        idempotency.begin(gone, route="/v1/runs", name="order-7", body=b"{}")
