@@ -92,6 +92,26 @@ def test_a_run_is_followed_resumed_billed_and_exported(http, worker, script, scr
     assert len([json.loads(line) for line in lines]) > 5
 
 
+def test_a_run_that_is_asked_for_twice_under_one_key_begins_once(http, script):
+    script("text: Four.")
+    keyed = {"idempotency-key": "run-7"}
+    asked = {"input": "What is 2 + 2?", "model": "scripted"}
+    refused = http.post("/runs", json=asked | {"model": "nobody"}, headers=keyed)
+    assert refused.status_code == 404, "what was refused may be asked for again, mended"
+    first, again = (http.post("/runs", json=asked, headers=keyed) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201), again.text
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.json()["id"] == again.json()["id"]
+    other = http.post("/runs", json=asked | {"input": "What is 3 + 3?"}, headers=keyed)
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert Turn.objects.count() == 1
+    other = start(http)
+    assert other["id"] != first.json()["id"], "without a key each call begins one"
+    for run in (first.json(), other):
+        http.post(f"/runs/{run['id']}/cancel")
+
+
 def test_a_run_that_asks_goes_on_with_the_answer_and_another_goes_on_from_it(http, worker, script):  # noqa: F811
     script(
         Reply(when="colour", step=1, lines=(ASK,)),

@@ -5,6 +5,7 @@ started by the same door, driven by the same workers, and people see it in their
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -18,7 +19,17 @@ from chat.frames import CallDecide, Granted, Limits, ToolTerms, TurnContinue, Tu
 from chat.models import ToolRun, Turn
 from chat.refusals import Refusal
 from webapp.accounts.models import ApiKey
-from webapp.api import admission, callers, database, json_body, quotes, relay, turn_events, turn_faults
+from webapp.api import (
+    admission,
+    callers,
+    database,
+    json_body,
+    keyed_call,
+    quotes,
+    relay,
+    turn_events,
+    turn_faults,
+)
 from webapp.api.addresses import Methods
 from webapp.api.errors import ApiError, bad_request
 from webapp.api.exchange import Exchange
@@ -74,14 +85,19 @@ _further = msgspec.json.Decoder(Further)
 
 
 async def create(exchange: Exchange) -> None:
-    """With `x-dry-run: true` nothing is started: the answer says what it may cost."""
+    """With `x-dry-run: true` nothing is started: the answer says what it may cost. Under an Idempotency-Key
+    it begins once; the answer is how the run stands by now."""
     key = await callers.key_of(exchange, scope="runs")
-    command = _command(json_body.read(await exchange.read_body(), _new))
+    content = await exchange.read_body()
+    asked = json_body.read(content, _new)
+    command = _command(asked, id=asked.id or uuid.uuid4())
     admission.check(key, scope="runs", model=command.model, address=exchange.address)
     if exchange.is_dry_run:
         await exchange.send_json(await database.run(quotes.of_turn, key, command))
         return
-    await exchange.send_json(await database.run(_start, key, command), status=201)
+    make = partial(_start, key, asked)
+    number = await keyed_call.make_once(exchange, key, body=content, make=make)
+    await exchange.send_json(await database.run(_begun, key, asked.id or UUID(number)), status=201)
 
 
 async def list_all(exchange: Exchange) -> None:
@@ -168,11 +184,11 @@ async def _pieces(turn_id: UUID, *, after: int) -> AsyncGenerator[bytes, None]:
 # ---- in the database
 
 
-def _command(asked: NewRun) -> TurnSend:
+def _command(asked: NewRun, *, id: UUID) -> TurnSend:
     if asked.after is not None and not asked.after.startswith(PREFIX):
         raise _unknown(asked.after)
     return TurnSend(
-        client_id=str(asked.id or uuid.uuid4()),
+        client_id=str(id),
         text=asked.input,
         model=asked.model,
         parent=asked.after and asked.after.removeprefix(PREFIX),
@@ -185,14 +201,23 @@ def _command(asked: NewRun) -> TurnSend:
     )
 
 
-def _start(key: ApiKey, command: TurnSend) -> dict[str, Any]:
+def _start(key: ApiKey, asked: NewRun, number: str) -> None:
+    command = _command(asked, id=asked.id or UUID(number))
     if command.parent is not None:
         before = _find(key, PREFIX + command.parent)
         command = msgspec.structs.replace(
             command, conversation=str(before.conversation_id), parent=str(before.id), is_branch=True
         )
     with _told_by_the_api():
-        return shape(dispatch.submit_turn(key.user, command, api_key=key))
+        dispatch.submit_turn(key.user, command, api_key=key)
+
+
+def _begun(key: ApiKey, id: UUID) -> dict[str, Any]:
+    """The run that was asked for under this id. Raises ApiError 404."""
+    turn = _own(key).select_related("model", "conversation__user").filter(client_id=id).first()
+    if turn is None:
+        raise ApiError(404, "The run that this started is not here (any more).", param="run")
+    return shape(turn)
 
 
 def _decide(key: ApiKey, id: str, decision: Decision) -> dict[str, Any]:
