@@ -9,6 +9,7 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 
 from django.db import IntegrityError, transaction
 
@@ -57,7 +58,7 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
         api_key=key, route=route, name=name, created_at__lt=now - KEPT_FOR, lease_until__lt=now
     ).delete()
     held = KeyedCall.objects.filter(api_key=key, route=route, name=name)
-    for attempt in range(MOST_ATTEMPTS):
+    for attempt in count(1):
         try:
             with transaction.atomic():
                 made = held.create(
@@ -70,11 +71,14 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
                 )
             return Claim(id=made.pk, fence=made.fence)
         except IntegrityError:
-            if found := held.first():  # else the first call failed just now and let go of its key
-                break
-            if attempt == MOST_ATTEMPTS - 1:
+            call = held.first()  # None: the first call failed just now and let go of its key
+            if call is not None:
+                return _again(call, body_hash)
+            if attempt == MOST_ATTEMPTS:
                 raise  # it is something else: the API key is gone, say
-    call = found
+
+
+def _again(call: KeyedCall, body_hash: str) -> Claim | Answer:
     if call.body_hash != body_hash:
         raise _other_body()
     if call.answer is not None:
