@@ -9,7 +9,6 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import count
 
 from django.db import IntegrityError, transaction
 
@@ -58,7 +57,9 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
         api_key=key, route=route, name=name, created_at__lt=now - KEPT_FOR, lease_until__lt=now
     ).delete()
     held = KeyedCall.objects.filter(api_key=key, route=route, name=name)
-    for attempt in count(1):
+    attempts = 0
+    while True:
+        attempts += 1
         try:
             with transaction.atomic():
                 made = held.create(
@@ -72,10 +73,10 @@ def begin(key: ApiKey, *, route: str, name: str, body: bytes) -> Claim | Answer:
             return Claim(id=made.pk, fence=made.fence)
         except IntegrityError:
             call = held.first()  # None: the first call failed just now and let go of its key
-            if call is not None:
-                return _again(call, body_hash)
-            if attempt == MOST_ATTEMPTS:
+            if call is None and attempts == MOST_ATTEMPTS:
                 raise  # it is something else: the API key is gone, say
+        if call is not None:
+            return _again(call, body_hash)
 
 
 def _again(call: KeyedCall, body_hash: str) -> Claim | Answer:
