@@ -11,6 +11,7 @@ const hasRows = () => document.querySelector("#queue > .queue__row") !== null;
 
 export class Queueing {
   #isBusy = false;
+  #unsent = { said: "", id: "" }; // what may have come without its answer: said again, it bears the same id
 
   /** `conversationOf` tells the conversation's id, once it has one; `begun` is told when what waited has become a turn. */
   constructor({ composer, attachments, conversationOf, begun }) {
@@ -35,13 +36,16 @@ export class Queueing {
     }
     this.#isBusy = true;
     const { add } = await queue();
-    const command = { client_id: uuid(), text, attachments: files.map(({ id }) => id), ...this.composer.settings };
-    const fault = await add(conversation, command, { steers });
+    const told = { text, attachments: files.map(({ id }) => id), ...this.composer.settings };
+    const said = JSON.stringify([conversation, steers, told]);
+    if (this.#unsent.said !== said) this.#unsent = { said, id: uuid() };
+    const fault = await add(conversation, { client_id: this.#unsent.id, ...told }, { steers });
     this.#isBusy = false;
     if (fault !== null) {
       this.#refuse(fault, files);
       return;
     }
+    this.#unsent = { said: "", id: "" };
     this.composer.warn("");
     if (this.composer.text === text) this.composer.write("");
     if (!this.composer.isRunning) this.follow(); // it has ended meanwhile
