@@ -49,7 +49,7 @@ _CONNECT_S = 5.0
 # Between two pieces of a stream: a large model may read a long prompt for minutes before its first word.
 _SILENCE_S = 600.0
 _END_S = 0.1  # that the end of a response may come behind its last word
-_IDLE_S = 5.0  # that a connection is kept for the next call: shorter than servers keep theirs
+_IDLE_S = 4.0  # that a connection is kept for the next call: servers keep theirs for five and more
 _MOST_HEADER_BYTES = 64 * 1024
 _MOST_FAULT_BYTES = 256 * 1024
 _RETRY_AFTER_S = 5.0

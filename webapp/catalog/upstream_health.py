@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=1)
 MOST_CHARS = 300
+WITHIN_S = 5.0
 _KEY = "upstream:"
 _NAMES = "upstreams"  # of those that failed, by when they last did
 
@@ -75,7 +76,8 @@ def _health(name: str, row: dict[str, str]) -> Health | None:
 
 def _write(name: str, told: dict[str, str | float]) -> None:
     try:
-        with redis.Redis.from_url(settings.REDIS_URL) as client, client.pipeline() as pipeline:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=WITHIN_S) as client:
+            pipeline = client.pipeline()
             pipeline.hincrby(_KEY + name, "num_faults", 1)
             pipeline.hset(_KEY + name, mapping=told)  # type: ignore[arg-type]  # floats are written as text
             pipeline.expire(_KEY + name, KEPT_FOR)
