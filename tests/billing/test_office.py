@@ -26,7 +26,7 @@ from webapp.billing import (
     vouchers,
 )
 from webapp.billing.figures import Span
-from webapp.billing.models import Account, Alarm, LedgerEntry, Proof, Rollup, UsageHour, UsageRecord
+from webapp.billing.models import Account, Alarm, LedgerEntry, Proof, Rollup, UsageDay, UsageHour, UsageRecord
 from webapp.billing.pricing import Rates
 
 USAGE = Usage(input_uncached_tokens=1_000, input_cached_tokens=500, output_tokens=2_000, reasoning_tokens=900)
@@ -159,8 +159,10 @@ def test_an_hour_is_summed_up_once_it_is_over_and_records_since_are_seen(carol, 
     spend(carol, kimi)
     assert rollups.roll_up() == 0 or UsageHour.objects.exists()
     rollups.roll_up(now=timezone.now() + timedelta(hours=2))
-    Rollup.objects.update(done_before=timezone.now() - timedelta(days=1))
+    yesterday = timezone.localdate() - timedelta(days=1)
+    Rollup.objects.update(done_before=rollups.midnight(yesterday), days_done_before=yesterday)
     UsageHour.objects.all().delete()
+    UsageDay.objects.all().delete()  # there is one in the last two hours of a day
     spend(carol, kimi)
     span = Span(first_day=timezone.localdate(), last_day=timezone.localdate())
     assert figures.total(span)[0].num_records == 2
@@ -252,7 +254,10 @@ def test_the_proof_is_sound_and_says_how_much_it_looked_at(carol, kimi):
     [
         (lambda: Account.objects.update(balance_nano=6_000_000_000), "Each balance is the sum of its ledger"),
         (lambda: Account.objects.update(held_nano=1), "What is held is held by open holds"),
-        (lambda: UsageHour.objects.update(cost_nano=1), "Summed hours are their records"),
+        (
+            lambda: [sums.objects.update(cost_nano=1) for sums in (UsageHour, UsageDay)],
+            "Summed hours are their records",
+        ),
     ],
 )
 def test_what_does_not_match_is_found_and_raises_an_alarm(carol, kimi, tamper, name):
