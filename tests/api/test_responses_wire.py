@@ -112,6 +112,31 @@ def test_an_agents_loop_runs_with_what_it_carries(server, secret, scripted_model
     wait_until(lambda: UsageRecord.objects.count() == 3, within_s=30, what="the last settlement")
 
 
+def test_a_tool_of_a_namespace_is_called_by_both_its_names(server, secret, scripted_model, script):
+    script(
+        Reply(step=1, lines=('call: crm__find {"name": "Ada"}',)),
+        Reply(step=2, lines=('call: crm__note {"input": "Found."}',)),
+        Reply(step=3, lines=("text: Done.",)),
+    )
+    held = [{"type": "function", "name": "find"}, {"type": "custom", "name": "note"}]
+    body = {
+        "model": "scripted",
+        "tools": [{"type": "namespace", "name": "crm", "description": "People.", "tools": held}],
+    }
+    said: list[dict[str, Any]] = [{"role": "user", "content": "Who is Ada?"}]
+    for kind in ("function_call", "custom_tool_call"):
+        with post(server, body | {"input": said}, secret=secret) as answer:
+            whole = json.load(answer)
+        call = whole["output"][-1]
+        assert (call["type"], call["namespace"]) == (kind, "crm")
+        said += [call, {"type": f"{kind}_output", "call_id": call["call_id"], "output": "Yes."}]
+    assert [call["name"] for call in said[1::2]] == ["find", "note"]
+    assert [tool["name"] for tool in whole["tools"][0]["tools"]] == ["find", "note"]
+    with post(server, body | {"input": said}, secret=secret) as answer:
+        assert json.load(answer)["output"][-1]["content"][0]["text"] == "Done."
+    wait_until(lambda: UsageRecord.objects.count() == 3, within_s=30, what="the last settlement")
+
+
 BAD: list[tuple[dict[str, Any], str | None]] = [
     ({"model": 1}, "model"),
     ({"input": 1}, "input"),

@@ -58,6 +58,7 @@ LISTS = {
 TOOLS: Mapping[str, type[msgspec.Struct]] = {
     "function": tools.Function,
     "custom": tools.Custom,
+    tools.NAMESPACE: tools.Namespace,
     **dict.fromkeys(tools.HOSTED, tools.Hosted),
 }
 

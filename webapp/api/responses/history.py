@@ -9,7 +9,7 @@ import orjson
 from inference.schema import ERROR_MARK, ChatMessage, Role, ToolCall
 from webapp.api import lost_reasoning
 from webapp.api.errors import bad_request
-from webapp.api.responses import items, seal
+from webapp.api.responses import items, seal, tools
 from webapp.api.responses.items import Stored
 from webapp.billing import estimates
 
@@ -117,12 +117,13 @@ class _Reader:
 
     def _function_call(self, item: Stored, place: str) -> None:
         call = items.struct_of(item, items.FunctionCall)
-        self._calls.append(ToolCall(id=call.call_id, name=call.name, arguments=call.arguments))
+        name = tools.within(call.namespace or "", call.name)
+        self._calls.append(ToolCall(id=call.call_id, name=name, arguments=call.arguments))
 
     def _custom_call(self, item: Stored, place: str) -> None:
         call = items.struct_of(item, items.CustomCall)
-        arguments = orjson.dumps({"input": call.input}).decode()
-        self._calls.append(ToolCall(id=call.call_id, name=call.name, arguments=arguments))
+        name, arguments = tools.within(call.namespace or "", call.name), orjson.dumps({"input": call.input})
+        self._calls.append(ToolCall(id=call.call_id, name=name, arguments=arguments.decode()))
 
     def _output(self, item: Stored, place: str) -> None:
         result = items.struct_of(item, items.CallOutput)

@@ -66,6 +66,7 @@ class Message(Struct, kw_only=True):
 class FunctionCall(Struct, kw_only=True):
     call_id: Id
     name: Name
+    namespace: Name | None = None
     arguments: str
     id: Id | None = None
 
@@ -73,6 +74,7 @@ class FunctionCall(Struct, kw_only=True):
 class CustomCall(Struct, kw_only=True):
     call_id: Id
     name: Name
+    namespace: Name | None = None
     input: str
     id: Id | None = None
 

@@ -17,7 +17,7 @@ from webapp.api import dialects, sse
 from webapp.api.chat_reply import Reply
 from webapp.api.errors import ApiError
 from webapp.api.models import Response
-from webapp.api.responses import seal
+from webapp.api.responses import seal, tools
 from webapp.api.responses.telling import COMPLETED, INCOMPLETE, Event, Stored, Telling
 
 SEALED = "reasoning.encrypted_content"
@@ -96,7 +96,8 @@ def telling_for(told: dict[str, Any], response_id: str, *, tenant: str) -> Telli
     include: Sequence[str] = told["include"]
     return Telling(
         response_id,
-        custom=[tool["name"] for tool in told["tools"] if tool["type"] == "custom"],
+        custom=tools.custom_names(told["tools"]),
+        namespaces=tools.names_within(told["tools"]),
         is_summary=wants_summary,
         shows_logprobs=bool(told["top_logprobs"]) or LOGPROBS in include,
         seal=partial(seal.closed, tenant=tenant, kind="reasoning") if SEALED in include else None,

@@ -4,7 +4,7 @@ Events have strictly increasing sequence numbers. What was told of an answer dep
 the same deltas bring the same events, ids and numbers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -23,7 +23,7 @@ class Telling:
     """Items come one after the other; calls of functions, whose pieces may come mixed, are open side by side.
 
     `seal` closes reasoning for clients that carry it; `is_summary` tells it as its summary, which is what
-    clients look for that asked for one.
+    clients look for that asked for one. `namespaces` says under which two names a tool was sent.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Telling:
         response_id: str,
         *,
         custom: Iterable[str] = (),
+        namespaces: Mapping[str, tuple[str, str]] | None = None,
         is_summary: bool = False,
         shows_logprobs: bool = False,
         seal: Callable[[str], str] | None = None,
@@ -39,6 +40,7 @@ class Telling:
         self.output: list[Stored] = []
         self._hex = response_id.partition("_")[2]
         self._custom = frozenset(custom)
+        self._namespaces = namespaces or {}
         self._is_summary = is_summary
         self._shows_logprobs = shows_logprobs
         self._seal = seal
@@ -181,10 +183,11 @@ class Telling:
         return [self._event("response.output_item.added", output_index=place, item=item)]
 
     def _begin_call(self, key: str, *, call_id: str, name: str) -> list[Event]:
+        namespace, own_name = self._namespaces.get(name, ("", name))
+        called = {"call_id": call_id, "name": own_name} | ({"namespace": namespace} if namespace else {})
         if name in self._custom:
-            shape = {"type": "custom_tool_call", "call_id": call_id, "name": name, "input": ""}
-            return self._open_item(key, shape, prefix="ctc")
-        shape = {"type": "function_call", "call_id": call_id, "name": name, "arguments": ""}
+            return self._open_item(key, {"type": "custom_tool_call", **called, "input": ""}, prefix="ctc")
+        shape = {"type": "function_call", **called, "arguments": ""}
         return self._open_item(key, shape, prefix="fc")
 
     def _words(self) -> list[str]:

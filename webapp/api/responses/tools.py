@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Never
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from inference.schema import JsonObject, JsonSchema, NamedTool, ResponseFormat, ToolSpec
 from webapp.api.chat_request import check_schemas
@@ -16,6 +17,9 @@ Name = Annotated[str, Meta(pattern="^[a-zA-Z0-9_.-]{1,128}$")]
 # Tools that run here, in a turn of the chat; a server of this name stands for all there are.
 PLATFORM = "platform"
 FUNCTIONS = ("function", "custom")
+NAMESPACE = "namespace"
+# As the answer repeats it, as the model hears of it, and whether it is called with free text.
+Taken = tuple[dict[str, Any], ToolSpec, bool]
 HOSTED = ("web_search", "web_search_preview", "code_interpreter", "mcp")
 
 
@@ -32,6 +36,14 @@ class Custom(Struct, kw_only=True):
     name: Name
     description: str | None = None
     format: dict[str, Any] | None = None
+
+
+class Namespace(Struct, kw_only=True):
+    """Tools of one kind or server, whose names hold within it. The model knows each by both names in one."""
+
+    name: Name
+    description: str | None = None
+    tools: list[Any]
 
 
 class Hosted(Struct, kw_only=True):
@@ -82,13 +94,19 @@ Mode = Literal["auto", "none", "required"]
 
 def read(sent: Sequence[Any] | None) -> Tools:
     """Raises ApiError 400 that names the tool."""
-    functions: list[tuple[dict[str, Any], ToolSpec, bool]] = []
+    functions: list[Taken] = []
+    shown: list[dict[str, Any]] = []
     hosted: list[tuple[str, dict[str, Any]]] = []
     for index, tool in enumerate(sent or ()):
         place = f"tools[{index}]"
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind in FUNCTIONS:
-            functions.append(_function(tool, place) if kind == "function" else _custom(tool, place))
+            functions.append(_taken(tool, place))
+            shown.append(functions[-1][0])
+        elif kind == NAMESPACE:
+            space, held = _namespace(tool, place)
+            functions += held
+            shown.append(space)
         elif kind in HOSTED:
             hosted.append((kind, _hosted(tool, place)))
         else:
@@ -103,7 +121,7 @@ def read(sent: Sequence[Any] | None) -> Tools:
         specs=specs,
         custom=frozenset(spec.name for _told, spec, is_custom in functions if is_custom),
         hosted=tuple(kind for kind, _told in hosted),
-        told=(*(told for told, _spec, _is_custom in functions), *(told for _kind, told in hosted)),
+        told=(*shown, *(told for _kind, told in hosted)),
     )
 
 
@@ -145,7 +163,50 @@ def told_format(asked: TextSettings | None) -> dict[str, Any]:
     return told
 
 
-def _function(tool: dict[str, Any], place: str) -> tuple[dict[str, Any], ToolSpec, bool]:
+def within(namespace: str, name: str) -> str:
+    """The one name by which the model knows a tool of a namespace."""
+    return f"{namespace}__{name}" if namespace else name
+
+
+def names_within(told: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Of the tools that lie in namespaces, by the model's name: the namespace and the name in it."""
+    return {
+        within(space["name"], tool["name"]): (space["name"], tool["name"])
+        for space in told
+        if space["type"] == NAMESPACE
+        for tool in space["tools"]
+    }
+
+
+def custom_names(told: Sequence[dict[str, Any]]) -> list[str]:
+    """The model's names of those that are called with free text."""
+    spaces = [("", told), *((tool["name"], tool["tools"]) for tool in told if tool["type"] == NAMESPACE)]
+    return [
+        within(space, tool["name"]) for space, held in spaces for tool in held if tool["type"] == "custom"
+    ]
+
+
+def _namespace(tool: dict[str, Any], place: str) -> tuple[dict[str, Any], list[Taken]]:
+    read = _read(tool, Namespace, place)
+    held: list[Taken] = []
+    for index, inner in enumerate(read.tools):
+        where = f"{place}.tools[{index}]"
+        kind = inner.get("type") if isinstance(inner, dict) else None
+        if kind not in FUNCTIONS:
+            _refuse(
+                f"{where}.type", f"A namespace holds functions, not tools of the type {str(kind)[:60]!r}."
+            )
+        told, spec, is_custom = _taken(inner, where)
+        held.append((told, replace(spec, name=within(read.name, spec.name)), is_custom))
+    shown = {"type": NAMESPACE, "name": read.name, "description": read.description or ""}
+    return shown | {"tools": [told for told, _spec, _is_custom in held]}, held
+
+
+def _taken(tool: dict[str, Any], place: str) -> Taken:
+    return _function(tool, place) if tool["type"] == "function" else _custom(tool, place)
+
+
+def _function(tool: dict[str, Any], place: str) -> Taken:
     read = _read(tool, Function, place)
     parameters = read.parameters or {"type": "object", "properties": {}}
     spec = ToolSpec(name=read.name, description=read.description or "", parameters=parameters)
@@ -154,7 +215,7 @@ def _function(tool: dict[str, Any], place: str) -> tuple[dict[str, Any], ToolSpe
     return told | {"name": read.name, "description": read.description}, spec, False
 
 
-def _custom(tool: dict[str, Any], place: str) -> tuple[dict[str, Any], ToolSpec, bool]:
+def _custom(tool: dict[str, Any], place: str) -> Taken:
     read = _read(tool, Custom, place)
     description = read.description or ""
     if definition := (read.format or {}).get("definition"):
