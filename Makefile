@@ -57,6 +57,11 @@ faults: $(VENV)/.dev ## Kill every process at random moments of long turns, on b
 	  else echo "PostgreSQL is not installed: its kill runs did not run."; fi
 	$(PY) -m tests.faults.waiting_run
 
+.PHONY: clients
+clients: $(VENV)/.dev ## Install programs of others that speak to our API, and try each against a running server
+	@scripts/client-peers
+	$(PY) -m pytest -v tests/clients
+
 .PHONY: check
 check: $(VENV)/.dev gettext ## Prove style, types, who imports whom, migrations, vendored files, translations
 	$(VENV)/bin/ruff check .
