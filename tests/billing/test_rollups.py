@@ -51,16 +51,16 @@ def write(people, kimi, used):
     for record, (_, ago_s, *_rest) in zip(records, used, strict=True):
         record.created_at = NOON - timedelta(seconds=ago_s)
     with_time = UsageRecord._meta.get_field("created_at")
-    with_time.auto_now_add = False  # type: ignore[union-attr]
+    with_time.auto_now_add = False
     try:
         UsageRecord.objects.bulk_create(records)
     finally:
-        with_time.auto_now_add = True  # type: ignore[union-attr]
+        with_time.auto_now_add = True
 
 
 def raw(span, group):
     """The records added up one by one."""
-    sums = defaultdict(lambda: [0, 0, 0, 0])
+    sums: defaultdict[object, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for record in UsageRecord.objects.filter(created_at__gte=span.since, created_at__lt=span.until):
         line = sums[(group(record), record.currency)]
         for place, more in enumerate(

@@ -309,7 +309,8 @@ def researched(user: User, *, num_steps: int = 60, **fields: Any) -> Turn:
                 )
     return scene.step(
         text="Tree cover of 30 % would have avoided 2,644 of 6,700 deaths [1]. **Others** find less: between "
-        "20 and 33 percent [2][3], and one of them far less [5].\n\n- The program cost 12 million euros [4].\n\n"
+        "20 and 33 percent [2][3], and one of them far less [5].\n\n"
+        "- The program cost 12 million euros [4].\n\n"
         "I would trust the direction, not the second digit."
     ).turn
 

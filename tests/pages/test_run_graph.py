@@ -138,7 +138,8 @@ def test_a_run_of_300_steps_folds_into_a_picture_that_one_can_read(
 def test_no_node_lies_on_another(alices_client: Client, alice: User) -> None:
     turn = scenes.researched(alice)
     for opened in ([], [2], [2, 17, 32]):
-        page = alices_client.get(reverse("run_graph", args=[turn.pk]), {"as": "svg", "open": opened})
+        asked: dict[str, str | list[int]] = {"as": "svg", "open": opened}
+        page = alices_client.get(reverse("run_graph", args=[turn.pk]), asked)
         boxes = [
             [int(rect.get(side) or 0) for side in ("x", "y", "width", "height")]
             for rect in ElementTree.fromstring(page.content).iterfind(f"{SVG}g/{SVG}rect")
