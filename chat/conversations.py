@@ -44,12 +44,24 @@ def discard(turn: Turn) -> None:
 
 def delete(conversation: Conversation) -> None:
     """Remove it with all its turns and messages. A turn under way is stopped first; what it used stays on the
-    bill."""
+    bill. Again is harmless."""
+    while not _is_deleted(conversation):
+        pass
+
+
+def _is_deleted(conversation: Conversation) -> bool:
+    """False: a message came in meanwhile, and its turn is to be stopped first."""
     with transaction.atomic():
         stop_turns(conversation)
+        # After its turns, as their workers lock them. From here on no message comes in.
+        if Conversation.objects.select_for_update().filter(pk=conversation.pk).first() is None:
+            return True
+        if conversation.turns.exclude(status=Turn.Status.FINISHED).exists():
+            return False
         transaction.on_commit(partial(workspaces.forget, [conversation.id]))
         transaction.on_commit(partial(documents.forget, conversation.id))
         conversation.delete()
+        return True
 
 
 def stop_turns(conversation: Conversation) -> None:

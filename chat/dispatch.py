@@ -208,15 +208,17 @@ def _start(
                 ends_at=timezone.now() + temporary.time_to_live() if question.is_temporary else None,
                 preset=question.preset,
             )
+            turn = turns.start(target, question, parent=parent, tools=tools)
             if not keeps_preset:
                 conversations.choose_preset(target, question.preset)
-            turn = turns.start(target, question, parent=parent, tools=tools)
             if question.is_temporary:
                 temporary.prolong(target.pk, by=timedelta(seconds=question.limits.max_seconds))
             rates.enter("turn", user_id=user.pk, lease_id=str(turn.id), ttl_s=turns.PLACE_S)
             transaction.on_commit(lambda: tasks.ring(turn.id))
     except (InsufficientFunds, PriceMissing, rates.RateLimited) as fault:
         raise Refusal(fault.code, str(fault)) from fault
+    except turns.ConversationGone:
+        raise unknown_conversation() from None
     except IntegrityError:
         return _after_collision(user, question.client_id)
     return turn

@@ -44,7 +44,8 @@ def add(user: User, command: TurnSend, *, steers: bool = False) -> None:
     }
     with transaction.atomic():
         # Locked, so that two pages do not fill the queue beyond its end.
-        Conversation.objects.select_for_update().get(pk=conversation.pk)
+        if Conversation.objects.select_for_update().filter(pk=conversation.pk).first() is None:
+            raise dispatch.unknown_conversation()  # deleted a moment ago
         if QueuedMessage.objects.filter(conversation=conversation).count() >= MOST:
             raise Refusal("queue_full", _("So many messages wait already: remove one of them first."))
         row, _is_new = QueuedMessage.objects.get_or_create(

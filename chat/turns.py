@@ -79,13 +79,17 @@ def open_conversation(
     return conversation
 
 
+class ConversationGone(Exception):
+    """The conversation was deleted while the message was on its way."""
+
+
 def start(
     conversation: Conversation, question: Question, *, parent: Turn | None, tools: tuple[ToolSpec, ...]
 ) -> Turn:
     """A queued turn with its user message and its money held; it becomes the branch on show.
 
-    Raises InsufficientFunds, and IntegrityError while another turn of the conversation is open or when
-    this one was started before. Call it inside a transaction.
+    Raises InsufficientFunds, ConversationGone, and IntegrityError while another turn of the conversation is
+    open or when this one was started before. Call it inside a transaction.
     """
     turn = Turn(
         conversation=conversation,
@@ -121,9 +125,9 @@ def start(
     documents.keep(turn, question.documents)
     if question.continues is not None:
         _inherit(turn, question.continues)
-    Conversation.objects.filter(id=conversation.id).update(
-        current_turn=turn, archived_at=None, updated_at=FromNow()
-    )
+    alive = Conversation.objects.filter(id=conversation.id)
+    if not alive.update(current_turn=turn, archived_at=None, updated_at=FromNow()):
+        raise ConversationGone
     return turn
 
 

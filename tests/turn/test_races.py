@@ -1,19 +1,22 @@
 """What happens at the same moment: each time one of the two gives way, in words, and nothing is stuck."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import redis
 import redis.asyncio
 from django.conf import settings
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from chat import consumers, conversations, dispatch, events, resume, segment, turns
 from chat.dispatch import Refusal
 from chat.frames import TurnSend
-from chat.models import Turn
+from chat.models import Conversation, Turn
 from tests.conftest import WriteScript
 from tests.turn.browser import Tab
 from tests.turn.conftest import OpenTab
@@ -138,3 +141,64 @@ def test_a_turn_that_goes_on_keeps_its_place(
     while place_until(alice, turn) <= kept_until:
         assert time.monotonic() < deadline, "the place is not kept"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("preset", ["", "none"])
+def test_a_message_into_a_chat_that_is_deleted_meanwhile_is_refused_and_holds_nothing(
+    alice: User, scripted_model: ServedModel, monkeypatch: pytest.MonkeyPatch, preset: str
+) -> None:
+    def delete_first(*arguments: object, **options: object) -> None:
+        conversations.delete(Conversation.objects.get())
+        check(*arguments, **options)
+
+    check: Callable[..., None] = dispatch._check_backend
+    monkeypatch.setattr(dispatch, "_check_backend", delete_first)
+    with pytest.raises(Refusal) as refused:
+        dispatch.submit_turn(alice, into(Conversation.objects.create(user=alice), preset=preset))
+    assert refused.value.code == "unknown_conversation"
+    assert not Turn.objects.exists()
+    assert not Hold.objects.exists()
+
+
+def test_a_chat_is_deleted_with_the_message_that_came_in_meanwhile(
+    alice: User, scripted_model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = Conversation.objects.create(user=alice)
+    has_looked = Event()  # for turns to stop, and found none
+
+    def stop_turns(of: Conversation) -> None:
+        stop(of)
+        has_looked.set()
+
+    def delete() -> None:
+        try:
+            conversations.delete(conversation)
+        finally:
+            connections.close_all()
+
+    def enter_while_it_is_deleted(*arguments: Any, **options: Any) -> None:
+        deleting.append(pool.submit(delete))
+        if connection.vendor == "postgresql":  # SQLite lets one write at a time: there the other has to wait
+            assert has_looked.wait(60)
+
+    stop, deleting = conversations.stop_turns, list[Any]()
+    monkeypatch.setattr(conversations, "stop_turns", stop_turns)
+    monkeypatch.setattr(limits, "enter", enter_while_it_is_deleted)
+    with ThreadPoolExecutor(1) as pool:
+        dispatch.submit_turn(alice, into(conversation))
+        deleting[0].result(timeout=60)
+    assert not Conversation.objects.exists()
+    assert not Turn.objects.exists()
+    assert Hold.objects.get().status == Hold.Status.RELEASED
+    alice.account.refresh_from_db()
+    assert alice.account.held_nano == 0
+
+
+def into(conversation: Conversation, *, preset: str = "") -> TurnSend:
+    return TurnSend(
+        client_id=str(uuid4()),
+        text="Hello",
+        model="scripted",
+        conversation=str(conversation.id),
+        preset=preset,
+    )
