@@ -112,10 +112,13 @@ def test_a_fault_in_the_middle_of_a_stream_ends_it_with_an_id_and_is_billed(
 
 def test_a_client_that_stops_reading_lets_the_model_go(alice, scripted_model, script, monkeypatch):
     monkeypatch.setattr(exchange, "TAKEN_WITHIN_S", 0.2)
-    script("text: a b c d e f", "stall:")
+    script("text: " + " ".join(f"word{number:04}" for number in range(200)), "stall:")
     _, secret = keys.create(alice, name="test")
-    asyncio.run(asyncio.wait_for(post(QUESTION, secret=secret, capacity=3), 10))
-    assert UsageRecord.objects.get().finish_reason == "cancelled"
+    _, pieces = asyncio.run(asyncio.wait_for(post(QUESTION, secret=secret, capacity=3), 60))
+    record = UsageRecord.objects.get()
+    assert record.finish_reason == "cancelled"
+    _, text = said_in(pieces)  # what waited for it to read on is not billed
+    assert record.output_tokens == estimates.estimated_tokens(text) > 0
 
 
 def test_a_request_that_fails_at_the_door_takes_no_place(alice, scripted_model, monkeypatch, settings):

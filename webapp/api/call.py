@@ -160,17 +160,17 @@ class _Call:
             elapsed_s = time.perf_counter() - self._exchange.started_at
             self._first_token_ms = round(elapsed_s * 1000)
             metrics.first_token_s.labels(self._admitted.model.name).observe(elapsed_s)
+        pieces = [
+            self._writer.piece(reply.index, delta)
+            for reply, delta in said
+            if self._admitted.question.is_stream and not isinstance(delta, Finished)
+        ]
+        if pieces:
+            await self._exchange.stream(b"".join(pieces))
+            self._num_unnoted += len(pieces)
+        # After it: what a slow client had not taken when it hung up is not billed.
         for reply, delta in said:
             reply.add(delta)
-        if self._admitted.question.is_stream:
-            pieces = [
-                self._writer.piece(reply.index, delta)
-                for reply, delta in said
-                if not isinstance(delta, Finished)
-            ]
-            if pieces:
-                self._num_unnoted += len(pieces)
-                await self._exchange.stream(b"".join(pieces))
 
     async def _end(self) -> None:
         # Before the last word goes out: the client may come back with its results at once.
