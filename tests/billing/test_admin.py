@@ -68,7 +68,7 @@ def test_totals_sum_tokens_by_kind_and_cost_by_model_day_and_user(office, bills)
     assert (kimi.num_records, kimi.input_uncached_tokens, kimi.input_cached_tokens) == (2, 200, 100)
     assert (kimi.output_tokens, kimi.reasoning_tokens, kimi.total_tokens) == (4_000, 800, 4_300)
     assert kimi.cost == Decimal("0.010135")  # 200 x 0.60 + 100 x 0.15 + 4,000 x 2.50 per million
-    assert [(total.group, total.num_records) for total in by_day] == [(timezone.now().date(), 3)]
+    assert [(total.group, total.num_records) for total in by_day] == [(timezone.localdate(), 3)]
     assert [(total.group, total.output_tokens) for total in by_user] == [("alice", 4_000), ("bob", 500)]
     assert "0.010135 USD" in response.content.decode()
 
@@ -98,7 +98,7 @@ def price(model, **changes):
         "input_per_million": "1",
         "cached_input_per_million": "0.1",
         "output_per_million": "5",
-        "valid_from_0": f"{timezone.now() + timedelta(days=1):%Y-%m-%d}",
+        "valid_from_0": f"{timezone.localdate() + timedelta(days=1):%Y-%m-%d}",
         "valid_from_1": "00:00:00",
     }
     return form | changes
