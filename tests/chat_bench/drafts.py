@@ -21,6 +21,7 @@ WITHIN_MS = 60_000
 
 
 def measure(rig: Rig) -> list[Figure]:
+    rig.stack.script("text: An answer.")
     lost = {way.__name__: _lost(rig, TEXTS[at % len(TEXTS)], way) for at, way in enumerate(WAYS)}
     worst = [name.strip("_").replace("_", " ") for name, num in lost.items() if num]
     name = f"G16 characters of drafts lost in {len(WAYS)} accidents" + (

@@ -11,8 +11,9 @@ globalThis.WebSocket = class extends Whole {
   constructor(...given) {
     super(...given);
     this.addEventListener("message", ({ data }) => {
-      const frame = JSON.parse(data);
-      if (frame.type === "step.started") seen.called = frame.at_ms;
+      for (const frame of [JSON.parse(data)].flat()) {  // several may come as one list
+        if (frame.type === "step.started") seen.called = frame.at_ms;
+      }
     });
   }
 };
@@ -28,7 +29,8 @@ addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
 
 
 def measure(rig: Rig) -> list[Figure]:
-    rig.stack.script("pace: 20", "text: Here is a short answer.")
+    # the first word after 2 ms; then slowly, so that the turn is still under way when it is painted
+    rig.stack.script("pace: 500", "text: Here", "pace: 20", "text:  is a short answer.")
     with rig.person(watch=WATCH) as person:
         for number in range(NUM_TURNS):
             person.ask(f"Question {number}")

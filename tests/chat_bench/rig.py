@@ -77,6 +77,9 @@ def task_seconds(session: CDPSession) -> float:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    if len(values) < 2:
-        return values[0] if values else 0.0
+    """Raises ValueError where nothing was seen: no figure may be met by what was never measured."""
+    if not values:
+        raise ValueError("nothing was measured")
+    if len(values) == 1:
+        return values[0]
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
