@@ -69,7 +69,7 @@ def test_what_cannot_be_is_told_on_the_page(client, team, alice):
     page = client.post(
         reverse("add_member", args=[team.pk]), {"who": "nobody", "role": "member"}, follow=True
     )
-    assert "need an account first" in page.content.decode()
+    assert "Invite them by their email address" in page.content.decode()
     mine = Membership.objects.get(user=alice)
     address = reverse("change_member", args=[team.pk, mine.pk])
     assert "no owner" in client.post(address, {"remove": "1"}, follow=True).content.decode()

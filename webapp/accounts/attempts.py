@@ -18,10 +18,10 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["sign_in", "sign_up", "reset", "shared", "voucher"]
+Kind = Literal["sign_in", "sign_up", "reset", "shared", "voucher", "invite"]
 MOST: dict[Kind, int] = {
     **{"sign_in": 10, "sign_up": settings.SIGN_UPS_OF_A_NETWORK, "reset": 5},
-    **{"voucher": 10, "shared": 300},
+    **{"voucher": 10, "shared": 300, "invite": 30},
 }
 WITHIN_S = 15 * 60
 ANSWER_WITHIN_S = 0.5

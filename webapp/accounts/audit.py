@@ -23,6 +23,7 @@ AUDITED = (
     "accounts.User",
     "accounts.Team",
     "accounts.Membership",
+    "accounts.Invitation",
     "accounts.Project",
     "accounts.ApiKey",
     "catalog.ServedModel",
@@ -46,7 +47,7 @@ UNSAID = {  # what changes by itself, or by work and not by a person's word
     "spent_today_nano",
     "period_began",
 }
-SECRET = {"password", "secret_hash", "previous_hash", "code_hash"}
+SECRET = {"password", "secret_hash", "previous_hash", "code_hash", "token_hash"}
 SHOWN_CHARS = 500
 
 

@@ -80,6 +80,32 @@ class Membership(models.Model):
         return f"{self.user}: {self.get_role_display()}"
 
 
+class Invitation(models.Model):
+    """A link by mail into a team, for the account of one address. Kept is the hash of its token."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    address = models.EmailField(_("email address"))
+    role = models.CharField(_("role"), max_length=8, choices=Role, default=Role.MEMBER)
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires"))
+    accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
+
+    class Meta:
+        ordering = ("created_at", "id")
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=("team", "address"), condition=Q(accepted_at=None), name="one_invitation_waits"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+
 class Project(models.Model):
     """A part of a team's work with keys and budgets of its own."""
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts import keys
@@ -18,10 +19,26 @@ class NameForm(forms.Form):
 
 
 class MemberForm(forms.Form):
-    who = forms.CharField(label=_("Name or email"), max_length=254, widget=_text())
+    who = forms.CharField(
+        label=_("Name or email"),
+        max_length=254,
+        widget=_text(),
+        help_text=_("By email they get an invitation, which they accept themselves."),
+    )
     role = forms.ChoiceField(
         label=_("Role"), choices=Role, initial=Role.MEMBER, widget=forms.Select(attrs={"class": "input"})
     )
+
+    def clean_who(self) -> str:
+        who: str = self.cleaned_data["who"]
+        if self.is_address(who):
+            validate_email(who)
+        return who
+
+    @staticmethod
+    def is_address(who: str) -> bool:
+        """Whatever looks like one: a name may look so, too, and be anybody's."""
+        return "@" in who
 
 
 class RoleForm(forms.Form):

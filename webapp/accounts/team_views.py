@@ -2,6 +2,7 @@
 answers; what a role does not allow is 403, and another's team is 404."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import wraps
 from http import HTTPStatus
@@ -14,13 +15,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from webapp.accounts import attempts, keys, team_forms, teams
-from webapp.accounts.models import ApiKey, Membership, Project, Role, Team
+from webapp.accounts import attempts, invitations, keys, team_forms, teams
+from webapp.accounts.models import ApiKey, Invitation, Membership, Project, Role, Team
 from webapp.accounts.views import PersonRequest
 from webapp.billing import accounts, budgets, figures, papers, pricing, vouchers
 from webapp.billing.figures import Span
@@ -74,8 +76,36 @@ def add_member(request: PersonRequest, team_id: UUID) -> HttpResponse:
     form = team_forms.MemberForm(request.POST)
     if not form.is_valid():
         return _page(request, team, member_form=form)
-    teams.add(request.user, team, who=form.cleaned_data["who"], role=form.cleaned_data["role"])
+    who, role = form.cleaned_data["who"], form.cleaned_data["role"]
+    if form.is_address(who):
+        _invite(request, team, address=who, role=role)
+    else:
+        teams.add(request.user, team, who=who, role=role)
     return redirect("team", team.pk)
+
+
+@login_required
+@require_POST
+@refusing
+def withdraw_invitation(request: PersonRequest, team_id: UUID, invitation_id: int) -> HttpResponse:
+    team = _team(request, team_id)
+    invitations.withdraw(request.user, get_object_or_404(Invitation, pk=invitation_id, team=team))
+    return redirect("team", team.pk)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def invitation(request: PersonRequest, token: str) -> HttpResponse:
+    """What the mailed link opens: the question, and on yes the team."""
+    if request.method == "POST":
+        # What is refused is so still when the page is made: it says why.
+        with suppress(teams.TeamRefusal):
+            return redirect("team", invitations.accept(request.user, token).team_id)
+    found = invitations.of_token(token)
+    context = {"invitation": found, "is_mine": found is not None and invitations.is_for(request.user, found)}
+    status = HTTPStatus.OK if found else HTTPStatus.NOT_FOUND
+    return render(request, "accounts/invitation.html", context, status=status)
 
 
 @login_required
@@ -209,6 +239,18 @@ def _redeem(request: PersonRequest, account: Account) -> None:
     messages.success(request, _("%(amount)s %(currency)s were added.") % values)
 
 
+def _invite(request: PersonRequest, team: Team, *, address: str, role: str) -> None:
+    if attempts.take("invite", request.user.get_username(), request):
+        raise teams.TeamRefusal(_("Too many were invited. Try again in a quarter of an hour."))
+
+    def link_of(token: str) -> str:
+        return request.build_absolute_uri(reverse("invitation", args=[token]))
+
+    sent = invitations.invite(request.user, team, address=address, role=role, link_of=link_of)
+    values = {"address": sent.address, "num_days": invitations.LIVES_FOR.days}
+    messages.success(request, _("%(address)s was sent a link, good for %(num_days)d days.") % values)
+
+
 def _team(request: PersonRequest, team_id: UUID) -> Team:
     team = teams.for_user(request.user, team_id)
     if team is None:
@@ -238,6 +280,7 @@ def _page(request: PersonRequest, team: Team, **said: Any) -> HttpResponse:
         "role": Role(role).label,
         "may": teams.MAY[role],
         "members": team.memberships.select_related("user"),
+        "invitations": invitations.waiting(team) if "people" in teams.MAY[role] else [],
         "roles": Role.choices,
         "projects": _projects(team),
         "keys": teams.keys_of(request.user, team),

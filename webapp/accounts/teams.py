@@ -8,7 +8,6 @@ from typing import Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -74,11 +73,12 @@ def archive(user: User, team: Team) -> None:
 
 
 def add(user: User, team: Team, *, who: str, role: str) -> Membership:
-    """Let the person of this name or address in. Raises TeamRefusal when there is none, or they are in."""
-    _require_for_role(user, team, role)
-    person = User.objects.filter(Q(username=who) | Q(email__iexact=who), is_active=True).first()
+    """Let the person of this name in. Raises TeamRefusal when there is none, or they are in. Who is known by
+    their address alone is invited: see `invitations`."""
+    require_for_role(user, team, role)
+    person = User.objects.filter(username=who, is_active=True).first()
     if person is None:
-        raise TeamRefusal(_("Nobody here has this name or address. They need an account first."))
+        raise TeamRefusal(_("Nobody here has this name. Invite them by their email address."))
     try:
         with transaction.atomic():
             return Membership.objects.create(team=team, user=person, role=role)
@@ -87,8 +87,8 @@ def add(user: User, team: Team, *, who: str, role: str) -> Membership:
 
 
 def set_role(user: User, membership: Membership, *, role: str) -> None:
-    _require_for_role(user, membership.team, membership.role)
-    _require_for_role(user, membership.team, role)
+    require_for_role(user, membership.team, membership.role)
+    require_for_role(user, membership.team, role)
     with transaction.atomic():
         _keep_an_owner(membership, becomes=role)
         membership.role = role
@@ -98,7 +98,7 @@ def set_role(user: User, membership: Membership, *, role: str) -> None:
 def remove(user: User, membership: Membership) -> None:
     """Out of the team, and their keys of its projects with them. Everybody may leave by themselves."""
     if membership.user_id != user.pk:
-        _require_for_role(user, membership.team, membership.role)
+        require_for_role(user, membership.team, membership.role)
     with transaction.atomic():
         _keep_an_owner(membership, becomes=None)
         mine = ApiKey.objects.filter(project__team=membership.team, user=membership.user, revoked_at=None)
@@ -157,7 +157,8 @@ def for_user(user: User, team_id: UUID) -> Team | None:
     return Team.objects.for_user(user).filter(pk=team_id, archived_at=None).first()
 
 
-def _require_for_role(user: User, team: Team, role: str) -> None:
+def require_for_role(user: User, team: Team, role: str) -> None:
+    """That the person may give and take this role."""
     require(user, team, "owners" if role == Role.OWNER else "people")
 
 

@@ -27,6 +27,12 @@ urlpatterns = [
     path("settings/teams/<uuid:team_id>/", team_views.show, name="team"),
     path("settings/teams/<uuid:team_id>/members/", team_views.add_member, name="add_member"),
     path(
+        "settings/teams/<uuid:team_id>/invitations/<int:invitation_id>/",
+        team_views.withdraw_invitation,
+        name="withdraw_invitation",
+    ),
+    path("invitations/<str:token>/", team_views.invitation, name="invitation"),
+    path(
         "settings/teams/<uuid:team_id>/members/<int:membership_id>/",
         team_views.change_member,
         name="change_member",
