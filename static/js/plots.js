@@ -31,7 +31,7 @@ function draw(host) {
   const text = colour("--text-faint", host);
   const line = colour("--line", host);
   const font = `12px ${token("--font") || "sans-serif"}`;
-  const show = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumFractionDigits: 4 });
+  const show = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumSignificantDigits: 3 });
   const day = new Intl.DateTimeFormat(document.documentElement.lang, { day: "numeric", month: "short" });
   const bars = uPlot.paths.bars({ size: [0.56, 48] });
   const one = (index) => {

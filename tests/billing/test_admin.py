@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -11,10 +12,10 @@ from django.utils import timezone
 
 from inference.schema import Usage
 from tests.billing.conftest import TTL
-from webapp.accounts.models import User
-from webapp.billing import accounts, holds, refusals
+from webapp.accounts.models import AuditEntry, User
+from webapp.billing import accounts, holds, pricing, refusals, scopes
 from webapp.billing.admin import large, usage_record
-from webapp.billing.models import LedgerEntry, Price, UsageRecord
+from webapp.billing.models import LedgerEntry, Plan, Price, UsageRecord
 
 OURS = [model for model in admin.site._registry if model.__module__.startswith("webapp.")]
 
@@ -181,3 +182,38 @@ def test_totals_that_days_do_not_know_are_counted_up_to_a_bound(office, bills, m
     assert total.num_records == 3
     monkeypatch.setattr(usage_record, "MOST_COUNTED", 2)
     assert "too many records" in office.get(address, {"finish_reason": "stop"}).content.decode()
+
+
+def test_the_plan_that_the_office_chooses_holds_until_it_is_taken_away(office, alice):
+    account = accounts.of(alice)
+    plan = Plan.objects.create(name="Campus", requests_per_minute=7)
+    address = reverse("admin:billing_account_plan", args=[account.pk])
+    assert address in page(office, "billing_account_change", account.pk)
+    assert "Campus" in page(office, "billing_account_plan", account.pk)
+    office.post(address, {"plan": plan.pk})
+    account.refresh_from_db()
+    assert scopes.plan_of(account) == plan
+    entry = AuditEntry.objects.filter(kind="account").latest("id")
+    assert (entry.actor, entry.before["plan"], entry.after["plan"]) == ("root", None, plan.pk)
+    office.post(address, {"plan": ""})
+    account.refresh_from_db()
+    assert scopes.plan_of(account) is None
+
+
+def test_the_ledger_is_searched_by_whose_it_is_and_by_what_was_paid_for(office, bills, alice, bob):
+    accounts.give(accounts.of(bob), Decimal(3), "For the prize")
+    record = UsageRecord.objects.filter(user=alice).latest("id")
+    entry = LedgerEntry.objects.get(hold=record.hold_id)
+    usage = page(office, "billing_usagerecord_change", record.pk)
+    assert f"{reverse('admin:billing_ledgerentry_changelist')}?q={record.hold_id}" in usage
+    assert f"-{pricing.to_decimal(record.cost_nano):,.6f} USD" in usage
+
+    def found(word):
+        listed = office.get(reverse("admin:billing_ledgerentry_changelist"), {"q": word})
+        return set(listed.context["cl"].queryset)
+
+    assert found(str(record.hold_id)) == {entry}
+    assert found("turn") == set(LedgerEntry.objects.filter(account=alice.account, kind="usage"))
+    assert found("bob") == set(LedgerEntry.objects.filter(account=bob.account))
+    assert [one.note for one in found("prize")] == ["For the prize"]
+    assert found(str(uuid4())) == set()

@@ -2,16 +2,20 @@
 
 import csv
 import io
+import re
 from datetime import timedelta
+from decimal import Decimal
+from html import unescape
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from inference.schema import Usage
+from webapp.accounts import keys, teams
 from webapp.accounts.models import User
-from webapp.billing import alarms, holds, proofs, refusals, seeds
-from webapp.billing.models import Alarm, Budget, Invoice, Price, Proof, UsageRecord, Voucher
+from webapp.billing import alarms, holds, proofs, receipts, refusals, seeds
+from webapp.billing.models import Alarm, Budget, Invoice, Price, Proof, Quota, UsageRecord, Voucher
 from webapp.catalog.models import ServedModel
 
 PAGES = ("dashboard", "dashboard_turns", "dashboard_workers", "dashboard_money", "dry_run")
@@ -70,6 +74,28 @@ def test_the_page_and_its_csv_say_what_the_records_say(client, root, used):
         assert sum(int(row["requests"]) for row in rows) == 3
     narrowed = client.get(reverse("dashboard"), {"user": "bob"})
     assert narrowed.context["totals"][0].num_records == 1
+    links = re.findall(r'href="(\?[^"]*format=csv[^"]*)"', narrowed.content.decode())
+    assert len(links) == 5
+    for link in links:  # of a page that is narrowed, each table's CSV is, too
+        text = client.get(reverse("dashboard") + unescape(link)).content.decode()
+        assert [row["requests"] for row in csv.DictReader(io.StringIO(text))] == ["1"]
+
+
+def test_a_person_s_page_the_office_s_and_the_receipts_say_the_same(client, root, used, alice, bob):
+    records = list(UsageRecord.objects.filter(user=alice))
+    client.force_login(alice)
+    own = client.get(reverse("keys_and_usage")).context
+    client.force_login(root)
+    theirs = client.get(reverse("dashboard"), {"user": "alice"}).context
+    bills = [receipts.of(alice, str(record.hold_id)) for record in records]
+    charged = sum(Decimal(bill["charged"]) for bill in bills)
+    for (total,) in (own["totals"], theirs["totals"], own["lines"], theirs["days"]):
+        assert (total.num_records, total.cost) == (2, charged)
+        for name in ("input_uncached_tokens", "input_cached_tokens", "output_tokens"):
+            assert getattr(total, name) == sum(bill["usage"][name] for bill in bills)
+        assert total.reasoning_tokens == sum(bill["usage"]["of_which_reasoning_tokens"] for bill in bills)
+    assert own["balance"] == Decimal(5) - charged
+    assert receipts.of(bob, str(records[0].hold_id)) is None
 
 
 def test_turns_are_listed_by_what_they_cost(client, root, used):
@@ -148,3 +174,42 @@ def test_an_invoice_is_for_its_owner_alone(client, alice, bob):
     for kind in ("csv", "html", "pdf"):
         assert client.get(reverse("invoice", args=["1-1", kind])).status_code == 200
     assert client.get(reverse("invoice", args=["1-1", "exe"])).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["budget", "quota"])
+def test_a_limit_is_set_for_whom_people_name_and_for_nobody_else(client, root, alice, bob, kind):
+    team = teams.create(alice, name="Urban heat")
+    key, _secret = keys.create(alice, name="Notebook")
+    client.force_login(root)
+    address = reverse(f"admin:billing_{kind}_add")
+    form = {"period": "month", "currency": "USD", "hard": "1", "requests_per_minute": "5"}
+    said = {
+        ("user", "Alice@example.com"): str(alice.pk),
+        ("user", str(bob.pk)): str(bob.pk),
+        ("team", "Urban heat"): str(team.pk),
+        ("project", "Default"): str(team.projects.get().pk),
+        ("key", key.prefix): str(key.pk),
+    }
+    for (scope, subject), id in said.items():
+        client.post(address, form | {"scope": scope, "subject": subject})
+        assert (scope, id) in rows_of(kind)
+    for scope, subject in (("user", "nobody"), ("team", "alice"), ("key", "sk-"), ("project", str(alice.pk))):
+        answer = client.post(address, form | {"scope": scope, "subject": subject})
+        assert "There is nobody" in answer.content.decode()
+    assert len(rows_of(kind)) == len(said)
+    # Of these no budget is counted, so none is offered.
+    for scope, subject in (("model", "kimi"), ("global", "")):
+        client.post(address, form | {"scope": scope, "subject": subject})
+        assert (scope, subject) not in rows_of("budget")
+    assert "Urban heat" in client.get(reverse(f"admin:billing_{kind}_changelist")).content.decode()
+
+
+def rows_of(kind):
+    return set({"budget": Budget, "quota": Quota}[kind].objects.values_list("scope", "subject"))
+
+
+def test_a_budget_of_somebody_who_is_gone_breaks_no_page(client, root):
+    Budget.objects.create(scope="user", subject="no id", period="month", currency="USD", hard_nano=1)
+    client.force_login(root)
+    assert "no id" in client.get(reverse("dashboard_money")).content.decode()
+    assert client.get(reverse("admin:billing_budget_changelist")).status_code == 200

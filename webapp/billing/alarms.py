@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import ApiKey, Membership, Project, Role, User
-from webapp.billing import budgets, pricing
+from webapp.billing import budgets, pricing, subjects
 from webapp.billing.models import Account, Alarm, Budget, LedgerEntry, Proof, Scope
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def check_budgets() -> int:
         if Budget.objects.filter(pk=budget.pk).exclude(warned_on=began).update(warned_on=began) or (
             Budget.objects.filter(pk=budget.pk, warned_on=None).update(warned_on=began)
         ):
-            whose = budgets.subject_name(budget)
+            whose = subjects.name_of(budget.scope, budget.subject)
             values = {
                 "whose": whose,
                 "spent": pricing.to_decimal(state.spent_nano),

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
-from webapp.accounts.models import ApiKey, Project, Team, User
+from webapp.accounts.models import ApiKey, Project, User
 from webapp.billing import pricing
 from webapp.billing.models import Budget, Hold, Scope
 
@@ -133,18 +133,6 @@ def set_for(
     budget.soft_nano, budget.hard_nano = limits["soft_nano"], limits["hard_nano"]
     budget.save(update_fields=["soft_nano", "hard_nano"])
     return budget
-
-
-def subject_name(budget: Budget) -> str:
-    """Whose it is, in words."""
-    models: dict[str, type[User | Team | Project | ApiKey]] = {
-        Scope.USER: User,
-        Scope.TEAM: Team,
-        Scope.PROJECT: Project,
-        Scope.KEY: ApiKey,
-    }
-    named = models[budget.scope].objects.filter(pk=budget.subject).first() if budget.scope in models else None
-    return str(named or budget.subject)
 
 
 def period_began(period: str) -> date:

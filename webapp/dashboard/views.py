@@ -4,6 +4,7 @@ see usage records; every table is there as CSV, too."""
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import redis
 from django.conf import settings
@@ -40,13 +41,15 @@ def overview(request: HttpRequest) -> HttpResponse:
     _require_staff(request)
     choice, span = usage.span_of(request.GET.get("span", ""), today=timezone.localdate())
     where, narrowed = _narrowing(request)
+    narrowing = "".join(f"&{urlencode({name: value})}" for name, value in narrowed.items())
     if request.GET.get("format") == "csv":
         group = request.GET.get("table", "day")
         if group not in ("day", "model", "user", "key", "hour", "source", "project"):
             raise Http404
         return usage.table(span, cast(figures.Grouping, group), where=where).to_csv()
     context = usage.page(span, where=where)
-    context |= {"choice": choice, "spans": usage.SPANS, "narrowed": narrowed, "tab": "usage"}
+    context |= {"choice": choice, "spans": usage.SPANS, "tab": "usage"}
+    context |= {"narrowed": " · ".join(narrowed.values()), "narrowing": narrowing}
     context |= {"alarms": Alarm.objects.filter(seen_at=None)[:5], "proof": Proof.objects.first()}
     return render(request, "dashboard/usage.html", context)
 
@@ -131,10 +134,13 @@ def dry_run(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/dry_run.html", context, status=status)
 
 
-def _narrowing(request: HttpRequest) -> tuple[Q, str]:
-    name, model = request.GET.get("user", ""), request.GET.get("model", "")
-    where = Q(user__username=name) if name else Q()
-    return where & Q(model__name=model) if model else where, " · ".join(one for one in (name, model) if one)
+NARROWED_BY = {"user": "user__username", "model": "model__name"}
+
+
+def _narrowing(request: HttpRequest) -> tuple[Q, dict[str, str]]:
+    """And what the address says, for the page's links to say again."""
+    said = {name: value for name in NARROWED_BY if (value := request.GET.get(name, ""))}
+    return Q(**{NARROWED_BY[name]: value for name, value in said.items()}), said
 
 
 TURN_COLUMNS = (

@@ -1,12 +1,15 @@
 """Accounts with their ledger and holds. Money is added by a credit, which is a ledger entry; how much of it
 may be spent in a day is set here, too."""
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
@@ -16,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from webapp.billing import accounts, daily, pricing
 from webapp.billing.admin.large import LargeTableAdmin
 from webapp.billing.admin.read_only import ReadOnlyAdmin, show_money
-from webapp.billing.models import Account, Hold, LedgerEntry
+from webapp.billing.models import Account, Hold, LedgerEntry, Plan, UsageRecord
 
 
 class CreditForm(forms.Form):
@@ -33,6 +36,15 @@ class CreditForm(forms.Form):
         if not amount:
             raise forms.ValidationError(_("A credit is more than zero."))
         return amount
+
+
+class PlanForm(forms.Form):
+    plan = forms.ModelChoiceField(
+        Plan.objects.all(),
+        label=_("Plan"),
+        required=False,
+        help_text=_("Empty: the highest plan that the account's top-ups have reached."),
+    )
 
 
 class DailyLimitForm(forms.Form):
@@ -83,11 +95,27 @@ class AccountAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         credit = self.admin_site.admin_view(self.credit_view)
         limit = self.admin_site.admin_view(self.daily_limit_view)
+        plan = self.admin_site.admin_view(self.plan_view)
         return [
+            path("<int:account_id>/plan/", plan, name="billing_account_plan"),
             path("<int:account_id>/credit/", credit, name="billing_account_credit"),
             path("<int:account_id>/daily-limit/", limit, name="billing_account_daily_limit"),
             *super().get_urls(),
         ]
+
+    def plan_view(self, request: HttpRequest, account_id: int) -> HttpResponse:
+        """Ask for the plan whose limits hold for the account."""
+        account = self._changeable(request, account_id)
+        form = PlanForm(request.POST or None, initial={"plan": account.plan})
+        if request.method == "POST" and form.is_valid():
+            account.plan = form.cleaned_data["plan"]
+            account.save(update_fields=["plan"])
+            self.log_change(request, account, f"Plan: {account.plan or 'by top-ups'}")
+            text = _("The plan of %(user)s was changed.") % {"user": account.owner}
+            self.message_user(request, text, messages.SUCCESS)
+            return HttpResponseRedirect(reverse("admin:billing_account_change", args=[account.pk]))
+        title = _("Plan of %(user)s") % {"user": account.owner}
+        return self._page(request, account, form, title=title, action=gettext("Plan"))
 
     def daily_limit_view(self, request: HttpRequest, account_id: int) -> HttpResponse:
         """Ask for an amount, and let the account spend no more in a day."""
@@ -152,16 +180,37 @@ class LedgerEntryAdmin(LargeTableAdmin):
     list_display = ("created_at", "account", "kind", "book", "amount", "note")
     list_filter = ("kind", "book", "created_at")
     list_select_related = ("account__user", "account__team")
-    search_fields = ("account__user__username", "account__team__name", "note")
+    search_fields = ("note",)  # and whose, and for what: see below
+    search_help_text = _("A word of a note, a user's or team's name, or the id of a turn, request or hold.")
     csv_columns = (
         *("pk", "created_at", "account__user__username", "account__team__name", "account__currency"),
         *("kind", "book", "amount_nano", "hold_id", "note"),
     )
     fields = ("created_at", "account", "kind", "book", "amount", "hold", "note")
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[LedgerEntry], search_term: str
+    ) -> tuple[QuerySet[LedgerEntry], bool]:
+        """By one exact thing with an index, if it is one; else within notes."""
+        word = search_term.strip()
+        owners = Account.objects.filter(Q(user__username=word) | Q(user__email=word) | Q(team__name=word))
+        if word and (found := list(owners.values_list("pk", flat=True))):
+            return queryset.filter(account__in=found), False
+        if word and (holds := _holds_of(word)):
+            return queryset.filter(hold__in=holds), False
+        return super().get_search_results(request, queryset, search_term)
+
     @admin.display(description=_("amount"), ordering="amount_nano")
     def amount(self, entry: LedgerEntry) -> str:
         return show_money(entry.amount_nano, entry.account.currency)
+
+
+def _holds_of(word: str) -> list[UUID]:
+    """Of the turn or request of this id, or the hold of this id itself."""
+    holds = list(UsageRecord.objects.filter(reference=word).values_list("hold_id", flat=True))
+    with suppress(ValueError):
+        holds += Hold.objects.filter(pk=UUID(word)).values_list("pk", flat=True)
+    return holds
 
 
 @admin.register(Hold)

@@ -2,7 +2,7 @@
 themselves. A voucher's code is shown once, in the message after it was made."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -11,11 +11,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from webapp.billing import budgets, papers, pricing, vouchers
+from webapp.billing import budgets, papers, pricing, subjects, vouchers
 from webapp.billing.admin.read_only import ReadOnlyAdmin, show_money
-from webapp.billing.models import Alarm, Budget, Invoice, Plan, Proof, Quota, Voucher
+from webapp.billing.models import Alarm, Budget, Invoice, Plan, Proof, Quota, Scope, Voucher
 
 if TYPE_CHECKING:
     PlanBase = admin.ModelAdmin[Plan]
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     BudgetBase = admin.ModelAdmin[Budget]
     VoucherBase = admin.ModelAdmin[Voucher]
     BudgetFormBase = forms.ModelForm[Budget]
+    QuotaFormBase = forms.ModelForm[Quota]
     VoucherFormBase = forms.ModelForm[Voucher]
 else:
     PlanBase = QuotaBase = BudgetBase = VoucherBase = admin.ModelAdmin
-    BudgetFormBase = VoucherFormBase = forms.ModelForm
+    BudgetFormBase = QuotaFormBase = VoucherFormBase = forms.ModelForm
 
 LIMITS = ("concurrency", "requests_per_minute", "tokens_per_minute", "tokens_per_day")
 
@@ -42,11 +44,45 @@ class PlanAdmin(PlanBase):
     search_fields = ("name",)
 
 
+WHOSE = _("A user's or team's name, a project's, the beginning of a key, or an id.")
+OF_OTHERS = _("Of a model its name; of everybody nothing.")
+
+
+def _subject_of(form: "QuotaForm | BudgetForm", cleaned: dict[str, Any]) -> None:
+    """Put the id in the place of what was said, or say that there is nobody: a limit that counts nothing must
+    not look like one."""
+    if "scope" not in cleaned or "subject" not in cleaned:
+        return
+    try:
+        cleaned["subject"] = subjects.find(cleaned["scope"], cleaned["subject"] or "")
+    except subjects.NoSubject:
+        form.add_error("subject", _("There is nobody and nothing of this name or id, or more than one."))
+
+
+class QuotaForm(QuotaFormBase):
+    class Meta:
+        model = Quota
+        fields = ("scope", "subject", *LIMITS)
+        help_texts: ClassVar = {
+            "subject": format_lazy("{} {}", WHOSE, _("Of a model its name; of everybody nothing."))
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        _subject_of(self, cleaned)
+        return cleaned
+
+
 @admin.register(Quota)
 class QuotaAdmin(QuotaBase):
-    list_display = ("scope", "subject", *LIMITS)
+    form = QuotaForm
+    list_display = ("scope", "whose", *LIMITS)
     list_filter = ("scope",)
     search_fields = ("subject",)
+
+    @admin.display(description=_("whose"))
+    def whose(self, quota: Quota) -> str:
+        return subjects.name_of(quota.scope, quota.subject)
 
 
 class BudgetForm(BudgetFormBase):
@@ -56,15 +92,21 @@ class BudgetForm(BudgetFormBase):
     class Meta:
         model = Budget
         fields = ("scope", "subject", "period", "currency")
+        help_texts: ClassVar = {"subject": WHOSE}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        if "scope" in self.fields:  # of a budget that is there it is not asked
+            scope = self.fields["scope"]
+            assert isinstance(scope, forms.TypedChoiceField)
+            scope.choices = [(one, label) for one, label in Scope.choices if one in subjects.ROWS]
         for name in ("soft", "hard"):
             nano = getattr(self.instance, f"{name}_nano")
             self.fields[name].initial = None if nano is None else pricing.to_decimal(nano).normalize()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
+        _subject_of(self, cleaned)
         for name in ("soft", "hard"):
             amount: Decimal | None = cleaned.get(name)
             setattr(self.instance, f"{name}_nano", None if amount is None else pricing.to_nano(amount))
@@ -80,7 +122,7 @@ class BudgetAdmin(BudgetBase):
 
     @admin.display(description=_("whose"))
     def whose(self, budget: Budget) -> str:
-        return budgets.subject_name(budget)
+        return subjects.name_of(budget.scope, budget.subject)
 
     @admin.display(description=_("soft"))
     def soft(self, budget: Budget) -> str:

@@ -8,9 +8,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from inference.schema import FinishReason
@@ -19,7 +20,7 @@ from webapp.billing import figures, usage
 from webapp.billing.admin.large import LargeTableAdmin
 from webapp.billing.admin.read_only import show_money
 from webapp.billing.figures import Span
-from webapp.billing.models import UsageRecord
+from webapp.billing.models import LedgerEntry, UsageRecord
 
 MOST_COUNTED = 200_000
 SHOWN = 1_000
@@ -72,6 +73,12 @@ class UsageRecordAdmin(LargeTableAdmin):
         *("cost_nano", "fees_nano", "currency"),
     )
 
+    fields = (
+        *("created_at", "user", "api_key", "project", "model", "source", "reference", "finish_reason"),
+        *("uncached", "cached", "output", "reasoning", "num_steps", "num_tool_calls", "is_estimated"),
+        *("price", "cost", "fees", "hold", "booked", "first_token_ms", "duration_ms"),
+    )
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
     ) -> tuple[QuerySet[UsageRecord], bool]:
@@ -104,6 +111,17 @@ class UsageRecordAdmin(LargeTableAdmin):
     @admin.display(description=_("cost"), ordering="cost_nano")
     def cost(self, record: UsageRecord) -> str:
         return show_money(record.cost_nano, record.currency)
+
+    @admin.display(description=_("of it for tools"))
+    def fees(self, record: UsageRecord) -> str:
+        return show_money(record.fees_nano, record.currency)
+
+    @admin.display(description=_("in the ledger"))
+    def booked(self, record: UsageRecord) -> str:
+        address = reverse("admin:billing_ledgerentry_changelist")
+        entry = LedgerEntry.objects.filter(hold=record.hold_id).first()
+        shown = _("nothing: it was free") if entry is None else show_money(entry.amount_nano, record.currency)
+        return format_html('<a href="{}?q={}">{}</a>', address, record.hold_id, shown)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.totals_view)

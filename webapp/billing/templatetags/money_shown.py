@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from django import template
 
-from webapp.billing import budgets, pricing
+from webapp.billing import pricing, subjects
 from webapp.billing.models import Budget
 
 register = template.Library()
@@ -23,4 +23,4 @@ def nano(amount_nano: int | None, currency: str) -> str:
 
 @register.filter
 def budget_owner(budget: Budget) -> str:
-    return budgets.subject_name(budget)
+    return subjects.name_of(budget.scope, budget.subject)
