@@ -217,7 +217,7 @@ def _start(
             transaction.on_commit(lambda: tasks.ring(turn.id))
     except (InsufficientFunds, PriceMissing, rates.RateLimited) as fault:
         raise Refusal(fault.code, str(fault)) from fault
-    except turns.ConversationGone:
+    except Conversation.DoesNotExist:
         raise unknown_conversation() from None
     except IntegrityError:
         return _after_collision(user, question.client_id)

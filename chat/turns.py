@@ -79,17 +79,13 @@ def open_conversation(
     return conversation
 
 
-class ConversationGone(Exception):
-    """The conversation was deleted while the message was on its way."""
-
-
 def start(
     conversation: Conversation, question: Question, *, parent: Turn | None, tools: tuple[ToolSpec, ...]
 ) -> Turn:
     """A queued turn with its user message and its money held; it becomes the branch on show.
 
-    Raises InsufficientFunds, ConversationGone, and IntegrityError while another turn of the conversation is
-    open or when this one was started before. Call it inside a transaction.
+    Raises InsufficientFunds, Conversation.DoesNotExist where it was deleted meanwhile, and IntegrityError
+    while another of its turns is open or when this one was started before. Call it inside a transaction.
     """
     turn = Turn(
         conversation=conversation,
@@ -127,7 +123,7 @@ def start(
         _inherit(turn, question.continues)
     alive = Conversation.objects.filter(id=conversation.id)
     if not alive.update(current_turn=turn, archived_at=None, updated_at=FromNow()):
-        raise ConversationGone
+        raise Conversation.DoesNotExist
     return turn
 
 
