@@ -152,8 +152,8 @@ def test_a_price_of_tomorrow_is_added_and_tried_on_what_was_used(office: Office)
     office.save()
     rows = page.locator("#result_list tbody tr", has_text="Priced").filter(has_text="USD")
     expect(rows).to_have_count(2)
-    expect(rows.filter(has_text="14.000000").locator("img[alt=False]")).to_be_visible()
-    expect(rows.filter(has_text="7.000000").locator("img[alt=True]")).to_be_visible()
+    expect(rows.filter(has_text="14.00").locator("img[alt=False]")).to_be_visible()
+    expect(rows.filter(has_text="7.00").locator("img[alt=True]")).to_be_visible()
     office.see("prices")
 
 

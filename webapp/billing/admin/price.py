@@ -1,6 +1,7 @@
 """The price list. A price that something was billed at stays as it is: a change is a new price."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -58,15 +59,27 @@ class PriceAdmin(PriceAdminBase):
     list_display = (
         "model",
         "currency",
-        "input_per_million",
-        "cached_input_per_million",
-        "output_per_million",
+        "input",
+        "cached_input",
+        "output",
         "valid_from",
         "is_current",
     )
     list_filter = ("currency", "model")
     list_select_related = ("model",)
     date_hierarchy = "valid_from"
+
+    @admin.display(description=_("input"), ordering="input_per_million")
+    def input(self, price: Price) -> str:
+        return _shown(price.input_per_million)
+
+    @admin.display(description=_("cached input"), ordering="cached_input_per_million")
+    def cached_input(self, price: Price) -> str:
+        return _shown(price.cached_input_per_million)
+
+    @admin.display(description=_("output"), ordering="output_per_million")
+    def output(self, price: Price) -> str:
+        return _shown(price.output_per_million)
 
     @admin.display(boolean=True, description=_("current"))
     def is_current(self, price: Price) -> bool:
@@ -83,6 +96,12 @@ class PriceAdmin(PriceAdminBase):
 
     def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return super().has_delete_permission(request, obj) and not _is_billed(obj)
+
+
+def _shown(amount: Decimal) -> str:
+    """Two digits after the point, or as many as there are."""
+    shortest = amount.normalize()
+    return f"{amount:.2f}" if shortest == round(shortest, 2) else f"{shortest:f}"
 
 
 def _is_billed(price: Price | None) -> bool:
