@@ -1,5 +1,10 @@
 """A bad setting stops start-up and names itself."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -32,3 +37,27 @@ def test_tools_are_kept_from_every_secret_of_the_environment(monkeypatch, tmp_pa
     monkeypatch.setenv("MAIL_PASSWORD", "in-the-open")
     monkeypatch.setenv("TLS_KEY_FILE", "/nowhere/at/all")
     assert {"sk-from-a-file", "in-the-open"} <= set(environment.secrets_of_environment())
+
+
+@pytest.mark.parametrize("value", ["redis.example:6379", "https://:hidden@redis.example"])
+def test_a_redis_that_has_no_address_is_named_in_one_line(value):
+    told = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "REDIS_URL": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("REDIS_URL is no address: it begins with redis://")
+    assert "hidden" not in line
+
+
+def test_an_empty_address_is_as_good_as_none(monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "")
+    assert (
+        environment.address("REDIS_URL", "unix:///var/redis.sock", "redis", "unix")
+        == "unix:///var/redis.sock"
+    )

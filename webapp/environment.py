@@ -44,6 +44,15 @@ def amount(name: str, default: str) -> Decimal:
     return value
 
 
+def address(name: str, default: str, *schemes: str) -> str:
+    """An address under one of the schemes; an empty one is as good as none."""
+    value = text(name) or default
+    if value.partition("://")[0] not in schemes or "://" not in value:
+        # The value itself is not told: there may be a password in it.
+        raise ImproperlyConfigured(f"{name} is no address: it begins with {':// or '.join(schemes)}://.")
+    return value
+
+
 def one_of(name: str, *choices: str) -> str:
     """One of the choices; the first is the default."""
     value = text(name, choices[0])

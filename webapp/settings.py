@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
 from webapp.environment import (
+    address,
     amount,
     choices_by_name,
     flag,
@@ -154,7 +155,7 @@ else:
 DATABASES["default"]["CONN_MAX_AGE"] = 60  # opening SQLite with its pragmas costs a millisecond, too
 
 # ---- Redis: broker, event logs, request queue, rate limits. `manage.py up` starts one if REDIS_URL is unset.
-REDIS_URL = text("REDIS_URL") or f"unix://{VAR_DIR / 'redis.sock'}?db=0"  # empty is as good as unset
+REDIS_URL = address("REDIS_URL", f"unix://{VAR_DIR / 'redis.sock'}?db=0", "redis", "rediss", "unix")
 
 CHANNEL_LAYERS = {
     # Rare control messages only; tokens never pass through the channel layer.
