@@ -17,7 +17,7 @@ from webapp.accounts import keys, teams
 from webapp.accounts.models import ApiKey, User
 from webapp.api import bill, chat_request, database, files
 from webapp.api.batches import running
-from webapp.api.models import Batch, BatchLine, StoredFile
+from webapp.api.models import Batch, BatchLine, StoredConversation, StoredFile
 from webapp.billing.models import Hold, UsageRecord
 from webapp.webhooks.models import Delivery
 
@@ -271,6 +271,10 @@ def test_a_projects_key_sees_what_it_made_and_nothing_of_its_makers(client, scri
     assert [*service.files.list(), *service.batches.list(), *service.webhooks.list()] == []
     its_talk = service.conversations.create()
     assert service.conversations.retrieve(its_talk.id).id == its_talk.id
+    StoredConversation.objects.filter(pk=its_talk.id).update(api_key=None)  # as old ones are: whose key's?
+    assert client.conversations.retrieve(its_talk.id).id == its_talk.id
+    with pytest.raises(openai.NotFoundError):
+        service.conversations.retrieve(its_talk.id)
     its_hook = service.webhooks.create(name="its", url=url, event_types=["batch.completed"])
     its = start(service, line(2))
     assert [one.id for one in service.batches.list()] == [its.id]

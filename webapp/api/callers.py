@@ -14,7 +14,8 @@ async def key_of(exchange: Exchange, *, scope: str = "inference") -> ApiKey:
 
 def kept_for(key: ApiKey) -> Q:
     """Of what is kept with its key: a person's key sees all of theirs, a project's what the project's keys
-    made."""
+    made. What names no key, being older than that, is its person's alone: nobody can say any more whether a
+    project's key made it, and what is their own must not come to light in a team."""
     own = Q(user=key.user)
     return own if key.project_id is None else own & Q(api_key__project_id=key.project_id)
 
