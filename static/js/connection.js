@@ -65,6 +65,6 @@ export class Connection {
     for (const old of this.dialog.querySelectorAll(".dialog__actions")) old.hidden = false;
     this.dialog.close();
     document.dispatchEvent(new Event("signed-in"));
-    return this.stream.retryNow();
+    return this.stream.renew();
   }
 }

@@ -27,10 +27,10 @@ async function persistently(load) {
   }
 }
 
-/** The next moment to ask again: the connection is back, or some time has passed. */
-function chance(wait) {
+/** The next moment to ask again: the connection is back, or so many milliseconds have passed (Infinity: never). */
+export function chance(wait) {
   return new Promise((resolve) => {
-    setTimeout(resolve, wait);
+    if (wait < Infinity) setTimeout(resolve, wait);
     addEventListener("online", resolve, { once: true });
     document.addEventListener("connected", resolve, { once: true });
   });

@@ -66,6 +66,14 @@ export class Stream extends EventTarget {
     this.#connect();
   }
 
+  /** Connect anew: the person's session is another one now. */
+  renew() {
+    const old = this.#socket;
+    this.#socket = null;
+    old?.close();
+    this.retryNow();
+  }
+
   #connect() {
     const socket = new WebSocket(this.url);
     this.#socket = socket;

@@ -2,14 +2,16 @@
 
 import { now } from "./clock.js";
 import { dress, restoreFold } from "./folds.js";
-import { fetchFragment, wake } from "./fragment.js";
-import { lazy } from "./lazy.js";
+import { SignedOut, fetchFragment, wake } from "./fragment.js";
+import { Unserved, chance, lazy } from "./lazy.js";
 import { repaint } from "./paint.js";
 import { PlainStream, ReasoningStream } from "./reasoning.js";
 import { announce, callLine, clone, duration, figure, gist, inputOf, say } from "./words.js";
 
 // What most turns have not: steps in such numbers that they fold, and all that is neither text nor a call.
 const MOST_OPEN = 14;
+const SOON_MS = 4000; // within which a worker mostly begins
+const LATER_MS = 15_000;
 // And what a page that is only read does without.
 const markdown = lazy(() => import("./markdown.js"));
 const work = lazy(() => import("./work.js"));
@@ -26,6 +28,7 @@ export class TurnView {
   #Text = PlainStream; // what draws answers, until Markdown can be
   #isFresh = true;
   #timer = 0;
+  #queued = 0; // until its first event: every worker may be busy
 
   /** `section` is a .turn[data-live]; `onFinished` is told once, when the turn is over and drawn. */
   constructor(section, { onFinished }) {
@@ -35,6 +38,7 @@ export class TurnView {
     this.stepped = this.reply.querySelector(":scope > .stepped");
     this.onFinished = onFinished;
     void markdown().then(({ MarkdownStream }) => this.#drawBy(MarkdownStream));
+    this.#queued = setTimeout(() => this.#waitFor(say("no_worker")), SOON_MS);
   }
 
   #drawBy(Text) {
@@ -113,6 +117,7 @@ export class TurnView {
   /** Nothing more comes: its clock stands, what is shown stays. */
   leave() {
     clearInterval(this.#timer);
+    clearTimeout(this.#queued);
     this.#stopWaiting();
     for (const step of this.#steps.values()) {
       this.#endReasoning(step.reasoning);
@@ -124,6 +129,8 @@ export class TurnView {
 
   #clear() {
     this.#isFresh = false;
+    clearTimeout(this.#queued);
+    this.#stopWaiting(); // for a worker
     this.#steps.clear();
     this.stepped.replaceChildren();
     this.#wait();
@@ -140,8 +147,7 @@ export class TurnView {
     }
     const { data } = event;
     if (event.type === "model.awaited") {
-      this.#wait();
-      this.reply.querySelector(":scope > .waiting > :last-child").textContent = say("model_away", { n: event.seconds });
+      this.#waitFor(say("model_away", { n: event.seconds }));
       return;
     }
     if (event.kind === "check" && data.must_revise) this.setAside("draft", event.step, event.step);
@@ -183,6 +189,12 @@ export class TurnView {
 
   #wait() {
     if (!this.isParked && !this.reply.querySelector(":scope > .waiting")) this.reply.append(clone("waiting-template"));
+  }
+
+  #waitFor(words) {
+    this.#wait();
+    const shown = this.reply.querySelector(":scope > .waiting > :last-child");
+    if (shown) shown.textContent = words;
   }
 
   #stopWaiting() {
@@ -292,15 +304,27 @@ export class TurnView {
     this.leave();
     announce(say(OUTCOMES[finish_reason] ?? "answered"));
     this.onFinished(this, finish_reason);
+    await this.#settle(text_sha256);
+  }
+
+  /** What the server knows of the turn joins what was streamed, or takes its place. While it cannot be had, because the
+   * session has ended or the server is away, what was streamed stays. */
+  async #settle(text_sha256) {
     try {
       const final = await fetchFragment(`/turns/${this.id}/`);
+      if (!this.section.isConnected) return; // another branch is shown by now
       if (this.#hasCallsOf(final) && (await this.#shows(text_sha256))) await this.#complete(final);
       else this.#replace(final);
+      repaint(this);
     } catch (error) {
+      if (!(error instanceof Unserved)) throw error;
+      console.warn("could not load the finished turn", error.message);
       announce(say("unfinished"));
-      console.warn("could not load the finished turn", error);
+      const isSignedOut = error instanceof SignedOut;
+      if (isSignedOut) document.dispatchEvent(new Event("signed-out"));
+      await chance(isSignedOut ? Infinity : LATER_MS);
+      if (this.section.isConnected) await this.#settle(text_sha256);
     }
-    repaint(this);
   }
 
   /** False when a call was stopped before its end, or was written and never run. */

@@ -90,6 +90,45 @@ def test_a_session_that_ends_on_the_server_opens_the_dialog(person: Person, stac
     expect(person.last_turn.locator(".bubble")).to_have_text("Still mine")
 
 
+def test_an_answer_that_ends_while_its_reader_is_signed_out_is_whole_after_the_sign_in(
+    person: Person, stack: Stack
+) -> None:
+    stack.script(*SLOW)
+    person.ask("Count")
+    person.wait_for_text("word5")
+    stack.python("from django.contrib.sessions.models import Session; Session.objects.all().delete()")
+    dialog = person.page.locator("#signed-out")
+    expect(dialog).to_be_visible(timeout=60_000)  # the turn is over, and its end cannot be had
+    expect(person.last_turn.locator(".foot")).to_have_count(0)
+    dialog.get_by_label("Name or email").fill(person.name)
+    dialog.get_by_label("Password", exact=True).fill(person.password)
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog).to_be_hidden()
+    person.wait_for_answer()
+    assert person.answer == " ".join(f"word{number}" for number in range(150))
+    stack.script("text: As ever.")
+    person.ask("And now?")  # over a connection of the new session
+    person.wait_for_text("As ever.")
+    expect(dialog).to_be_hidden()
+
+
+def test_who_waits_for_a_worker_is_told_so(visitors: Visitors, stack: Stack) -> None:
+    person = visitors.person()
+    stack.script("text: Here I am.")
+    workers = [name for name in stack.part_names if "worker" in name]
+    for name in workers:
+        stack.kill(name)
+    person.ask("Is anybody there?")
+    expect(person.last_turn.locator(".waiting")).to_have_text("Waiting for a free worker")
+    person.page.reload()
+    expect(person.last_turn.locator(".waiting")).to_have_text("Waiting for a free worker")
+    for name in workers:
+        stack.start_part(name)
+    person.wait_for_text("Here I am.")
+    person.wait_for_answer()
+    expect(person.last_turn.locator(".waiting")).to_have_count(0)
+
+
 def test_the_web_process_dies_and_the_answer_goes_on(visitors: Visitors, stack: Stack) -> None:
     person = visitors.person()
     stack.script(*SLOW)

@@ -1,2 +1,0 @@
-import{d as c,k as e}from"./common.35deaf56.js";document.querySelectorAll(".answer").forEach(c),document.addEventListener("click",({target:t})=>{const o=t.closest("[data-action]");o?.dataset.action==="copy-link"&&e(o,location.href.replace(/#.*/,"")),o?.dataset.action==="copy-code"&&e(o,o.closest(".code").querySelector("code").textContent)});
-//# sourceMappingURL=shared.77abd783.js.map
