@@ -19,12 +19,7 @@ class NameForm(forms.Form):
 
 
 class MemberForm(forms.Form):
-    who = forms.CharField(
-        label=_("Name or email"),
-        max_length=254,
-        widget=_text(),
-        help_text=_("By email they get an invitation, which they accept themselves."),
-    )
+    who = forms.CharField(label=_("Name or email"), max_length=254, widget=_text())
     role = forms.ChoiceField(
         label=_("Role"), choices=Role, initial=Role.MEMBER, widget=forms.Select(attrs={"class": "input"})
     )
