@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -15,7 +15,7 @@ from webapp.billing import accounts, figures, rollups
 from webapp.billing.figures import Span
 from webapp.billing.models import Hold, LedgerEntry, Rollup, UsageDay, UsageHour, UsageRecord
 
-NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+NOON = datetime(2026, 3, 10, 12, tzinfo=timezone.get_default_timezone())
 ZONES = ("UTC", "Asia/Kolkata", "Europe/Berlin", "America/St_Johns")
 SPAN_DAYS = 5
 
