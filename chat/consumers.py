@@ -19,7 +19,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
-from chat import dispatch, frames, presence, replay, steering
+from chat import dispatch, frames, long_results, presence, replay, steering
 from chat.dispatch import Refusal
 from chat.models import Turn
 from webapp.accounts.models import User
@@ -140,7 +140,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             async with aclosing(replay.follow(turn_id, after=after)) as news:
                 async for entries in news:
-                    for frame in frames.together(entries):
+                    for frame in frames.together(list(long_results.shortened(entries))):
                         async with asyncio.timeout(SEND_WITHIN_S):
                             await self.send(text_data=frame)
         except TimeoutError:

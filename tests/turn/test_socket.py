@@ -3,12 +3,13 @@
 import asyncio
 import time
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
 from django.test import Client
 
-from chat import consumers, events, frames, replay, subscriptions
+from chat import consumers, events, frames, long_results, replay, subscriptions
 from chat.models import Turn
 from chat.turn_log import TurnLog
 from inference.schema import ToolCall
@@ -151,6 +152,28 @@ def test_events_that_are_there_together_come_in_lists_of_a_bounded_size() -> Non
     assert max(map(len, sent)) <= frames.BYTES_TOGETHER + len(sent[0]) // len(entries)
     assert len(sent) < 5
     assert list(frames.together(entries[:1])) == [entries[0].decode()]
+
+
+def test_of_a_long_result_a_page_gets_the_two_ends() -> None:
+    long = frames.ToolCallFinished(
+        step=1, id="a", result="début" + "你" * 31_000 + "the end", is_error=False, duration_ms=5
+    )
+    short = frames.ToolCallFinished(step=1, id="b", result="x" * 4_096, is_error=False, duration_ms=5)
+    text = frames.ContentPiece(step=1, text="y" * 5_000)
+    said: list[frames.PlainEvent] = [long, short, text]
+    whole = [events.encode(event, turn_id=uuid4(), seq=seq) for seq, event in enumerate(said, 1)]
+    brief, *others = long_results.shortened(whole)
+    assert others == whole[1:]
+    shown = msgspec.json.decode(brief)
+    assert shown["num_chars"] == 31_012
+    assert shown["result"].startswith("début你")
+    assert shown["result"].endswith("你the end")
+    assert len(shown["result"]) < 4_096
+    assert shown["seq"] == 1
+    snapshot = events.encode(frames.TurnSnapshot(events=said), turn_id=uuid4(), seq=9)
+    (again,) = map(msgspec.json.decode, long_results.shortened([snapshot]))
+    assert [one.get("num_chars") for one in again["events"]] == [31_012, None, None]
+    assert again["events"][0]["result"] == shown["result"]
 
 
 def test_a_process_that_lags_brings_events_together_and_less_often(server: Server, queued_turn: Turn) -> None:
