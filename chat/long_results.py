@@ -1,5 +1,5 @@
-"""What goes to a page of results that are long: their two ends, as stored ones are drawn (`chat.outlines`). The
-log keeps them whole, for programs; a page asks for the rest when somebody unfolds the call."""
+"""What goes to a page of results that are long: their two ends, as stored ones are drawn (`chat.outlines`).
+The log keeps them whole, for programs; a page asks for the rest when somebody wants to see it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
