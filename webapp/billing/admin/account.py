@@ -60,9 +60,9 @@ class DailyLimitForm(forms.Form):
 
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
-    list_display = ("owner", "currency", "balance", "held", "daily_limit", "spent_today")
-    list_filter = ("currency",)
-    list_select_related = ("user", "team")
+    list_display = ("owner", "plan", "currency", "balance", "held", "daily_limit", "spent_today")
+    list_filter = ("currency", "plan")
+    list_select_related = ("user", "team", "plan")
     search_fields = ("user__username", "user__email", "team__name")
     fields = ("owner", "plan", "currency", "balance", "held", "daily_limit", "own_daily_limit", "spent_today")
 
