@@ -24,6 +24,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, _TokenType
 from pygments.util import ClassNotFound
 
+from agents.writing import emphasis
 from chat import maths
 
 MAX_HIGHLIGHT_CHARS = 100_000
@@ -249,3 +250,4 @@ def _code_block(code: str, language: str) -> str:
 _parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=Renderer).enable(["table", "strikethrough"])
 _parser.validateLink = lambda url: bool(ADDRESS.match(url) or own_file(url))  # type: ignore[method-assign]  # its own hook
 maths.add_to(_parser)
+emphasis.add_to(_parser)

@@ -12,6 +12,7 @@ from markdown_it.tree import SyntaxTreeNode
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.texmath import texmath_plugin
 
+from agents.writing import emphasis
 from agents.writing.manuscript import CITED
 
 DOUBT = "\ue000"  # stands behind a sentence that nothing bears out
@@ -104,6 +105,7 @@ _parser.use(dollarmath_plugin, allow_space=False, allow_digits=False, allow_labe
 _parser.use(texmath_plugin, delimiters="brackets")
 _parser.validateLink = lambda url: _ADDRESS.match(url) is not None or is_path(url)  # type: ignore[method-assign]
 _parser.inline.ruler.before("link", "citation", _citation)
+emphasis.add_to(_parser)
 _parser.inline.ruler.before("text", "doubt", _doubt)
 # The rule for text runs over whatever no other rule begins with: it must stop at the mark.
 _parser.inline.add_terminator_char(DOUBT)

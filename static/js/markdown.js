@@ -5,6 +5,7 @@
 import { Marked } from "../vendor/marked-18.2.1/index.js";
 import { DOMPurify } from "../vendor/dompurify-3.4.18/index.js";
 import { decorate } from "./code.js";
+import { extension as emphasis } from "./emphasis.js";
 import { lazy } from "./lazy.js";
 import { extension } from "./tex.js";
 import { say } from "./words.js";
@@ -137,7 +138,7 @@ const plain = () => undefined;
 const marked = new Marked({ gfm: true, renderer, tokenizer: { url: plain, html: plain, tag: plain } });
 const formula = (tex, isApart) => `<code class="math${isApart ? " math--apart" : ""}">${escape(tex)}</code>`;
 const framed = (drawn) => `<div class="formula scroll-x" tabindex="0" role="group" aria-label="${escape(say("formula"))}">${drawn}</div>`;
-marked.use(extension(formula, framed));
+marked.use(extension(formula, framed), emphasis);
 
 const formulas = lazy(() => import("./maths.js"));
 let maths = null; // its module, once the first formula has come

@@ -14,6 +14,7 @@ from webapp.accounts import keys
 from webapp.accounts.models import ApiKey
 from webapp.billing.models import Account, Hold, Price, UsageRecord
 
+ARGUMENTS, ANSWER = "tools[0].function.parameters", "response_format.json_schema.schema"
 GOOD = {"model": "scripted", "messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -96,10 +97,13 @@ def test_the_key_of_someone_switched_off_opens_nothing(ask, alice):
         ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema"),
         ({"response_format": schema(name="a b")}, "response_format.json_schema.name", "regex"),
         ({"response_format": schema(schema=None)}, "response_format.json_schema.schema", "object"),
-        ({"response_format": schema(schema={"maximum": 10**30})}, "response_format", "64 bits"),
-        ({"response_format": schema(schema=nested(101))}, "response_format", "100 deep"),
-        ({"tools": [tool(maximum=10**30)]}, "tools", "64 bits"),
-        ({"tools": [tool(properties=nested(100))]}, "tools", "100 deep"),
+        ({"response_format": schema(schema={"maximum": 10**30})}, ANSWER, "64 bits"),
+        ({"response_format": schema(schema=nested(101))}, ANSWER, "100 deep"),
+        ({"tools": [tool(maximum=10**30)]}, ARGUMENTS, "64 bits"),
+        ({"tools": [tool(properties=nested(100))]}, ARGUMENTS, "100 deep"),
+        ({"tools": [tool(properties={"a": {"type": "text"}})]}, f"{ARGUMENTS}.properties.a.type", "string"),
+        ({"tools": [tool(type="array")]}, f"{ARGUMENTS}.type", "one object"),
+        ({"response_format": schema(schema={"$ref": "#/$defs/a"})}, f"{ANSWER}.$ref", "not there"),
         ({"tool_choice": "maybe"}, "tool_choice", "maybe"),
         ({"tool_choice": "required"}, "tool_choice", "send the `tools`"),
         ({"tool_choice": choice("f")}, "tool_choice", "send the `tools`"),

@@ -8,6 +8,7 @@ from chat import markdown
 from tests.e2e.person import Person
 from tests.e2e.test_look import ANSWER
 from tests.pages.hostile import PAYLOADS
+from tests.pages.test_emphasis import CJK_EMPHASIS
 
 pytestmark = pytest.mark.e2e
 
@@ -19,6 +20,7 @@ DOCUMENTS = {
     "fences": "~~~\nplain ``` inside\n~~~\n\n```text\nopen to the end\n  indented\n",
     "tasks": "- [ ] open\n- [x] done\n\nSee https://example.com and <https://example.org> and a@b.c.",
     "chinese": "**重要：**这是第一段。\n\n## 标题\n\n- 第一\n- 第二\n\n| 列 | 数 |\n|---|--:|\n| 甲 | 1 |",
+    "emphasis": "".join(f"- {text}\n" for text in CJK_EMPHASIS),
     "headings": "# One\n## Two\n### Three\n#### Four\n##### Five\n\nSetext\n======\n\nOther\n-----\n",
     "tables": "| a | b | c |\n|:--|:-:|--:|\n| `x` | **y** | 1 |\n| [l](https://e.com) | | 2 |\n\nAfter.",
     "html": "a <b>bold</b> c\n\n<div>\nblock\n</div>\n\n&amp; &lt; &copy; <!-- note -->",

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from inference.schema import ChatMessage, ChatRequest, JsonSchema, Role, Sampling, ToolCall, ToolSpec
-from webapp.api import answer_form, json_body, lost_reasoning, thinking_switch
+from webapp.api import answer_form, json_body, json_schemas, lost_reasoning, thinking_switch
 from webapp.api.chat_reply import Writer
 from webapp.api.errors import bad_request
 from webapp.catalog.models import ServedModel
@@ -28,7 +28,6 @@ MAX_TOOLS = 128
 MAX_BIASES = 1_024
 MAX_CHOICES = 8
 MAX_TOP_LOGPROBS = 20
-MAX_NESTING = 100
 
 
 class TextPart(Struct, tag_field="type", tag="text"):
@@ -228,11 +227,12 @@ def to_chat_request(body: Body, *, id: str, model: ServedModel, tenant: str) -> 
     """The call on the backend. Raises ApiError 400 for what this model cannot do."""
     if body.tools and not model.calls_tools:
         _refuse("tools", f"{model.label} cannot call tools: leave `tools` out, or choose another model.")
-    tools = tuple(_tool(tool.function) for tool in body.tools or ())
+    tools = tuple(
+        _tool(tool.function, f"tools[{index}].function") for index, tool in enumerate(body.tools or ())
+    )
     response_format = answer_form.read_format(body.response_format)
-    check_schemas([tool.parameters for tool in tools], param="tools")
     if isinstance(response_format, JsonSchema):
-        check_schemas([response_format.schema], param="response_format")
+        json_schemas.check(response_format.schema, "response_format.json_schema.schema")
     return ChatRequest(
         id=id,
         model=model.upstream_name,
@@ -261,26 +261,6 @@ def of_choice(request: ChatRequest, index: int) -> ChatRequest:
         # After the greatest seed comes the least, as in any 64 bits.
         sampling = replace(sampling, seed=(sampling.seed + index + 2**63) % 2**64 - 2**63)
     return replace(request, id=f"{request.id}-{index}", sampling=sampling)
-
-
-def check_schemas(schemas: list[dict[str, Any]], *, param: str) -> None:
-    """Refuse what would not pass the request queue, or would overflow the stack of whoever reads it there."""
-    if _is_nested_deeply(schemas):
-        _refuse(param, f"A schema in `{param}` is nested more than {MAX_NESTING} deep.")
-    try:
-        msgspec.msgpack.encode(schemas)
-    except OverflowError:
-        _refuse(param, f"A whole number in `{param}` is longer than 64 bits.")
-
-
-def _is_nested_deeply(schemas: list[Any]) -> bool:
-    level = schemas
-    for _ in range(MAX_NESTING):
-        insides = (value.values() if isinstance(value, dict) else value for value in level)
-        level = [value for inside in insides for value in inside if isinstance(value, dict | list)]
-        if not level:
-            return False
-    return True
 
 
 def _sampling(body: Body, model: ServedModel) -> Sampling:
@@ -324,6 +304,7 @@ def _message(message: WireMessage) -> ChatMessage:
     )
 
 
-def _tool(function: WireFunction) -> ToolSpec:
+def _tool(function: WireFunction, place: str) -> ToolSpec:
     parameters = function.parameters or {"type": "object", "properties": {}}
+    json_schemas.check(parameters, f"{place}.parameters", is_function=True)
     return ToolSpec(name=function.name, description=function.description or "", parameters=parameters)

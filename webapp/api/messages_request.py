@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from inference import schema
 from inference.schema import ChatRequest, JsonSchema, NamedTool, Sampling, ToolSpec
-from webapp.api import json_body, messages_history, thinking_seal, thinking_switch
-from webapp.api.chat_request import MAX_STOPS, check_schemas
+from webapp.api import json_body, json_schemas, messages_history, thinking_seal, thinking_switch
+from webapp.api.chat_request import MAX_STOPS
 from webapp.api.errors import bad_request
 from webapp.api.messages_blocks import Text, WireMessage
 from webapp.api.messages_reply import Writer
@@ -153,7 +153,8 @@ class Prompt(Struct, kw_only=True):
             ToolSpec(name=tool.name, description=tool.description or "", parameters=tool.input_schema or {})
             for tool in self.tools or ()
         )
-        check_schemas([tool.parameters for tool in tools], param="tools")
+        for index, tool in enumerate(tools):
+            json_schemas.check(tool.parameters, f"tools[{index}].input_schema", is_function=True)
         return tools
 
     def _tool_choice(self, tools: tuple[ToolSpec, ...]) -> Literal["auto", "none", "required"] | NamedTool:
@@ -174,7 +175,7 @@ class Prompt(Struct, kw_only=True):
         if self.output_config is None or self.output_config.format is None:
             return None
         asked = self.output_config.format.schema
-        check_schemas([asked], param="output_config.format.schema")
+        json_schemas.check(asked, "output_config.format.schema")
         return JsonSchema(schema=asked)
 
     def _thinking(self, model: ServedModel) -> schema.Thinking:

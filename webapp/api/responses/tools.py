@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from inference.schema import JsonObject, JsonSchema, NamedTool, ResponseFormat, ToolSpec
-from webapp.api.chat_request import check_schemas
+from webapp.api import json_schemas
 from webapp.api.errors import bad_request
 
 MAX_TOOLS = 512  # agents that bring tool servers of their own send hundreds
@@ -112,7 +112,6 @@ def read(sent: Sequence[Any] | None) -> Tools:
         else:
             _refuse(f"{place}.type", f"Tools of the type {str(kind)[:60]!r} are not offered here.")
     specs = tuple(spec for _told, spec, _is_custom in functions)
-    check_schemas([spec.parameters for spec in specs], param="tools")
     if functions:
         # The client runs the loop, and cannot be called from a turn of ours: its own tools are taken, and the
         # answer says that no others are.
@@ -149,7 +148,7 @@ def read_format(asked: TextSettings | None) -> ResponseFormat | None:
     if isinstance(form, JsonObjectFormat):
         return JsonObject()
     if isinstance(form, JsonSchemaFormat):
-        check_schemas([form.schema], param="text.format.schema")
+        json_schemas.check(form.schema, "text.format.schema")
         return JsonSchema(schema=form.schema, name=form.name)
     return None
 
@@ -209,6 +208,7 @@ def _taken(tool: dict[str, Any], place: str) -> Taken:
 def _function(tool: dict[str, Any], place: str) -> Taken:
     read = _read(tool, Function, place)
     parameters = read.parameters or {"type": "object", "properties": {}}
+    json_schemas.check(parameters, f"{place}.parameters", is_function=True)
     spec = ToolSpec(name=read.name, description=read.description or "", parameters=parameters)
     # A schema is always kept to; whoever asks whether it is strict hears what they have sent.
     told = {"type": "function", "strict": read.strict is not False, "parameters": parameters}
