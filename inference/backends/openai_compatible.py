@@ -97,9 +97,9 @@ class OpenAICompatibleBackend:
             # Leaving the block closes the connection, unless all of the answer was read: that is what tells
             # the provider to stop.
             async with self._open().post(
-                f"{self._base_url}/chat/completions", data=content, headers=_JSON
+                f"{self._base_url}/chat/completions", data=content, headers=_JSON, allow_redirects=False
             ) as answer:
-                if answer.status >= 400:
+                if answer.status >= 300:
                     error = _error_of(await _start_of(answer.content))
                     raise self._refusal(answer.status, answer.headers, error)
                 has_begun = True
@@ -115,8 +115,10 @@ class OpenAICompatibleBackend:
     async def is_ready(self) -> bool:
         import openai  # large, and asked for at the start alone
 
-        http = openai.DefaultAsyncHttpxClient(verify=trusted(), timeout=_CONNECT_S)
         try:
+            http = openai.DefaultAsyncHttpxClient(
+                verify=trusted(), timeout=_CONNECT_S, proxy=self._proxy(), trust_env=False
+            )
             async with openai.AsyncOpenAI(
                 base_url=self._base_url, api_key=self._api_key, max_retries=0, http_client=http
             ) as client:
@@ -124,7 +126,7 @@ class OpenAICompatibleBackend:
         except openai.APIStatusError as error:
             # Not every server lists its models; one that says so is there.
             return error.status_code in (404, 405)
-        except openai.APIError:
+        except (openai.APIError, BackendMisconfigured):
             return False
         return True
 
@@ -135,17 +137,30 @@ class OpenAICompatibleBackend:
     def _open(self) -> aiohttp.ClientSession:
         """The connections of this event loop, which is known with the first call."""
         if self._session is None:
-            scheme = urlsplit(self._base_url).scheme
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=trusted(), keepalive_timeout=_IDLE_S),
                 headers={"authorization": f"Bearer {self._api_key}", "accept": "text/event-stream"},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                proxy=None if proxy_bypass(self._host) else getproxies().get(scheme),
+                proxy=self._proxy(),
                 max_line_size=_MOST_HEADER_BYTES,
                 max_field_size=_MOST_HEADER_BYTES,
             )
         return self._session
+
+    def _proxy(self) -> str | None:
+        """As the environment names it (HTTPS_PROXY, ALL_PROXY, NO_PROXY). Raises BackendMisconfigured."""
+        named = getproxies()
+        proxy = named.get(urlsplit(self._base_url).scheme) or named.get("all")
+        if not proxy or proxy_bypass(self._host):
+            return None
+        scheme = urlsplit(proxy).scheme
+        if scheme not in ("http", "https"):
+            raise BackendMisconfigured(
+                f"{self._host} cannot be asked through a proxy of the kind {scheme!r}: an administrator can "
+                "name one of http or https, or put the host into NO_PROXY."
+            )
+        return proxy
 
     async def _deltas(self, answer: aiohttp.StreamReader, reply: "_Reply") -> AsyncGenerator[ChatDelta, None]:
         """What the chunks say. One that is no JSON, or of another shape, is told as a broken stream."""
@@ -176,6 +191,12 @@ class OpenAICompatibleBackend:
 
     def _refusal(self, status: int, headers: Mapping[str, str], error: Mapping[str, Any]) -> BackendError:
         message = _message_of(error) or f"status {status}"
+        if status < 400:
+            # The key and what was asked are for the address that was set, for no other.
+            return BackendMisconfigured(
+                f"{self._host} sends its callers elsewhere ({status}): "
+                "an administrator can set its new address."
+            )
         if status == 402 or {str(error.get("code")), str(error.get("type"))} & _QUOTA_CODES:
             return BackendOverloaded(
                 f"The quota at {self._host} is used up: {message}", retry_after_s=_QUOTA_RETRY_AFTER_S

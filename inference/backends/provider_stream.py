@@ -83,11 +83,14 @@ class Chunk(msgspec.Struct, frozen=True):
     error: Any = None
 
 
+# Of one event. The longest that are known tell a picture, or a call's arguments, in one piece.
+MAX_EVENT_BYTES = 8 * 1024 * 1024
 _DECODER = msgspec.json.Decoder(Chunk)
 
 
 async def chunks(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Chunk, None]:
-    """The chunks of a response until its end is said. Raises ValueError for one of another shape."""
+    """The chunks of a response until its end is said. Raises ValueError for one of another shape,
+    or longer than `MAX_EVENT_BYTES`."""
     events = _Events()
     async for piece in pieces:
         for data in events.feed(piece):
@@ -105,6 +108,7 @@ class _Events:
     def __init__(self) -> None:
         self._rest = b""
         self._data: list[bytes] = []
+        self._num_bytes = 0  # of the data
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         *lines, self._rest = (self._rest + piece).split(b"\n")
@@ -112,6 +116,9 @@ class _Events:
             line = line.rstrip(b"\r")
             if line.startswith(b"data:"):
                 self._data.append(line[5:].strip())
+                self._num_bytes += len(line)
             elif not line and self._data:
-                data, self._data = self._data, []
+                data, self._data, self._num_bytes = self._data, [], 0
                 yield b"\n".join(data)
+        if self._num_bytes + len(self._rest) > MAX_EVENT_BYTES:
+            raise ValueError(f"An event of the stream is longer than {MAX_EVENT_BYTES} bytes")

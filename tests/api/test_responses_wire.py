@@ -5,10 +5,13 @@ import urllib.request
 from typing import Any
 from urllib.error import HTTPError
 
+import msgspec
 import pytest
 
 from inference.backends.scripted import Reply
+from inference.schema import NamedTool
 from tests.services import wait_until
+from webapp.api.responses import tools
 from webapp.billing.models import Hold, UsageRecord
 
 GOOD: dict[str, Any] = {"model": "scripted", "input": "Hello"}
@@ -137,8 +140,28 @@ def test_a_tool_of_a_namespace_is_called_by_both_its_names(server, secret, scrip
     wait_until(lambda: UsageRecord.objects.count() == 3, within_s=30, what="the last settlement")
 
 
+def test_a_tool_of_a_namespace_is_chosen_by_both_its_names():
+    sent = [{"type": "namespace", "name": "crm", "tools": [{"type": "function", "name": "find"}]}]
+    taken = tools.read([*sent, {"type": "function", "name": "find"}])
+    in_crm = {"type": "function", "name": "find", "namespace": "crm"}
+    chosen, _specs = tools.read_choice(msgspec.convert(in_crm, tools.Choice), taken)
+    assert chosen == NamedTool("crm__find")
+    allowed = msgspec.convert({"type": "allowed_tools", "tools": [in_crm]}, tools.Choice)
+    assert [spec.name for spec in tools.read_choice(allowed, taken)[1]] == ["crm__find"]
+
+
+def _in_crm(name: str) -> dict[str, Any]:
+    return {"type": "namespace", "name": "crm", "tools": [{"type": "function", "name": name}]}
+
+
 BAD: list[tuple[dict[str, Any], str | None]] = [
     ({"model": 1}, "model"),
+    ({"tools": [{"type": "function", "name": "crm__a"}, _in_crm("a")]}, "tools[1].tools[0].name"),
+    ({"tools": [_in_crm("a"), {"type": "custom", "name": "crm__a"}]}, "tools[1].name"),
+    (
+        {"tools": [_in_crm("a")], "tool_choice": {"type": "function", "name": "a", "namespace": "erp"}},
+        "tool_choice",
+    ),
     ({"input": 1}, "input"),
     ({"input": []}, "input"),
     ({"input": [1]}, "input[0]"),

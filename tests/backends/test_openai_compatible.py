@@ -5,8 +5,9 @@ import asyncio
 import httpx2
 import pytest
 
-from inference.backends.base import BackendUnavailable, RequestRejected, StreamBroken
+from inference.backends.base import BackendMisconfigured, BackendUnavailable, RequestRejected, StreamBroken
 from inference.backends.openai_compatible import OpenAICompatibleBackend, _retry_after_s
+from inference.backends.provider_stream import MAX_EVENT_BYTES, chunks
 from inference.schema import (
     ChatMessage,
     ContentDelta,
@@ -206,3 +207,56 @@ async def test_a_raw_servers_marks_are_read_here(provider: ProviderStand):
     assert (answer.reasoning, answer.content) == ("hm", "I compute.")
     assert [(call.id, call.arguments) for call in answer.tool_calls] == [("functions.calculator:0", "{}")]
     assert answer.finished.reason is FinishReason.TOOL_CALLS
+
+
+async def test_a_provider_that_sends_elsewhere_is_not_followed():
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        place = f"http://localhost:{port}/elsewhere"
+        writer.write(f"HTTP/1.1 307 Moved\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        led = OpenAICompatibleBackend(base_url=f"http://127.0.0.1:{port}/v1", api_key="sk-right")
+        with pytest.raises(BackendMisconfigured, match=r"127\.0\.0\.1 sends its callers elsewhere"):
+            await collect(led, ask())
+        await led.aclose()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("variable", ["all_proxy", "http_proxy"])
+async def test_a_proxy_of_another_kind_is_the_operators_fault(
+    provider: ProviderStand, monkeypatch: pytest.MonkeyPatch, variable: str
+):
+    for name in ("all_proxy", "http_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv(variable, f"socks5://127.0.0.1:{free_port()}")
+    through = backend(provider, "none")
+    with pytest.raises(BackendMisconfigured, match="socks5.*NO_PROXY"):
+        await collect(through, ask())
+    assert not await through.is_ready()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert await through.is_ready()
+    await collect(through, ask())
+    await through.aclose()
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65536, b"data: 1\n" * 8192], ids=["one line", "many lines"])
+async def test_an_event_without_an_end_is_let_go_of(piece: bytes):
+    num_sent = 0
+
+    async def pieces():
+        nonlocal num_sent
+        while True:
+            num_sent += len(piece)
+            yield piece
+
+    with pytest.raises(ValueError, match="longer than"):
+        async for _ in chunks(pieces()):
+            pass
+    assert num_sent < 1.25 * MAX_EVENT_BYTES  # the ends of its lines are not kept

@@ -82,11 +82,17 @@ class TextSettings(Struct, kw_only=True):
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
+class Allowed(Struct, kw_only=True):
+    name: str | None = None
+    namespace: str | None = None
+
+
 class Choice(Struct, kw_only=True):
     type: str
     name: str | None = None
+    namespace: str | None = None
     mode: Literal["auto", "required"] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[Allowed] | None = None
 
 
 Mode = Literal["auto", "none", "required"]
@@ -94,15 +100,15 @@ Mode = Literal["auto", "none", "required"]
 
 def read(sent: Sequence[Any] | None) -> Tools:
     """Raises ApiError 400 that names the tool."""
-    functions: list[Taken] = []
+    functions: list[tuple[str, Taken]] = []
     shown: list[dict[str, Any]] = []
     hosted: list[tuple[str, dict[str, Any]]] = []
     for index, tool in enumerate(sent or ()):
         place = f"tools[{index}]"
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind in FUNCTIONS:
-            functions.append(_taken(tool, place))
-            shown.append(functions[-1][0])
+            functions.append((place, _taken(tool, place)))
+            shown.append(functions[-1][1][0])
         elif kind == NAMESPACE:
             space, held = _namespace(tool, place)
             functions += held
@@ -111,14 +117,14 @@ def read(sent: Sequence[Any] | None) -> Tools:
             hosted.append((kind, _hosted(tool, place)))
         else:
             _refuse(f"{place}.type", f"Tools of the type {str(kind)[:60]!r} are not offered here.")
-    specs = tuple(spec for _told, spec, _is_custom in functions)
+    specs = _named_apart(functions)
     if functions:
         # The client runs the loop, and cannot be called from a turn of ours: its own tools are taken, and the
         # answer says that no others are.
         hosted = []
     return Tools(
         specs=specs,
-        custom=frozenset(spec.name for _told, spec, is_custom in functions if is_custom),
+        custom=frozenset(spec.name for _place, (_told, spec, is_custom) in functions if is_custom),
         hosted=tuple(kind for kind, _told in hosted),
         told=(*shown, *(told for _kind, told in hosted)),
     )
@@ -133,9 +139,9 @@ def read_choice(asked: Mode | Choice | None, tools: Tools) -> tuple[Mode | Named
     if not isinstance(asked, Choice):
         return asked, tools.specs
     if asked.type in ("function", "custom"):
-        return NamedTool(_known(asked.name, tools)), tools.specs
+        return NamedTool(_known(asked.name, asked.namespace, tools)), tools.specs
     if asked.type == "allowed_tools":
-        names = {_known(tool.get("name"), tools) for tool in asked.tools or ()}
+        names = {_known(tool.name, tool.namespace, tools) for tool in asked.tools or ()}
         return asked.mode or "auto", tuple(spec for spec in tools.specs if spec.name in names)
     if asked.type not in tools.hosted:
         _refuse("tool_choice", f"`tool_choice` names the type {asked.type[:60]!r}, none of the `tools`.")
@@ -185,9 +191,19 @@ def custom_names(told: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _namespace(tool: dict[str, Any], place: str) -> tuple[dict[str, Any], list[Taken]]:
+def _named_apart(functions: Sequence[tuple[str, Taken]]) -> tuple[ToolSpec, ...]:
+    """Their specs. The model calls each by one name, so no two may share it."""
+    specs: dict[str, ToolSpec] = {}
+    for place, (_told, spec, _is_custom) in functions:
+        if spec.name in specs:
+            _refuse(f"{place}.name", f"The model would call two of the `tools` {spec.name!r}: rename one.")
+        specs[spec.name] = spec
+    return tuple(specs.values())
+
+
+def _namespace(tool: dict[str, Any], place: str) -> tuple[dict[str, Any], list[tuple[str, Taken]]]:
     read = _read(tool, Namespace, place)
-    held: list[Taken] = []
+    held: list[tuple[str, Taken]] = []
     for index, inner in enumerate(read.tools):
         where = f"{place}.tools[{index}]"
         kind = inner.get("type") if isinstance(inner, dict) else None
@@ -196,9 +212,9 @@ def _namespace(tool: dict[str, Any], place: str) -> tuple[dict[str, Any], list[T
                 f"{where}.type", f"A namespace holds functions, not tools of the type {str(kind)[:60]!r}."
             )
         told, spec, is_custom = _taken(inner, where)
-        held.append((told, replace(spec, name=within(read.name, spec.name)), is_custom))
+        held.append((where, (told, replace(spec, name=within(read.name, spec.name)), is_custom)))
     shown = {"type": NAMESPACE, "name": read.name, "description": read.description or ""}
-    return shown | {"tools": [told for told, _spec, _is_custom in held]}, held
+    return shown | {"tools": [told for _where, (told, _spec, _is_custom) in held]}, held
 
 
 def _taken(tool: dict[str, Any], place: str) -> Taken:
@@ -247,11 +263,11 @@ def _read(tool: dict[str, Any], kind: type[Any], place: str) -> Any:
         raise bad_request(f"{problem}.", param=f"{place}{path.rstrip('`')}") from None
 
 
-def _known(name: str | None, tools: Tools) -> str:
-    if name not in {spec.name for spec in tools.specs}:
-        _refuse("tool_choice", f"`tool_choice` names {str(name)[:80]!r}, which is not among the `tools`.")
-    assert name is not None
-    return name
+def _known(name: str | None, namespace: str | None, tools: Tools) -> str:
+    known = within(namespace or "", name or "")
+    if known not in {spec.name for spec in tools.specs}:
+        _refuse("tool_choice", f"`tool_choice` names {known[:80]!r}, which is not among the `tools`.")
+    return known
 
 
 def _refuse(param: str, message: str) -> Never:
