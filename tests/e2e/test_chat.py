@@ -193,7 +193,8 @@ def test_a_second_tab_shows_the_same_stream(person: Person, stack: Stack) -> Non
     second.page.goto(person.page.url)
     second.wait_for_answer()
     assert second.answer == " ".join(f"word{number}" for number in range(400))
-    person.page.bring_to_front()  # behind another tab nothing is laid out, and what is not laid out reads empty
+    # Behind another tab nothing is laid out, and what is not laid out reads empty.
+    person.page.bring_to_front()
     person.wait_for_answer()
     person.wait_for_text("word399")
     assert person.answer == second.answer
